@@ -1,0 +1,1 @@
+//! The backup agent: sources, pipeline, snapshot.

@@ -1,0 +1,123 @@
+//! Records in clear: runs, fences, gc, ledgers with their checkpoints. FORMAT.md §11, §12.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::names::Seq;
+use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId};
+use crate::units::{Bytes, Timestamp};
+
+/// `lifeboat.json`: trusted for nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hint {
+    /// Always `repository`.
+    pub lifeboat: String,
+    /// Format version.
+    pub format: u32,
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// Where to read about it.
+    pub read: String,
+}
+
+/// `runs/<writer>/<run>`: a run that may still commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunBody {
+    /// Format version.
+    pub format: u32,
+    /// Who runs.
+    pub writer: Label,
+    /// The run.
+    pub run: RunId,
+    /// What it backs up.
+    pub component: Label,
+}
+
+/// A fence in a snapshot's place: the run can no longer commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceBody {
+    /// Format version.
+    pub format: u32,
+    /// The run that is fenced.
+    pub fence: RunId,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// `gc/<seq>`: packs condemned, snapshots expired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GcBody {
+    /// Format version.
+    pub format: u32,
+    /// Its number.
+    pub seq: Seq,
+    /// When.
+    pub time: Timestamp,
+    /// Packs condemned, for ever.
+    pub packs: Vec<PackId>,
+    /// Snapshots that count as expired, for ever.
+    pub snapshots: Vec<ObjectName>,
+    /// Keys that count as expired in a snapshot.
+    pub keys: Vec<(ObjectName, KeyId)>,
+}
+
+/// `ledger/<writer>/<seq>`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerBody {
+    /// Format version.
+    pub format: u32,
+    /// Whose ledger.
+    pub writer: Label,
+    /// This entry's number.
+    pub seq: Seq,
+    /// The hash of the entry before.
+    pub previous: Option<ObjectHash>,
+    /// The run that wrote it.
+    pub run: RunId,
+    /// What was put since the entry before.
+    pub objects: Vec<Recorded>,
+    /// In a run's last entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// An object as a ledger records it: `["<name>","<SHA-256>",<length>]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded(pub ObjectName, pub ObjectHash, pub Bytes);
+
+/// How the whole repository looked to a writer at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The newest trust.
+    pub trust: Head,
+    /// The head of every ledger.
+    pub heads: BTreeMap<Label, Head>,
+    /// All gc records.
+    pub gc: Census,
+    /// All snapshots that count.
+    pub snapshots: Census,
+}
+
+/// The newest of a chain: `[<seq>,"<hash>"]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head(pub Seq, pub ObjectHash);
+
+/// How many, and the SHA-256 of their sorted names, each ended by a newline: `[<count>,"<hash>"]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census(pub u64, pub ObjectHash);
+
+impl Census {
+    /// Counts names; the order they come in does not matter.
+    #[must_use]
+    pub fn of<'a>(names: impl Iterator<Item = &'a ObjectName>) -> Self {
+        let mut names: Vec<&str> = names.map(ObjectName::as_str).collect();
+        names.sort_unstable();
+        let mut text = String::new();
+        for name in &names {
+            text.push_str(name);
+            text.push('\n');
+        }
+        Self(names.len() as u64, ObjectHash::from_bytes(crate::crypto::hash::sha256(text.as_bytes())))
+    }
+}

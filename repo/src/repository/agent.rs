@@ -1,0 +1,331 @@
+//! What a writer holds and may do: its own keys by their cards, never the private half. FORMAT.md §5.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::clock::{Clock, Entropy};
+use crate::crypto::envelope::{self, Identity, Recipient};
+use crate::crypto::sign::{Kind, SigningKey, sign_object};
+use crate::format::keys::{CardBody, KeyBody, SealRecipient, WritersSeal, key_id};
+use crate::format::names::{self, Place, SealFor, Seq, place};
+use crate::format::records::Recorded;
+use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
+use crate::ids::{IdentityId, KeyId, Label, ObjectHash, ObjectName, Tenant};
+use crate::repository::catalog::Catalog;
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, RepositoryErrorKind};
+use crate::store::Created;
+use crate::units::Bytes;
+
+/// What an agent's host holds.
+pub struct Credentials {
+    /// The writer's name.
+    pub writer: Label,
+    /// Signs what the writer puts.
+    pub signing: SigningKey,
+    /// Opens the writer's cards and the writers' seal.
+    pub card: Identity,
+}
+
+/// A tenant key as its writer knows it.
+pub struct Card {
+    /// Its id.
+    pub key: KeyId,
+    /// Whose data it seals.
+    pub tenant: Tenant,
+    /// Seals segments.
+    pub recipient: Recipient,
+    /// Names chunks.
+    pub k_id: [u8; 32],
+    /// Places cuts.
+    pub k_chunk: [u8; 32],
+    created: crate::units::Timestamp,
+}
+
+/// A writer at work in a repository.
+pub struct Agent<'r> {
+    pub(crate) repository: &'r Repository,
+    pub(crate) credentials: Credentials,
+    pub(crate) clock: &'r dyn Clock,
+    pub(crate) entropy: &'r dyn Entropy,
+    catalog: Catalog,
+    seal: SealRecipient,
+    cards: BTreeMap<Tenant, Arc<Card>>,
+}
+
+impl<'r> Agent<'r> {
+    /// Opens the writers' seal and the writer's own cards.
+    ///
+    /// # Errors
+    /// The writer is not enrolled, its card identity opens nothing, something is damaged, or the store failed.
+    pub fn open(
+        repository: &'r Repository,
+        credentials: Credentials,
+        clock: &'r dyn Clock,
+        entropy: &'r dyn Entropy,
+    ) -> Result<Self, RepositoryError> {
+        enrolled(repository, &credentials, clock)?;
+        let (name, body) = newest_seal(repository, SealFor::Writers, clock)?;
+        let plain = open_own(&body, &credentials.card, name.as_str())?;
+        let seal: WritersSeal = format::decode(&plain, "writers' seal")
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let catalog = Catalog::new(&seal.catalogs)?;
+        let mut agent = Self {
+            repository,
+            credentials,
+            clock,
+            entropy,
+            catalog,
+            seal: seal.seal.clone(),
+            cards: BTreeMap::new(),
+        };
+        agent.load_cards()?;
+        Ok(agent)
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The writer's name.
+    #[must_use]
+    pub fn writer(&self) -> &Label {
+        &self.credentials.writer
+    }
+
+    /// The writer's card for a tenant, if it has a key for it.
+    #[must_use]
+    pub fn card(&self, tenant: &Tenant) -> Option<Arc<Card>> {
+        self.cards.get(tenant).cloned()
+    }
+
+    /// Reads every card whose key object is there under the living seal: a card without its key would make data
+    /// that nobody can ever open.
+    fn load_cards(&mut self) -> Result<(), RepositoryError> {
+        let writer = self.writer().clone();
+        let sealed = self.keys_under(self.seal.id)?;
+        let prefix = format!("cards/{writer}/");
+        let listed =
+            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        for object in listed {
+            let Some(Place::Card(_, key)) = place(&object.name) else { continue };
+            if !sealed.contains(&key) {
+                tracing::warn!(card = %object.name, "no key object under the living seal; the card is not used");
+                continue;
+            }
+            let card = self.read_card(&object.name, key)?;
+            let keep = self.cards.get(&card.tenant).is_none_or(|old| (card.created, card.key) < (old.created, old.key));
+            if keep {
+                self.cards.insert(card.tenant.clone(), Arc::new(card));
+            }
+        }
+        Ok(())
+    }
+
+    fn keys_under(&self, seal: IdentityId) -> Result<HashSet<KeyId>, RepositoryError> {
+        let prefix = format!("keys/{seal}/{}/", self.writer());
+        let listed =
+            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        Ok(listed
+            .iter()
+            .filter_map(|object| match place(&object.name) {
+                Some(Place::Key(_, _, key)) => Some(key),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn read_card(&self, name: &ObjectName, key: KeyId) -> Result<Card, RepositoryError> {
+        let signed = self.repository.read_signed(name, &[Kind::Card], JudgedAt::Any, RECORD_MAX)?;
+        let plain = open_own(&signed.body, &self.credentials.card, name.as_str())?;
+        let body: CardBody =
+            format::decode(&plain, "card").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let ours = signed.key == self.credentials.signing.public()
+            && body.key == key
+            && body.writer == *self.writer()
+            && key_id(&self.repository.id(), &body.recipient) == key;
+        if !ours {
+            return Err(RepositoryError::damaged(name.as_str(), "it is not a card that this writer made"));
+        }
+        let malformed = |_| RepositoryError::damaged(name.as_str(), "a key in it is malformed");
+        Ok(Card {
+            key,
+            tenant: body.tenant.clone(),
+            recipient: body
+                .recipient
+                .parse()
+                .map_err(|_| RepositoryError::damaged(name.as_str(), "its recipient is malformed"))?,
+            k_id: parse_key(&body.k_id).map_err(malformed)?,
+            k_chunk: parse_key(&body.k_chunk).map_err(malformed)?,
+            created: body.created,
+        })
+    }
+
+    /// Makes a key for a tenant: the key object confirmed, then the card, then the private half is forgotten.
+    pub(crate) fn make_key(&mut self, tenant: &Tenant) -> Result<(Arc<Card>, [Recorded; 2]), RepositoryError> {
+        let identity = Identity::generate();
+        let recipient = identity.recipient();
+        let mut k_id = [0; 32];
+        let mut k_chunk = [0; 32];
+        self.entropy.fill(&mut k_id)?;
+        self.entropy.fill(&mut k_chunk)?;
+        let key = key_id(&self.repository.id(), &recipient.to_string());
+        let created = self.clock.now();
+        let body = KeyBody {
+            format: FORMAT_VERSION,
+            key,
+            writer: self.writer().clone(),
+            tenant: tenant.clone(),
+            created,
+            k_id: hex::encode(k_id),
+            k_chunk: hex::encode(k_chunk),
+            identity: identity.to_secret_string().to_string(),
+        };
+        let seal: Recipient = self
+            .seal
+            .recipient
+            .parse()
+            .map_err(|_| RepositoryError::damaged("seals", "the seal's recipient is malformed"))?;
+        let recorded_key =
+            self.put_sealed(&names::key(self.seal.id, self.writer(), key)?, Kind::Key, &body, &seal)?;
+        drop((identity, body));
+        let body = CardBody {
+            format: FORMAT_VERSION,
+            key,
+            writer: self.writer().clone(),
+            tenant: tenant.clone(),
+            created,
+            k_id: hex::encode(k_id),
+            k_chunk: hex::encode(k_chunk),
+            recipient: recipient.to_string(),
+        };
+        let own = self.credentials.card.recipient();
+        let recorded_card = self.put_sealed(&names::card(self.writer(), key)?, Kind::Card, &body, &own)?;
+        let card = Arc::new(Card { key, tenant: tenant.clone(), recipient, k_id, k_chunk, created });
+        self.cards.insert(tenant.clone(), Arc::clone(&card));
+        Ok((card, [recorded_key, recorded_card]))
+    }
+
+    fn put_sealed<T: serde::Serialize>(
+        &self,
+        name: &ObjectName,
+        kind: Kind,
+        body: &T,
+        to: &Recipient,
+    ) -> Result<Recorded, RepositoryError> {
+        let plain = zeroize::Zeroizing::new(
+            format::encode(body, kind.as_str()).map_err(|error| RepositoryError::format(name.as_str(), &error))?,
+        );
+        let mut sealed = Vec::new();
+        envelope::seal_into(&plain, std::slice::from_ref(to), &mut sealed)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        self.put_new(name, kind, &sealed)
+    }
+
+    /// Signs and creates an object that nobody else can have made.
+    pub(crate) fn put_new(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<Recorded, RepositoryError> {
+        let object = self.sign(name, kind, body)?;
+        let created = self
+            .repository
+            .store()
+            .create(name, &object)
+            .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        if created == Created::Exists {
+            return Err(RepositoryError::refused(
+                name.as_str(),
+                "an object of this name exists although it was never used before; check the clock and that no \
+                 other host uses this writer's name",
+            ));
+        }
+        Ok(recorded(name, &object))
+    }
+
+    pub(crate) fn sign(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+        sign_object(&self.credentials.signing, kind, &self.repository.id(), name, body)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))
+    }
+}
+
+/// An object as a ledger records it.
+pub(crate) fn recorded(name: &ObjectName, object: &[u8]) -> Recorded {
+    let hash = ObjectHash::from_bytes(crate::crypto::hash::sha256(object));
+    Recorded(name.clone(), hash, Bytes::of(object))
+}
+
+/// The 32 bytes of a key written as hex.
+pub(crate) fn parse_key(text: &str) -> Result<[u8; 32], hex::FromHexError> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(text, &mut key)?;
+    Ok(key)
+}
+
+/// The body of the newest seal object, signed by somebody who is an officer now.
+pub(crate) fn newest_seal(
+    repository: &Repository,
+    which: SealFor,
+    clock: &dyn Clock,
+) -> Result<(ObjectName, Vec<u8>), RepositoryError> {
+    let listed = repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
+    let newest = listed
+        .iter()
+        .filter_map(|object| match place(&object.name) {
+            Some(Place::Seal(seq, found)) if found == which => Some(seq),
+            _ => None,
+        })
+        .max()
+        .ok_or_else(|| RepositoryError::damaged("seals/", "there is none; without it no key can be opened"))?;
+    read_seal(repository, newest, which, clock)
+}
+
+/// The body of one seal object, signed by somebody who is an officer now.
+pub(crate) fn read_seal(
+    repository: &Repository,
+    seq: Seq,
+    which: SealFor,
+    clock: &dyn Clock,
+) -> Result<(ObjectName, Vec<u8>), RepositoryError> {
+    let name = names::seal(seq, which)?;
+    let signed = repository.read_signed(&name, &[Kind::Seal], JudgedAt::Moment(clock.now()), RECORD_MAX)?;
+    match signed.principal {
+        Principal::Officer(_) => Ok((name, signed.body)),
+        _ => Err(RepositoryError::damaged(name.as_str(), "no officer signed it")),
+    }
+}
+
+fn enrolled(repository: &Repository, credentials: &Credentials, clock: &dyn Clock) -> Result<(), RepositoryError> {
+    let now = clock.now();
+    let run = crate::ids::RunId::new(now, [0; 8]);
+    let name = names::run(&credentials.writer, run)?;
+    let key = credentials.signing.public();
+    match repository.judge(&key, Kind::Run, &name, JudgedAt::Moment(now)) {
+        Ok(principal) if principal.is_writer(&credentials.writer) => Ok(()),
+        Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => Err(RepositoryError::refused(
+            format!("writer {} ({})", credentials.writer, key.fingerprint()),
+            "it is not enrolled in this repository, or was revoked; an officer enrols it with \
+             `lifeboat keys writer add`",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_own(body: &[u8], card: &Identity, what: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, RepositoryError> {
+    let mut plain = zeroize::Zeroizing::new(Vec::new());
+    envelope::open_into(body, std::slice::from_ref(card), &mut plain).map_err(|error| {
+        if error.is_wrong_identity() {
+            RepositoryError::wrong_key(
+                what,
+                "this host's card identity does not open it; enrol the writer with the card recipient of this host",
+            )
+        } else {
+            RepositoryError::damaged(what, error.to_string())
+        }
+    })?;
+    Ok(plain)
+}

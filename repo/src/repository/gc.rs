@@ -1,0 +1,71 @@
+//! What gc records say: packs condemned, snapshots expired. FORMAT.md §11.
+
+use std::collections::HashSet;
+
+use crate::crypto::sign::Kind;
+use crate::format::names::{Place, place};
+use crate::format::records::{Census, GcBody};
+use crate::format::{self, RECORD_MAX};
+use crate::ids::{KeyId, ObjectName, PackId};
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
+
+/// Everything that gc records condemn and expire.
+#[derive(Debug, Clone)]
+pub struct Condemned {
+    packs: HashSet<PackId>,
+    snapshots: HashSet<ObjectName>,
+    keys: HashSet<(ObjectName, KeyId)>,
+    /// The records read.
+    pub census: Census,
+}
+
+impl Condemned {
+    /// Lists and reads every gc record.
+    ///
+    /// # Errors
+    /// The store failed, or a record is damaged or not a maintainer's: then nothing may be assumed.
+    pub fn load(repository: &Repository) -> Result<Self, RepositoryError> {
+        let listed =
+            repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
+        let mut packs = HashSet::new();
+        let mut snapshots = HashSet::new();
+        let mut keys = HashSet::new();
+        for object in &listed {
+            let Some(Place::Gc(seq)) = place(&object.name) else {
+                return Err(RepositoryError::damaged(object.name.as_str(), "no gc record has such a name"));
+            };
+            let signed = repository.read_signed(&object.name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
+            let body: GcBody = format::decode(&signed.body, "gc record")
+                .map_err(|error| RepositoryError::format(object.name.as_str(), &error))?;
+            let signer = repository.judge(&signed.key, Kind::Gc, &object.name, JudgedAt::Moment(body.time))?;
+            if body.seq != seq || !matches!(signer, Principal::Maintainer(_)) {
+                return Err(RepositoryError::damaged(
+                    object.name.as_str(),
+                    "it is not a maintainer's record of that number and time",
+                ));
+            }
+            packs.extend(body.packs);
+            snapshots.extend(body.snapshots);
+            keys.extend(body.keys);
+        }
+        Ok(Self { packs, snapshots, keys, census: Census::of(listed.iter().map(|object| &object.name)) })
+    }
+
+    /// Whether a pack is condemned: nothing new may rely on it.
+    #[must_use]
+    pub fn pack(&self, pack: PackId) -> bool {
+        self.packs.contains(&pack)
+    }
+
+    /// Whether a snapshot counts as expired.
+    #[must_use]
+    pub fn snapshot(&self, name: &ObjectName) -> bool {
+        self.snapshots.contains(name)
+    }
+
+    /// Whether a key in a snapshot counts as expired.
+    #[must_use]
+    pub fn key(&self, name: &ObjectName, key: KeyId) -> bool {
+        self.keys.contains(&(name.clone(), key))
+    }
+}

@@ -1,0 +1,175 @@
+//! The index: reading it, and the table a writer deduplicates with.
+
+use std::collections::HashMap;
+
+use crate::crypto::sign::Kind;
+use crate::format::index::{Index, SegmentLine, decode_index};
+use crate::format::names::{Place, place};
+use crate::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId};
+use crate::repository::catalog::Catalog;
+use crate::repository::{JudgedAt, Repository, RepositoryError};
+use crate::units::Bytes;
+
+/// The names of a writer's index objects, oldest first.
+///
+/// # Errors
+/// The store failed, or a name there is none of an index object.
+pub fn names_of(repository: &Repository, writer: &Label) -> Result<Vec<ObjectName>, RepositoryError> {
+    let prefix = format!("index/{writer}/");
+    let listed =
+        repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+    listed
+        .into_iter()
+        .map(|object| match place(&object.name) {
+            Some(Place::Index(..)) => Ok(object.name),
+            _ => Err(RepositoryError::damaged(object.name.as_str(), "no index object has such a name")),
+        })
+        .collect()
+}
+
+/// Reads one index object.
+///
+/// # Errors
+/// It is missing, damaged, or not its writer's.
+pub fn read(repository: &Repository, catalog: &Catalog, name: &ObjectName) -> Result<Index, RepositoryError> {
+    let Some(Place::Index(writer, run, _)) = place(name) else {
+        return Err(RepositoryError::damaged(name.as_str(), "no index object has such a name"));
+    };
+    let (signed, plain) = catalog.read(repository, name, Kind::Index, JudgedAt::Moment(run.moment()))?;
+    let index = decode_index(&plain).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+    if index.header.writer != writer || index.header.run != run || !signed.principal.is_writer(&writer) {
+        return Err(RepositoryError::damaged(name.as_str(), "it is not the index its name says"));
+    }
+    Ok(index)
+}
+
+/// The number of a segment in a [`DedupTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNumber(pub u32);
+
+/// A segment that a writer may deduplicate into.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownSegment {
+    /// Its name.
+    pub id: SegmentId,
+    /// The pack it lies in; none while it is being written.
+    pub pack: Option<PackId>,
+    /// The tenant key that opens it.
+    pub key: KeyId,
+    /// Its plaintext's length.
+    pub plain: Bytes,
+}
+
+/// Which chunks a writer has stored, and in which segments.
+///
+/// Twelve bytes of a chunk's id and four of a segment's number make sixteen bytes a chunk. Ids are keyed, so
+/// nobody outside can aim at a collision; by chance 10^9 chunks of one key meet one with probability 10^-11.
+#[derive(Default)]
+pub struct DedupTable {
+    segments: Vec<KnownSegment>,
+    /// Sorted by chunk; filled by [`Self::settle`].
+    settled: Vec<Slot>,
+    fresh: HashMap<[u8; 12], u32>,
+    numbers: HashMap<SegmentId, u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    chunk: [u8; 12],
+    segment: [u8; 4],
+}
+
+const _: () = assert!(size_of::<Slot>() == 16);
+
+impl DedupTable {
+    /// Takes the segments of an index object whose pack `present` says is there and not condemned.
+    pub fn absorb(&mut self, segments: &[SegmentLine], present: impl Fn(PackId) -> bool) {
+        for line in segments {
+            let Some(pack) = line.pack else { continue };
+            if line.chunks.is_empty() || !present(pack) {
+                continue;
+            }
+            let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key, plain: line.plain };
+            let Some(number) = self.number_of(&line.segment).or_else(|| self.add_segment(known)) else { continue };
+            for chunk in &line.chunks {
+                self.settled.push(Slot { chunk: short(&chunk.0), segment: number.0.to_le_bytes() });
+            }
+        }
+    }
+
+    /// Sorts what was absorbed; look-ups find it from then on.
+    pub fn settle(&mut self) {
+        self.settled.sort_unstable();
+        self.settled.dedup_by_key(|slot| slot.chunk);
+    }
+
+    /// Makes a segment known; `None` beyond 2^32 segments, which then are not deduplicated into.
+    pub fn add_segment(&mut self, segment: KnownSegment) -> Option<SegmentNumber> {
+        let number = u32::try_from(self.segments.len()).ok()?;
+        self.segments.push(segment);
+        if segment.pack.is_some() {
+            self.numbers.insert(segment.id, number);
+        }
+        Some(SegmentNumber(number))
+    }
+
+    /// Notes that a chunk is being stored in a segment.
+    pub fn insert(&mut self, chunk: &ChunkId, segment: SegmentNumber) {
+        self.fresh.insert(short(chunk), segment.0);
+    }
+
+    /// Gives a segment that was being written its name and pack.
+    pub fn name_segment(&mut self, number: SegmentNumber, id: SegmentId, plain: Bytes) {
+        if let Some(segment) = self.segments.get_mut(number.0 as usize) {
+            segment.id = id;
+            segment.plain = plain;
+        }
+    }
+
+    /// The segment that holds a chunk of this key, if there is one.
+    #[must_use]
+    pub fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<SegmentNumber> {
+        let wanted = short(chunk);
+        let number = match self.fresh.get(&wanted) {
+            Some(number) => *number,
+            None => {
+                let at = self.settled.binary_search_by(|slot| slot.chunk.cmp(&wanted)).ok()?;
+                u32::from_le_bytes(self.settled.get(at)?.segment)
+            }
+        };
+        self.segments.get(number as usize).filter(|segment| segment.key == key).map(|_| SegmentNumber(number))
+    }
+
+    /// A segment by number.
+    #[must_use]
+    pub fn segment(&self, number: SegmentNumber) -> Option<&KnownSegment> {
+        self.segments.get(number.0 as usize)
+    }
+
+    /// A segment by name.
+    #[must_use]
+    pub fn number_of(&self, id: &SegmentId) -> Option<SegmentNumber> {
+        self.numbers.get(id).copied().map(SegmentNumber)
+    }
+
+    /// How many segments are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether no segment is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+}
+
+fn short(chunk: &ChunkId) -> [u8; 12] {
+    let mut short = [0; 12];
+    for (to, from) in short.iter_mut().zip(chunk.as_bytes()) {
+        *to = *from;
+    }
+    short
+}
+

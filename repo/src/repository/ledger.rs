@@ -1,0 +1,175 @@
+//! Ledgers: what each writer signed for, in one chain. FORMAT.md §12.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::crypto::sign::{Kind, SigningKey, sign_object};
+use crate::format::names::{self, Place, SEQ_MAX, Seq, place};
+use crate::format::records::{Checkpoint, Head, LedgerBody, Recorded};
+use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
+use crate::ids::{Label, ObjectHash, ObjectName, RunId};
+use crate::repository::{JudgedAt, Repository, RepositoryError};
+use crate::store::Created;
+use crate::units::Bytes;
+
+/// One ledger entry, its signature checked.
+#[derive(Debug, Clone)]
+pub struct LedgerEntry {
+    /// What it says.
+    pub body: LedgerBody,
+    /// Its number and hash.
+    pub head: Head,
+}
+
+/// A writer's whole ledger, as far as it counts.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Its entries from the first.
+    pub entries: Vec<LedgerEntry>,
+}
+
+/// The newest entry of every writer's ledger, by name only.
+///
+/// # Errors
+/// The store failed, or a name below `ledger/` is none of a ledger.
+pub fn newest(repository: &Repository) -> Result<BTreeMap<Label, Seq>, RepositoryError> {
+    let listed =
+        repository.store().list("ledger/").map_err(|error| RepositoryError::store("ledger/", error))?;
+    let mut newest = BTreeMap::new();
+    for object in listed {
+        match place(&object.name) {
+            Some(Place::Ledger(writer, seq)) => {
+                let slot = newest.entry(writer).or_insert(seq);
+                *slot = seq.max(*slot);
+            }
+            _ => {
+                return Err(RepositoryError::damaged(object.name.as_str(), "no ledger entry has such a name"));
+            }
+        }
+    }
+    Ok(newest)
+}
+
+/// Reads one entry; its place in the chain is not checked here.
+///
+/// # Errors
+/// It is missing, damaged or not its writer's.
+pub fn read_entry(repository: &Repository, writer: &Label, seq: Seq) -> Result<LedgerEntry, RepositoryError> {
+    let name = names::ledger(writer, seq)?;
+    let signed = repository.read_signed(&name, &[Kind::Ledger], JudgedAt::Any, RECORD_MAX)?;
+    let body: LedgerBody = format::decode(&signed.body, "ledger entry")
+        .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+    let signer =
+        repository.judge(&signed.key, Kind::Ledger, &name, JudgedAt::Moment(body.run.moment()))?;
+    if body.seq != seq || body.writer != *writer || !signer.is_writer(writer) {
+        return Err(RepositoryError::damaged(name.as_str(), "it is not its writer's entry of that number"));
+    }
+    Ok(LedgerEntry { body, head: Head(seq, signed.hash) })
+}
+
+impl Ledger {
+    /// Reads a writer's ledger from its first entry to its newest, or to the cutoff of a revoked writer.
+    ///
+    /// # Errors
+    /// An entry is missing, damaged, or does not follow the one before it.
+    pub fn load(repository: &Repository, writer: &Label, newest: Seq) -> Result<Self, RepositoryError> {
+        let cutoff = repository.trust().cutoff(writer);
+        let count = match cutoff {
+            None => newest.next().0,
+            Some(Some(last)) => last.0.next().0,
+            Some(None) => 0,
+        };
+        let mut entries: Vec<LedgerEntry> = Vec::new();
+        for number in 0..count {
+            let entry = read_entry(repository, writer, Seq(number))?;
+            if entry.body.previous != entries.last().map(|before| before.head.1) {
+                return Err(RepositoryError::damaged(
+                    names::ledger(writer, Seq(number))?.as_str(),
+                    "it does not follow the entry before it: the ledger was rewritten or cut",
+                ));
+            }
+            entries.push(entry);
+        }
+        let end = entries.last().map(|entry| entry.head);
+        if cutoff.is_some_and(|cutoff| end != cutoff) {
+            return Err(RepositoryError::damaged(
+                format!("ledger/{writer}/"),
+                "its entry at the cutoff is not the one that trust names",
+            ));
+        }
+        Ok(Self { entries })
+    }
+
+    /// Every ledger of the repository.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_all(repository: &Repository) -> Result<BTreeMap<Label, Self>, RepositoryError> {
+        newest(repository)?
+            .into_iter()
+            .map(|(writer, seq)| Ok((writer.clone(), Self::load(repository, &writer, seq)?)))
+            .collect()
+    }
+
+    /// Everything the ledger names, with hash and length.
+    #[must_use]
+    pub fn recorded(&self) -> HashMap<ObjectName, (ObjectHash, Bytes)> {
+        self.objects().map(|object| (object.0.clone(), (object.1, object.2))).collect()
+    }
+
+    /// Everything the ledger names, in order.
+    pub fn objects(&self) -> impl Iterator<Item = &Recorded> {
+        self.entries.iter().flat_map(|entry| entry.body.objects.iter())
+    }
+}
+
+/// Appends an entry after `head`, or after whatever another run of the same writer appended meanwhile.
+///
+/// # Errors
+/// The store failed; the entry may or may not be there.
+pub(crate) fn append(
+    repository: &Repository,
+    writer: &Label,
+    signing: &SigningKey,
+    run: RunId,
+    objects: &[Recorded],
+    checkpoint: Option<&Checkpoint>,
+    mut head: Option<Head>,
+) -> Result<Head, RepositoryError> {
+    loop {
+        let seq = head.map_or(Seq(0), |head| head.0.next());
+        if seq.0 > SEQ_MAX {
+            return Err(RepositoryError::refused(format!("ledger/{writer}/"), "it is full; enrol a new writer"));
+        }
+        let name = names::ledger(writer, seq)?;
+        let mut checkpoint = checkpoint.cloned();
+        if let (Some(checkpoint), Some(head)) = (&mut checkpoint, head) {
+            checkpoint.heads.insert(writer.clone(), head);
+        }
+        let body = LedgerBody {
+            format: FORMAT_VERSION,
+            writer: writer.clone(),
+            seq,
+            previous: head.map(|head| head.1),
+            run,
+            objects: objects.to_vec(),
+            checkpoint,
+        };
+        let bytes = format::encode(&body, "ledger entry")
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let object = sign_object(signing, Kind::Ledger, &repository.id(), &name, &bytes)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let created = repository
+            .store()
+            .create(&name, &object)
+            .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        let ours = Head(seq, ObjectHash::from_bytes(crate::crypto::hash::sha256(&object)));
+        if created == Created::New {
+            return Ok(ours);
+        }
+        let taken = read_entry(repository, writer, seq)?;
+        if taken.head == ours {
+            return Ok(ours);
+        }
+        head = Some(taken.head);
+    }
+}

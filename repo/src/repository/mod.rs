@@ -1,0 +1,213 @@
+//! A repository: a store whose objects are trusted for reasons.
+//!
+//! [`Repository`] knows the newest trust and reads signed objects. What an agent does to one is in [`agent`] and
+//! [`run`], what officers do in `officer`, what recovery needs in `recover`; the latter two are absent from an
+//! agent-only build.
+
+pub mod agent;
+pub mod catalog;
+pub mod error;
+pub mod gc;
+pub mod index;
+pub mod ledger;
+pub mod pack;
+pub mod run;
+pub mod snapshots;
+pub mod trust;
+
+#[cfg(feature = "recover")]
+pub mod officer;
+#[cfg(feature = "recover")]
+pub mod recover;
+#[cfg(feature = "recover")]
+pub mod segments;
+
+use std::sync::Arc;
+
+pub use error::{RepositoryError, RepositoryErrorKind};
+
+use crate::crypto::hash::sha256;
+use crate::crypto::sign::{self, Kind, VerifyingKey};
+use crate::ids::{Label, ObjectHash, ObjectName, RepositoryId};
+use crate::store::Store;
+use crate::units::{Bytes, Timestamp};
+use trust::Trust;
+
+/// An opened repository.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    trust: Trust,
+}
+
+/// Who signed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// An officer.
+    Officer(Label),
+    /// A writer.
+    Writer(Label),
+    /// A maintainer.
+    Maintainer(Label),
+}
+
+/// A signed object whose signature holds.
+#[derive(Debug)]
+pub struct Signed {
+    /// Its kind; at a snapshot's name this tells a fence from a snapshot.
+    pub kind: Kind,
+    /// The key that signed it.
+    pub key: VerifyingKey,
+    /// Who signed it.
+    pub principal: Principal,
+    /// What is signed.
+    pub body: Vec<u8>,
+    /// The SHA-256 of the whole object.
+    pub hash: ObjectHash,
+    /// The length of the whole object.
+    pub length: Bytes,
+}
+
+/// The moment a signature is judged at.
+#[derive(Clone, Copy, Debug)]
+pub enum JudgedAt {
+    /// This one.
+    Moment(Timestamp),
+    /// Whenever: something else, such as a ledger entry, tells the moment.
+    Any,
+}
+
+impl Repository {
+    /// Opens the repository in a store, trusting the officers whose keys are pinned.
+    ///
+    /// # Errors
+    /// There is no repository, its trust is not signed by a pinned officer, or the store failed.
+    pub fn open(store: Arc<dyn Store>, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
+        let trust = Trust::load(store.as_ref(), pins)?;
+        Ok(Self { store, trust })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The store, shared.
+    #[must_use]
+    pub fn store_shared(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The newest trust.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Which repository this is.
+    #[must_use]
+    pub fn id(&self) -> RepositoryId {
+        self.trust.header.repository
+    }
+
+    /// Reads an object and checks its signature against the newest trust.
+    ///
+    /// # Errors
+    /// It is missing, too long, unsigned, signed by nobody trusted or under another name, or the store failed.
+    pub fn read_signed(
+        &self,
+        name: &ObjectName,
+        kinds: &[Kind],
+        at: JudgedAt,
+        limit: Bytes,
+    ) -> Result<Signed, RepositoryError> {
+        let bytes =
+            self.store.read(name, limit).map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        self.check_signed(name, bytes, kinds, at)
+    }
+
+    /// Checks the signature of an object's bytes against the newest trust.
+    ///
+    /// # Errors
+    /// It is unsigned, or signed by nobody trusted or under another name.
+    pub fn check_signed(
+        &self,
+        name: &ObjectName,
+        mut bytes: Vec<u8>,
+        kinds: &[Kind],
+        at: JudgedAt,
+    ) -> Result<Signed, RepositoryError> {
+        let hash = ObjectHash::from_bytes(sha256(&bytes));
+        let length = Bytes::of(&bytes);
+        let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
+        let (block, body) = sign::split_object(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let id = self.id();
+        let kind = kinds
+            .iter()
+            .copied()
+            .find(|kind| block.namespace() == sign::namespace(*kind, &id, name))
+            .ok_or_else(|| damaged(format!("it was signed as {:?}, not under this name", block.namespace())))?;
+        let namespace = sign::namespace(kind, &id, name);
+        let key = sign::verify(&block, body, &namespace).map_err(|error| damaged(error.to_string()))?;
+        let principal = self.judge(&key, kind, name, at)?;
+        let head = bytes.len() - body.len();
+        let body = bytes.split_off(head);
+        Ok(Signed { kind, key, principal, body, hash, length })
+    }
+}
+
+impl Repository {
+    /// Who the newest trust says made a signature of this kind and name, at that moment.
+    ///
+    /// # Errors
+    /// Nobody who may.
+    pub fn judge(
+        &self,
+        key: &VerifyingKey,
+        kind: Kind,
+        name: &ObjectName,
+        at: JudgedAt,
+    ) -> Result<Principal, RepositoryError> {
+        self.trust.admit(key, &sign::namespace(kind, &self.id(), name), at).map_err(|why| RepositoryError {
+            what: name.to_string(),
+            kind: RepositoryErrorKind::Untrusted(why),
+        })
+    }
+}
+
+impl Principal {
+    /// The principal that `allowed_signers` names so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (role, name) = text.split_once(':')?;
+        let name = name.parse().ok()?;
+        match role {
+            "officer" => Some(Self::Officer(name)),
+            "writer" => Some(Self::Writer(name)),
+            "maintainer" => Some(Self::Maintainer(name)),
+            _ => None,
+        }
+    }
+
+    /// Whether this is that writer.
+    #[must_use]
+    pub fn is_writer(&self, name: &Label) -> bool {
+        matches!(self, Self::Writer(own) if own == name)
+    }
+}
+
+impl std::fmt::Display for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Officer(name) => write!(f, "officer:{name}"),
+            Self::Writer(name) => write!(f, "writer:{name}"),
+            Self::Maintainer(name) => write!(f, "maintainer:{name}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repository({} at {})", self.id(), self.store.location())
+    }
+}

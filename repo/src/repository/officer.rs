@@ -1,0 +1,376 @@
+//! What officers do: make a repository, enrol and revoke writers, take in officers. FORMAT.md §4, §5.
+//!
+//! Each act puts a new trust file first and new seals after it. Cut off in between, it is repeated as it was:
+//! every act is a no-op where its effect is there already, but for the seals, which are put again.
+
+use crate::clock::{Clock, Entropy};
+use crate::crypto::envelope::{self, Identity, Recipient};
+use crate::crypto::sign::{Kind, SigningKey, VerifyingKey, sign_object};
+use crate::crypto::signers::{AllowedSigners, Entry};
+use crate::format::keys::{NamedIdentity, NamedRecipient, OfficersSeal, SealRecipient, WritersSeal, catalog_id, seal_id};
+use crate::format::names::{self, Place, SealFor, Seq, place};
+use crate::format::records::{Head, Hint};
+use crate::format::trust::TrustHeader;
+use crate::format::{self, FORMAT_VERSION};
+use crate::ids::{Label, ObjectName, RepositoryId};
+use crate::repository::ledger;
+use crate::repository::recover::Recovery;
+use crate::repository::{Repository, RepositoryError};
+use crate::store::{Created, Store};
+use crate::units::Timestamp;
+
+/// An officer at work.
+pub struct Officer<'a> {
+    /// The officer's name.
+    pub name: Label,
+    /// Signs trust and seals.
+    pub signing: &'a SigningKey,
+}
+
+/// A repository to be made.
+pub struct NewRepository {
+    /// The region it belongs to.
+    pub region: Label,
+    /// That region's jurisdiction, such as `EU`.
+    pub jurisdiction: String,
+    /// Who can open it: names and recipients. At least one.
+    pub recovery: Vec<(String, Recipient)>,
+}
+
+/// A writer to be enrolled.
+pub struct NewWriter {
+    /// Its name.
+    pub name: Label,
+    /// Verifies what it signs.
+    pub signing: VerifyingKey,
+    /// Its card recipient.
+    pub card: Recipient,
+    /// What it may snapshot.
+    pub components: Vec<Label>,
+}
+
+/// Makes a repository in an empty store. Trust is put last: until then there is none.
+///
+/// # Errors
+/// The store is not empty, nobody could open the repository, or the store failed.
+pub fn create(
+    store: &dyn Store,
+    officer: &Officer<'_>,
+    new: &NewRepository,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<RepositoryId, RepositoryError> {
+    let there = store.list("").map_err(|error| RepositoryError::store("the new repository", error))?;
+    if let Some(first) = there.first() {
+        return Err(RepositoryError::refused(
+            store.location(),
+            format!("it is not empty (it holds {}); give an empty place for a new repository", first.name),
+        ));
+    }
+    if new.recovery.is_empty() {
+        return Err(RepositoryError::refused(
+            "recovery",
+            "no recovery recipient was given; nobody could ever restore from this repository",
+        ));
+    }
+    let mut id = [0; 16];
+    entropy.fill(&mut id)?;
+    let id = RepositoryId::from_bytes(id);
+    let seal = Identity::generate();
+    let catalog = Identity::generate();
+    let officers = OfficersSeal {
+        format: FORMAT_VERSION,
+        seq: Seq(0),
+        seal: NamedIdentity {
+            id: seal_id(&seal.recipient().to_string()),
+            identity: seal.to_secret_string().to_string(),
+        },
+        catalogs: vec![NamedIdentity {
+            id: catalog_id(&catalog.recipient().to_string()),
+            identity: catalog.to_secret_string().to_string(),
+        }],
+        recovery: new
+            .recovery
+            .iter()
+            .map(|(name, recipient)| NamedRecipient { name: name.clone(), recipient: recipient.to_string() })
+            .collect(),
+        writers: Vec::new(),
+    };
+    let signer = Signer { store, officer, id };
+    signer.put_hint()?;
+    signer.put_seals(&officers)?;
+    let header = TrustHeader {
+        lifeboat: "trust".into(),
+        format: FORMAT_VERSION,
+        repository: id,
+        region: new.region.clone(),
+        jurisdiction: new.jurisdiction.clone(),
+        seq: Seq(0),
+        previous: None,
+        created: clock.now(),
+        quorum: 1,
+        cutoffs: std::collections::BTreeMap::new(),
+    };
+    let entry = officer_entry(&id, &officer.name, officer.signing.public(), header.created);
+    signer.put_trust(&header, vec![entry])?;
+    Ok(id)
+}
+
+/// Enrols a writer, or binds it to more components.
+///
+/// # Errors
+/// The name is taken by another key, the officer may not, or the store failed.
+pub fn add_writer(
+    recovery: &Recovery<'_>,
+    officer: &Officer<'_>,
+    new: &NewWriter,
+    clock: &dyn Clock,
+) -> Result<(), RepositoryError> {
+    let repository = recovery.repository();
+    let principal = format!("writer:{}", new.name);
+    let mut entries: Vec<Entry> = repository.trust().signers.entries().cloned().collect();
+    if entries.iter().any(|entry| entry.principal == principal && entry.key != new.signing)
+        || repository.trust().cutoff(&new.name).is_some()
+    {
+        return Err(RepositoryError::refused(
+            principal,
+            "this name was given to another key or revoked before; a name is never used twice, choose another",
+        ));
+    }
+    let entry = writer_entry(&repository.id(), new, clock.now());
+    let bound = |wanted: &String| {
+        entries.iter().any(|entry| entry.principal == principal && entry.namespaces.contains(wanted))
+    };
+    if !entry.namespaces.iter().all(bound) {
+        entries.push(entry);
+        put_next_trust(repository, officer, entries, repository.trust().header.cutoffs.clone(), clock)?;
+    }
+    rewrap(recovery, officer, |seal| {
+        seal.writers.retain(|writer| writer.name != new.name);
+        seal.writers.push(NamedRecipient { name: new.name.clone(), recipient: new.card.to_string() });
+    })
+}
+
+/// Revokes a writer: nothing it signs from now on counts, nor anything its ledger does not hold by now.
+///
+/// # Errors
+/// There is no such writer, the officer may not, or the store failed.
+pub fn revoke_writer(
+    recovery: &Recovery<'_>,
+    officer: &Officer<'_>,
+    name: &Label,
+    clock: &dyn Clock,
+) -> Result<Option<Head>, RepositoryError> {
+    let repository = recovery.repository();
+    let principal = format!("writer:{name}");
+    let mut entries: Vec<Entry> = repository.trust().signers.entries().cloned().collect();
+    if !entries.iter().any(|entry| entry.principal == principal) {
+        return Err(RepositoryError::refused(
+            principal,
+            "no such writer is enrolled here; `lifeboat keys writer list` shows those who are",
+        ));
+    }
+    let newest = ledger::newest(repository)?.get(name).copied();
+    let cutoff = newest.map(|seq| ledger::read_entry(repository, name, seq)).transpose()?.map(|entry| entry.head);
+    if repository.trust().cutoff(name).is_none() {
+        let now = clock.now();
+        for entry in entries.iter_mut().filter(|entry| entry.principal == principal) {
+            entry.valid_before = Some(entry.valid_before.map_or(now, |before| before.min(now)));
+        }
+        let mut cutoffs = repository.trust().header.cutoffs.clone();
+        cutoffs.insert(name.clone(), cutoff);
+        put_next_trust(repository, officer, entries, cutoffs, clock)?;
+    }
+    rewrap(recovery, officer, |seal| seal.writers.retain(|writer| writer.name != *name))?;
+    Ok(cutoff)
+}
+
+/// Takes in an officer who may sign trust, and whose recovery identity then opens everything.
+///
+/// # Errors
+/// The name is taken by another key, the officer may not, or the store failed.
+pub fn add_officer(
+    recovery: &Recovery<'_>,
+    officer: &Officer<'_>,
+    name: &Label,
+    signing: VerifyingKey,
+    recipient: &Recipient,
+    clock: &dyn Clock,
+) -> Result<(), RepositoryError> {
+    let repository = recovery.repository();
+    let principal = format!("officer:{name}");
+    let mut entries: Vec<Entry> = repository.trust().signers.entries().cloned().collect();
+    match entries.iter().find(|entry| entry.principal == principal) {
+        Some(entry) if entry.key != signing => {
+            return Err(RepositoryError::refused(principal, "this name belongs to another key; choose another"));
+        }
+        Some(_) => {}
+        None => {
+            entries.push(officer_entry(&repository.id(), name, signing, clock.now()));
+            put_next_trust(repository, officer, entries, repository.trust().header.cutoffs.clone(), clock)?;
+        }
+    }
+    rewrap(recovery, officer, |seal| {
+        seal.recovery.retain(|known| known.name != name.as_str());
+        seal.recovery.push(NamedRecipient { name: name.to_string(), recipient: recipient.to_string() });
+    })
+}
+
+fn officer_entry(id: &RepositoryId, name: &Label, key: VerifyingKey, now: Timestamp) -> Entry {
+    let kinds = [("trust", "trust/*"), ("seal", "seals/*"), ("erasure", "erasures/*")];
+    Entry {
+        principal: format!("officer:{name}"),
+        namespaces: kinds.iter().map(|(kind, names)| format!("lifeboat-{kind}:{id}:{names}")).collect(),
+        valid_after: Some(Timestamp::new(now.seconds(), 0)),
+        valid_before: None,
+        key,
+        comment: None,
+    }
+}
+
+fn writer_entry(id: &RepositoryId, new: &NewWriter, now: Timestamp) -> Entry {
+    let name = &new.name;
+    let mut namespaces = vec![
+        format!("lifeboat-run:{id}:runs/{name}/*"),
+        format!("lifeboat-key:{id}:keys/*/{name}/*"),
+        format!("lifeboat-card:{id}:cards/{name}/*"),
+        format!("lifeboat-index:{id}:index/{name}/*"),
+        format!("lifeboat-ledger:{id}:ledger/{name}/*"),
+    ];
+    for component in &new.components {
+        namespaces.push(format!("lifeboat-snapshot:{id}:snapshots/{component}/*"));
+    }
+    Entry {
+        principal: format!("writer:{name}"),
+        namespaces,
+        valid_after: Some(Timestamp::new(now.seconds(), 0)),
+        valid_before: None,
+        key: new.signing.clone(),
+        comment: None,
+    }
+}
+
+fn put_next_trust(
+    repository: &Repository,
+    officer: &Officer<'_>,
+    entries: Vec<Entry>,
+    cutoffs: std::collections::BTreeMap<Label, Option<Head>>,
+    clock: &dyn Clock,
+) -> Result<(), RepositoryError> {
+    let before = repository.trust();
+    let header = TrustHeader {
+        seq: before.head.0.next(),
+        previous: Some(before.head.1),
+        created: clock.now().max(before.header.created),
+        cutoffs,
+        ..before.header.clone()
+    };
+    Signer { store: repository.store(), officer, id: repository.id() }.put_trust(&header, entries)
+}
+
+/// Puts the seals again under the next number, changed.
+fn rewrap(
+    recovery: &Recovery<'_>,
+    officer: &Officer<'_>,
+    change: impl FnOnce(&mut OfficersSeal),
+) -> Result<(), RepositoryError> {
+    let repository = recovery.repository();
+    let listed =
+        repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
+    let newest = listed.iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Seal(seq, _)) => Some(seq),
+        _ => None,
+    });
+    let mut seal = recovery.officers_seal();
+    seal.seq = newest.max().unwrap_or_default().next();
+    change(&mut seal);
+    Signer { store: repository.store(), officer, id: repository.id() }.put_seals(&seal)
+}
+
+struct Signer<'a> {
+    store: &'a dyn Store,
+    officer: &'a Officer<'a>,
+    id: RepositoryId,
+}
+
+impl Signer<'_> {
+    fn put_hint(&self) -> Result<(), RepositoryError> {
+        let hint = Hint {
+            lifeboat: "repository".into(),
+            format: FORMAT_VERSION,
+            repository: self.id,
+            read: "A Lifeboat backup repository: age, zstd and JSON, described in FORMAT.md. Restore it with \
+                   `lifeboat restore`, or with scripts/break-glass and stock tools."
+                .into(),
+        };
+        let name = names::hint()?;
+        let bytes = format::encode(&hint, "hint").map_err(|error| RepositoryError::format("hint", &error))?;
+        self.put(&name, &bytes)
+    }
+
+    /// Officers' first: a writer that sees its seal can rely on somebody being able to recover.
+    fn put_seals(&self, seal: &OfficersSeal) -> Result<(), RepositoryError> {
+        let recovery: Vec<&str> = seal.recovery.iter().map(|known| known.recipient.as_str()).collect();
+        self.put_seal(names::seal(seal.seq, SealFor::Officers)?, seal, &recovery)?;
+        let identity: Identity = seal
+            .seal
+            .identity
+            .parse()
+            .map_err(|_| RepositoryError::damaged("seals", "the seal identity is malformed"))?;
+        let body = WritersSeal {
+            format: FORMAT_VERSION,
+            seq: seal.seq,
+            seal: SealRecipient { id: seal.seal.id, recipient: identity.recipient().to_string() },
+            catalogs: seal.catalogs.iter().map(NamedIdentity::again).collect(),
+        };
+        let writers: Vec<&str> = seal.writers.iter().map(|known| known.recipient.as_str()).collect();
+        if writers.is_empty() {
+            return Ok(());
+        }
+        self.put_seal(names::seal(seal.seq, SealFor::Writers)?, &body, &writers)
+    }
+
+    fn put_seal<T: serde::Serialize>(
+        &self,
+        name: ObjectName,
+        body: &T,
+        recipients: &[&str],
+    ) -> Result<(), RepositoryError> {
+        let recipients = recipients
+            .iter()
+            .map(|recipient| recipient.parse::<Recipient>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| RepositoryError::damaged(name.as_str(), "a recipient in it is malformed"))?;
+        let plain = zeroize::Zeroizing::new(
+            format::encode(body, "seal").map_err(|error| RepositoryError::format(name.as_str(), &error))?,
+        );
+        let mut sealed = Vec::new();
+        envelope::seal_into(&plain, &recipients, &mut sealed)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        self.put_signed(&name, Kind::Seal, &sealed)
+    }
+
+    fn put_trust(&self, header: &TrustHeader, entries: Vec<Entry>) -> Result<(), RepositoryError> {
+        let name = names::trust(header.seq)?;
+        let json = serde_json::to_string(header).map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let signers =
+            AllowedSigners::new(&json, entries).map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        self.put_signed(&name, Kind::Trust, signers.render().as_bytes())
+    }
+
+    fn put_signed(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<(), RepositoryError> {
+        let object = sign_object(self.officer.signing, kind, &self.id, name, body)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        self.put(name, &object)
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), RepositoryError> {
+        match self.store.create(name, bytes).map_err(|error| RepositoryError::store(name.as_str(), error))? {
+            Created::New => Ok(()),
+            Created::Exists => Err(RepositoryError::refused(
+                name.as_str(),
+                "another officer put one of that number just now; look at it and repeat the command",
+            )),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Writing packs. FORMAT.md §7.
+
+use crate::crypto::hash::Sha256;
+use crate::format::index::{self, PackRef, SegmentLine, TableHeader};
+use crate::format::pack::{FOOTER_LEN, Footer};
+use crate::format::{FORMAT_VERSION, PACK_MAX, names};
+use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId};
+use crate::repository::catalog::Catalog;
+use crate::repository::RepositoryError;
+use crate::store::{Store, Upload};
+use crate::units::Bytes;
+
+/// A pack is ended once it holds this much: large enough that a night makes few objects, small enough to buffer.
+pub const PACK_TARGET: Bytes = Bytes::mib(32);
+
+const _: () = assert!(PACK_TARGET.0 * 2 < PACK_MAX.0);
+
+/// A pack being written.
+pub struct PackBuilder<'s> {
+    upload: Box<dyn Upload + 's>,
+    hash: Sha256,
+    length: Bytes,
+    lines: Vec<SegmentLine>,
+}
+
+/// A pack that is staged; it counts once the next barrier has returned.
+pub struct StagedPack {
+    /// Its name and length.
+    pub pack: PackRef,
+    /// Its object name.
+    pub name: ObjectName,
+    /// Its segments, with their place.
+    pub segments: Vec<SegmentLine>,
+}
+
+impl StagedPack {
+    /// The pack's SHA-256, as ledgers record it.
+    #[must_use]
+    pub fn hash(&self) -> ObjectHash {
+        ObjectHash::from_bytes(*self.pack.0.as_bytes())
+    }
+}
+
+impl<'s> PackBuilder<'s> {
+    /// Begins a pack.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn begin(store: &'s dyn Store) -> Result<Self, RepositoryError> {
+        let upload = store.upload().map_err(|error| RepositoryError::store("a new pack", error))?;
+        Ok(Self { upload, hash: Sha256::new(), length: Bytes::ZERO, lines: Vec::new() })
+    }
+
+    /// Appends a segment; its line's offset, length and pack are set here.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn append(&mut self, segment: &[u8], mut line: SegmentLine) -> Result<(), RepositoryError> {
+        line.offset = self.length;
+        line.length = Bytes::of(segment);
+        line.pack = None;
+        self.write(segment)?;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// How long the pack is by now.
+    #[must_use]
+    pub fn length(&self) -> Bytes {
+        self.length
+    }
+
+    /// Adds table and footer and stages the pack under its hash.
+    ///
+    /// # Errors
+    /// The store or the machine failed.
+    pub fn finish(mut self, catalog: &Catalog, writer: &Label, run: RunId) -> Result<StagedPack, RepositoryError> {
+        let header = TableHeader { format: FORMAT_VERSION, writer: writer.clone(), run };
+        let table = index::encode_table(&header, &self.lines)
+            .map_err(|error| RepositoryError::format("a pack table", &error))?;
+        let table = catalog.seal(&table, "a pack table")?;
+        let footer = Footer { offset: self.length, length: Bytes::of(&table) }.encode();
+        debug_assert_eq!(footer.len(), FOOTER_LEN);
+        self.write(&table)?;
+        self.write(&footer)?;
+        let id = PackId::from_bytes(self.hash.finish());
+        let name = names::pack(id)?;
+        self.upload.finish(&name).map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        let mut segments = self.lines;
+        for line in &mut segments {
+            line.pack = Some(id);
+        }
+        Ok(StagedPack { pack: PackRef(id, self.length), name, segments })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), RepositoryError> {
+        self.hash.update(bytes);
+        self.upload.write(bytes).map_err(|error| RepositoryError::store("a new pack", error))?;
+        self.length += Bytes::of(bytes);
+        Ok(())
+    }
+}

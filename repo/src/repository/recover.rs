@@ -1,0 +1,157 @@
+//! What a recovery identity opens: seals, and through them every tenant key. Absent from an agent-only build.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::clock::Clock;
+use crate::crypto::envelope::{self, Identity};
+use crate::crypto::hash::ChunkIdKey;
+use crate::crypto::sign::Kind;
+use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, key_id, seal_id};
+use crate::format::names::{self, Place, SealFor, place};
+use crate::format::{self, RECORD_MAX};
+use crate::ids::{IdentityId, KeyId, Label, Tenant};
+use crate::repository::agent::{newest_seal, parse_key};
+use crate::repository::catalog::Catalog;
+use crate::repository::{JudgedAt, Repository, RepositoryError};
+
+/// A repository opened with a recovery identity.
+pub struct Recovery<'r> {
+    repository: &'r Repository,
+    catalog: Catalog,
+    seal: Identity,
+    seal_id: IdentityId,
+    officers: OfficersSeal,
+    opened: Mutex<HashMap<(Label, KeyId), Arc<TenantKey>>>,
+}
+
+/// A tenant key that opens.
+pub struct TenantKey {
+    /// Its id.
+    pub key: KeyId,
+    /// Whose data it seals.
+    pub tenant: Tenant,
+    /// Opens segments.
+    pub identity: Identity,
+    /// Names chunks.
+    pub k_id: ChunkIdKey,
+}
+
+impl<'r> Recovery<'r> {
+    /// Opens the newest seal.
+    ///
+    /// # Errors
+    /// None of the identities opens it, it is damaged, or the store failed.
+    pub fn open(
+        repository: &'r Repository,
+        identities: &[Identity],
+        clock: &dyn Clock,
+    ) -> Result<Self, RepositoryError> {
+        let (name, body) = newest_seal(repository, SealFor::Officers, clock)?;
+        let mut plain = zeroize::Zeroizing::new(Vec::new());
+        envelope::open_into(&body, identities, &mut plain).map_err(|error| {
+            if error.is_wrong_identity() {
+                RepositoryError::wrong_key(
+                    name.as_str(),
+                    "the recovery identity given is none of this repository's; look for the one whose file names \
+                     this region, or ask another officer",
+                )
+            } else {
+                RepositoryError::damaged(name.as_str(), error.to_string())
+            }
+        })?;
+        let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
+        let officers: OfficersSeal = format::decode(&plain, "officers' seal")
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let seal: Identity =
+            officers.seal.identity.parse().map_err(|_| damaged("the seal identity in it is malformed"))?;
+        if seal_id(&seal.recipient().to_string()) != officers.seal.id {
+            return Err(damaged("the seal identity in it is not the one it names"));
+        }
+        let catalog = Catalog::new(&officers.catalogs)?;
+        let seal_id = officers.seal.id;
+        Ok(Self { repository, catalog, seal, seal_id, officers, opened: Mutex::default() })
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// A copy of the seal to be wrapped anew.
+    pub(crate) fn officers_seal(&self) -> OfficersSeal {
+        OfficersSeal {
+            format: self.officers.format,
+            seq: self.officers.seq,
+            seal: self.officers.seal.again(),
+            catalogs: self.officers.catalogs.iter().map(NamedIdentity::again).collect(),
+            recovery: self.officers.recovery.clone(),
+            writers: self.officers.writers.clone(),
+        }
+    }
+
+    /// Every key object under the living seal: writer and key.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn keys(&self) -> Result<Vec<(Label, KeyId)>, RepositoryError> {
+        let prefix = format!("keys/{}/", self.seal_id);
+        let listed =
+            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        Ok(listed
+            .iter()
+            .filter_map(|object| match place(&object.name) {
+                Some(Place::Key(_, writer, key)) => Some((writer, key)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Opens a tenant key; a second time from memory.
+    ///
+    /// # Errors
+    /// The key object is missing (its tenant may have been erased), damaged, or the store failed.
+    pub fn unwrap_tenant_key(&self, writer: &Label, key: KeyId) -> Result<Arc<TenantKey>, RepositoryError> {
+        let slot = (writer.clone(), key);
+        if let Ok(opened) = self.opened.lock() {
+            if let Some(found) = opened.get(&slot) {
+                return Ok(Arc::clone(found));
+            }
+        }
+        let opened = Arc::new(self.open_key(writer, key)?);
+        if let Ok(mut all) = self.opened.lock() {
+            all.insert(slot, Arc::clone(&opened));
+        }
+        Ok(opened)
+    }
+
+    fn open_key(&self, writer: &Label, key: KeyId) -> Result<TenantKey, RepositoryError> {
+        let name = names::key(self.seal_id, writer, key)?;
+        let signed = self.repository.read_signed(&name, &[Kind::Key], JudgedAt::Any, RECORD_MAX)?;
+        let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
+        let mut plain = zeroize::Zeroizing::new(Vec::new());
+        envelope::open_into(&signed.body, std::slice::from_ref(&self.seal), &mut plain)
+            .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
+        let body: KeyBody =
+            format::decode(&plain, "key object").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let identity: Identity =
+            body.identity.parse().map_err(|_| damaged("the identity in it is malformed"))?;
+        let recipient = identity.recipient().to_string();
+        let holds = body.key == key
+            && body.writer == *writer
+            && signed.principal.is_writer(writer)
+            && key_id(&self.repository.id(), &recipient) == key;
+        if !holds {
+            return Err(damaged("it is not the key its name says"));
+        }
+        let k_id = parse_key(&body.k_id).map_err(|_| damaged("a key in it is malformed"))?;
+        Ok(TenantKey { key, tenant: body.tenant.clone(), identity, k_id: ChunkIdKey::from_bytes(k_id) })
+    }
+}

@@ -1,0 +1,338 @@
+//! A run: from its announcement to the commit that either happens whole or not at all. FORMAT.md §11.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::crypto::hash::sha256;
+use crate::crypto::sign::Kind;
+use crate::format::index::{IndexHeader, PackRef, SegmentLine, encode_index};
+use crate::format::names::{self, Place, Seq, place};
+use crate::format::records::{Checkpoint, Head, Recorded, RunBody};
+use crate::format::snapshot::Snapshot;
+use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
+use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId, Tenant};
+use crate::repository::agent::{Agent, Card, recorded};
+use crate::repository::gc::Condemned;
+use crate::repository::index::{self, DedupTable};
+use crate::repository::ledger::{self, read_entry};
+use crate::repository::pack::StagedPack;
+use crate::repository::snapshots::census;
+use crate::repository::{JudgedAt, RepositoryError};
+use crate::store::Created;
+use crate::units::Bytes;
+
+/// Packs between two index objects: so much at the most is uploaded again after an interruption.
+pub const PACKS_PER_INDEX: usize = 64;
+
+/// One execution of one writer on one component.
+pub struct Run<'r> {
+    agent: Agent<'r>,
+    id: RunId,
+    component: Label,
+    condemned: Condemned,
+    /// What was under the component's name when the run began.
+    seen: BTreeSet<ObjectName>,
+    packs: Vec<PackRef>,
+    segments: Vec<SegmentLine>,
+    recorded: Vec<Recorded>,
+    head: Option<Head>,
+    indexes: Seq,
+}
+
+/// A committed run.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The snapshot's object name.
+    pub name: ObjectName,
+    /// The ledger entry that holds the checkpoint.
+    pub head: Head,
+}
+
+impl<'r> Run<'r> {
+    /// Announces a run, then learns what is condemned.
+    ///
+    /// # Errors
+    /// The writer may not snapshot this component, something is damaged, or the store failed.
+    pub fn begin(agent: Agent<'r>, component: &Label) -> Result<Self, RepositoryError> {
+        let mut nonce = [0; 8];
+        agent.entropy.fill(&mut nonce)?;
+        let id = RunId::new(agent.clock.now(), nonce);
+        may_snapshot(&agent, component, id)?;
+        let body = RunBody { format: FORMAT_VERSION, writer: agent.writer().clone(), run: id, component: component.clone() };
+        let name = names::run(agent.writer(), id)?;
+        let bytes =
+            format::encode(&body, "run").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let announced = agent.put_new(&name, Kind::Run, &bytes)?;
+        // Announced first, plans listed second: whoever collects either was seen or waits for this run.
+        let condemned = Condemned::load(agent.repository)?;
+        let newest = ledger::newest(agent.repository)?.get(agent.writer()).copied();
+        let head = newest.map(|seq| read_entry(agent.repository, agent.writer(), seq)).transpose()?;
+        let mut run = Self {
+            agent,
+            id,
+            component: component.clone(),
+            condemned,
+            seen: BTreeSet::new(),
+            packs: Vec::new(),
+            segments: Vec::new(),
+            recorded: vec![announced],
+            head: head.map(|entry| entry.head),
+            indexes: Seq(0),
+        };
+        run.seen = run.snapshot_names()?;
+        run.adopt_unrecorded()?;
+        Ok(run)
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// The writer at work.
+    #[must_use]
+    pub fn agent(&self) -> &Agent<'r> {
+        &self.agent
+    }
+
+    /// What is condemned.
+    #[must_use]
+    pub fn condemned(&self) -> &Condemned {
+        &self.condemned
+    }
+
+    /// The card of a tenant; a new key is made and stored where there is none.
+    ///
+    /// # Errors
+    /// The key could not be confirmed stored.
+    pub fn card(&mut self, tenant: &Tenant) -> Result<Arc<Card>, RepositoryError> {
+        if let Some(card) = self.agent.card(tenant) {
+            return Ok(card);
+        }
+        let (card, recorded) = self.agent.make_key(tenant)?;
+        self.recorded.extend(recorded);
+        Ok(card)
+    }
+
+    /// Packs that are there at their full length and not condemned: what may be relied on.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn present_packs(&self) -> Result<HashMap<PackId, Bytes>, RepositoryError> {
+        let listed = self
+            .agent
+            .repository
+            .store()
+            .list("packs/")
+            .map_err(|error| RepositoryError::store("packs/", error))?;
+        Ok(listed
+            .iter()
+            .filter_map(|object| match place(&object.name) {
+                Some(Place::Pack(pack)) if !self.condemned.pack(pack) => Some((pack, object.length)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Reads the writer's own index into a table to deduplicate with.
+    ///
+    /// # Errors
+    /// An index object is damaged, or the store failed.
+    pub fn dedup_table(&self, present: &HashMap<PackId, Bytes>) -> Result<DedupTable, RepositoryError> {
+        let mut table = DedupTable::default();
+        for name in index::names_of(self.agent.repository, self.agent.writer())? {
+            let index = index::read(self.agent.repository, self.agent.catalog(), &name)?;
+            let whole: HashMap<PackId, bool> =
+                index.header.packs.iter().map(|pack| (pack.0, present.get(&pack.0) == Some(&pack.1))).collect();
+            table.absorb(&index.segments, |pack| whole.get(&pack).copied().unwrap_or(false));
+        }
+        table.settle();
+        Ok(table)
+    }
+
+    /// Takes a staged pack. Every so many an index object and a ledger entry confirm them.
+    ///
+    /// # Errors
+    /// They could not be confirmed.
+    pub fn add_pack(&mut self, pack: StagedPack) -> Result<(), RepositoryError> {
+        self.recorded.push(Recorded(pack.name.clone(), pack.hash(), pack.pack.1));
+        self.packs.push(pack.pack);
+        self.segments.extend(pack.segments);
+        if self.packs.len() >= PACKS_PER_INDEX { self.confirm() } else { Ok(()) }
+    }
+
+    /// Confirms all packs so far: barrier, index object, ledger entry. An interrupted run continues from here.
+    ///
+    /// # Errors
+    /// They could not be confirmed.
+    pub fn confirm(&mut self) -> Result<(), RepositoryError> {
+        self.put_index()?;
+        if !self.recorded.is_empty() {
+            self.append(None)?;
+        }
+        Ok(())
+    }
+
+    /// Commits: everything confirmed, then the snapshot's name taken, then recorded with a checkpoint.
+    ///
+    /// # Errors
+    /// A collector fenced the run, another run of this writer committed meanwhile, or something could not be
+    /// confirmed. After an error the snapshot may exist all the same; it is then whole.
+    pub fn commit(mut self, snapshot: &Snapshot) -> Result<Committed, RepositoryError> {
+        self.put_index()?;
+        self.refuse_overlap()?;
+        let name = names::snapshot(&self.component, self.id)?;
+        let plain =
+            snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
+        let object = self.agent.sign(&name, Kind::Snapshot, &sealed)?;
+        let store = self.agent.repository.store();
+        let created = store.create(&name, &object).map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        if created == Created::Exists {
+            let there = store
+                .read(&name, CATALOGED_STORED_MAX)
+                .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+            if sha256(&there) != sha256(&object) {
+                return Err(RepositoryError::refused(
+                    name.as_str(),
+                    "a collector ended this run because it took too long; nothing is lost, run the backup again",
+                ));
+            }
+        }
+        self.recorded.push(recorded(&name, &object));
+        let checkpoint = self.checkpoint()?;
+        let head = self.append(Some(&checkpoint))?;
+        Ok(Committed { name, head })
+    }
+
+    fn put_index(&mut self) -> Result<(), RepositoryError> {
+        let store = self.agent.repository.store();
+        store.barrier().map_err(|error| RepositoryError::store("packs/", error))?;
+        if self.packs.is_empty() {
+            return Ok(());
+        }
+        let header = IndexHeader::new(self.agent.writer().clone(), self.id, std::mem::take(&mut self.packs));
+        let segments = std::mem::take(&mut self.segments);
+        let name = names::index(self.agent.writer(), self.id, self.indexes)?;
+        self.indexes = self.indexes.next();
+        let plain = encode_index(&header, &segments)
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
+        let put = self.agent.put_new(&name, Kind::Index, &sealed)?;
+        self.recorded.push(put);
+        Ok(())
+    }
+
+    fn append(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Head, RepositoryError> {
+        let head = ledger::append(
+            self.agent.repository,
+            self.agent.writer(),
+            &self.agent.credentials.signing,
+            self.id,
+            &self.recorded,
+            checkpoint,
+            self.head,
+        )?;
+        self.recorded.clear();
+        self.head = Some(head);
+        Ok(head)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, RepositoryError> {
+        let repository = self.agent.repository;
+        let mut heads = std::collections::BTreeMap::new();
+        for (writer, newest) in ledger::newest(repository)? {
+            if writer != *self.agent.writer() {
+                heads.insert(writer.clone(), read_entry(repository, &writer, newest)?.head);
+            }
+        }
+        Ok(Checkpoint {
+            trust: repository.trust().head,
+            heads,
+            gc: self.condemned.census,
+            snapshots: census(repository, &self.condemned)?,
+        })
+    }
+
+    fn snapshot_names(&self) -> Result<BTreeSet<ObjectName>, RepositoryError> {
+        let prefix = format!("snapshots/{}/", self.component);
+        let listed = self
+            .agent
+            .repository
+            .store()
+            .list(&prefix)
+            .map_err(|error| RepositoryError::store(&prefix, error))?;
+        Ok(listed.into_iter().map(|object| object.name).collect())
+    }
+
+    /// Whether something under a snapshot's name is a snapshot that this writer signed.
+    fn is_own(&self, name: &ObjectName) -> Result<Option<(ObjectHash, Bytes)>, RepositoryError> {
+        let kinds = [Kind::Snapshot, Kind::Fence];
+        let read = self.agent.repository.read_signed(name, &kinds, JudgedAt::Any, CATALOGED_STORED_MAX);
+        match read {
+            Ok(signed) if signed.kind == Kind::Snapshot && signed.principal.is_writer(self.agent.writer()) => {
+                Ok(Some((signed.hash, signed.length)))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn refuse_overlap(&self) -> Result<(), RepositoryError> {
+        for name in self.snapshot_names()?.difference(&self.seen) {
+            if self.is_own(name)?.is_some() {
+                return Err(RepositoryError::refused(
+                    name.as_str(),
+                    format!(
+                        "another run of writer {} committed this while ours was under way; two hosts must not share \
+                         a writer's name, enrol each with a name of its own",
+                        self.agent.writer()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A run cut off between its snapshot and its last ledger entry left a whole snapshot that nothing records.
+    /// It is this writer's, so this run records it.
+    fn adopt_unrecorded(&mut self) -> Result<(), RepositoryError> {
+        let Some(newest) = self.seen.iter().next_back().cloned() else { return Ok(()) };
+        let Some((hash, length)) = self.is_own(&newest)? else { return Ok(()) };
+        let Some(Place::Snapshot(_, run)) = place(&newest) else { return Ok(()) };
+        let mut head = self.head;
+        while let Some(Head(seq, _)) = head {
+            let entry = read_entry(self.agent.repository, self.agent.writer(), seq)?;
+            if entry.body.objects.iter().any(|object| object.0 == newest) {
+                return Ok(());
+            }
+            // Entries of runs begun long before cannot name it, but runs of other components interleave.
+            let older = entry.body.run < run && entry.body.checkpoint.is_some();
+            if older && seq.0.saturating_add(256) < self.head.map_or(0, |head| head.0.0) {
+                break;
+            }
+            head = seq.0.checked_sub(1).zip(entry.body.previous).map(|(seq, hash)| Head(Seq(seq), hash));
+        }
+        self.recorded.push(Recorded(newest, hash, length));
+        Ok(())
+    }
+}
+
+fn may_snapshot(agent: &Agent<'_>, component: &Label, run: RunId) -> Result<(), RepositoryError> {
+    let name = names::snapshot(component, run)?;
+    let key = agent.credentials.signing.public();
+    let judged = agent.repository.judge(&key, Kind::Snapshot, &name, JudgedAt::Moment(run.moment()));
+    match judged {
+        Ok(principal) if principal.is_writer(agent.writer()) => Ok(()),
+        _ => Err(RepositoryError::refused(
+            format!("writer {}", agent.writer()),
+            format!(
+                "it is not bound to component {component}; an officer binds it with \
+                 `lifeboat keys writer add {} --component {component}`",
+                agent.writer()
+            ),
+        )),
+    }
+}

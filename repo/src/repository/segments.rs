@@ -1,0 +1,213 @@
+//! Finding and opening segments: what restore and readback stand on.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::crypto::codec::Decompressor;
+use crate::crypto::envelope::{self, Identity};
+use crate::crypto::hash::segment_id;
+use crate::format::index::{SegmentKind, SegmentLine};
+use crate::format::names;
+use crate::ids::{ChunkId, KeyId, Label, PackId, SegmentId, SegmentPrefix};
+use crate::repository::catalog::Catalog;
+use crate::repository::{Repository, RepositoryError, index};
+use crate::store::Store;
+use crate::units::Bytes;
+
+/// Where a copy of a segment lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The pack.
+    pub pack: PackId,
+    /// Where in it.
+    pub offset: Bytes,
+    /// How long it is there.
+    pub length: Bytes,
+}
+
+/// A segment that something needs.
+#[derive(Debug, Clone)]
+pub struct NeededSegment {
+    /// Its name.
+    pub id: SegmentId,
+    /// The tenant key that opens it.
+    pub key: KeyId,
+    /// What it holds.
+    pub kind: SegmentKind,
+    /// The length of its plaintext.
+    pub plain: Bytes,
+    /// Every place it is known at; never empty.
+    pub places: Vec<Place>,
+}
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// The number of the segment in the map.
+    pub segment: u32,
+    /// Where in the segment's plaintext.
+    pub offset: u32,
+    /// How long it is.
+    pub length: u32,
+}
+
+/// The segments that some shares need, and the chunks in them.
+#[derive(Default)]
+pub struct SegmentMap {
+    segments: Vec<NeededSegment>,
+    chunks: Vec<(ChunkId, ChunkPlace)>,
+}
+
+impl SegmentMap {
+    /// Reads a writer's index for the segments with these prefixes.
+    ///
+    /// # Errors
+    /// An index object is missing or damaged, or the store failed. Segments that no index names are simply not
+    /// in the map.
+    pub fn load(
+        repository: &Repository,
+        catalog: &Catalog,
+        writer: &Label,
+        wanted: &HashSet<SegmentPrefix>,
+    ) -> Result<Self, RepositoryError> {
+        let mut map = Self::default();
+        let mut numbers: HashMap<SegmentId, u32> = HashMap::new();
+        for name in index::names_of(repository, writer)? {
+            let index = index::read(repository, catalog, &name)?;
+            for line in index.segments.into_iter().filter(|line| wanted.contains(&line.segment.prefix())) {
+                map.take(line, &mut numbers);
+            }
+        }
+        // A segment known by location lines alone has no chunks anybody could ask for.
+        map.chunks.sort_unstable_by_key(|(id, place)| (*id, place.segment));
+        Ok(map)
+    }
+
+    fn take(&mut self, line: SegmentLine, numbers: &mut HashMap<SegmentId, u32>) {
+        let Some(pack) = line.pack else { return };
+        let place = Place { pack, offset: line.offset, length: line.length };
+        if let Some(segment) = numbers.get(&line.segment).and_then(|n| self.segments.get_mut(*n as usize)) {
+            if !segment.places.contains(&place) {
+                segment.places.push(place);
+            }
+            return;
+        }
+        let Ok(number) = u32::try_from(self.segments.len()) else { return };
+        numbers.insert(line.segment, number);
+        self.segments.push(NeededSegment {
+            id: line.segment,
+            key: line.key,
+            kind: line.kind,
+            plain: line.plain,
+            places: vec![place],
+        });
+        let mut offset = 0_u32;
+        for chunk in line.chunks {
+            self.chunks.push((chunk.0, ChunkPlace { segment: number, offset, length: chunk.1 }));
+            offset = offset.saturating_add(chunk.1);
+        }
+    }
+
+    /// Every segment in the map; a segment's number is its place here.
+    #[must_use]
+    pub fn segments(&self) -> &[NeededSegment] {
+        &self.segments
+    }
+
+    /// A segment by its number.
+    #[must_use]
+    pub fn segment(&self, number: u32) -> Option<&NeededSegment> {
+        self.segments.get(number as usize)
+    }
+
+    /// Where a chunk of a tenant key lies.
+    #[must_use]
+    pub fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<ChunkPlace> {
+        let first = self.chunks.partition_point(|(id, _)| id < chunk);
+        self.chunks
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|(id, _)| id == chunk)
+            .map(|(_, place)| *place)
+            .find(|place| self.segment(place.segment).is_some_and(|segment| segment.key == key))
+    }
+
+    /// The chunks of a segment with their places, in order of their ids.
+    pub fn chunks(&self) -> impl Iterator<Item = &(ChunkId, ChunkPlace)> {
+        self.chunks.iter()
+    }
+}
+
+/// Fetches and opens segments with buffers that are used again.
+pub struct SegmentReader<'s> {
+    store: &'s dyn Store,
+    stored: Vec<u8>,
+    packed: Vec<u8>,
+    codec: Decompressor,
+}
+
+impl<'s> SegmentReader<'s> {
+    /// A reader over a store; one a thread.
+    ///
+    /// # Errors
+    /// The machine gave no decompression context.
+    pub fn new(store: &'s dyn Store) -> Result<Self, RepositoryError> {
+        let codec = Decompressor::new().map_err(|error| RepositoryError::machine("zstd", error))?;
+        Ok(Self { store, stored: Vec::new(), packed: Vec::new(), codec })
+    }
+
+    /// Reads a segment's plaintext into `plain`, from the first of its places that has it whole.
+    ///
+    /// Its stored bytes are compared with its id. Its chunks are for the caller to compare.
+    ///
+    /// # Errors
+    /// No place has it whole; the error is that of the last place.
+    pub fn read(
+        &mut self,
+        segment: &NeededSegment,
+        identity: &Identity,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), RepositoryError> {
+        let mut outcome = Err(RepositoryError::damaged(format!("segment {}", segment.id), "no index says where it is"));
+        for place in &segment.places {
+            outcome = self.read_at(segment, *place, identity, plain);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn read_at(
+        &mut self,
+        segment: &NeededSegment,
+        place: Place,
+        identity: &Identity,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), RepositoryError> {
+        let pack = names::pack(place.pack)?;
+        self.stored.clear();
+        self.store
+            .read_range(&pack, place.offset, place.length, &mut self.stored)
+            .map_err(|error| RepositoryError::store_read(pack.as_str(), error))?;
+        let what = || format!("segment {} in {pack}", segment.id);
+        if segment_id(&self.stored) != segment.id {
+            return Err(RepositoryError::damaged(what(), "its bytes are not those that were stored"));
+        }
+        envelope::open_into(&self.stored, std::slice::from_ref(identity), &mut self.packed).map_err(|error| {
+            if error.is_wrong_identity() {
+                RepositoryError::wrong_key(what(), "its tenant key does not open it")
+            } else {
+                RepositoryError::damaged(what(), error.to_string())
+            }
+        })?;
+        self.codec
+            .decompress_into(&self.packed, segment.plain, plain)
+            .map_err(|error| RepositoryError::damaged(what(), error.to_string()))?;
+        if Bytes::of(plain) == segment.plain {
+            Ok(())
+        } else {
+            Err(RepositoryError::damaged(what(), "its plaintext is shorter than its index says"))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Which snapshots there are, and which of them count. FORMAT.md §9.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::crypto::sign::Kind;
+use crate::format::names::{self, Place, place};
+use crate::format::records::{Census, RunBody};
+use crate::format::snapshot::Snapshot;
+use crate::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
+use crate::ids::{Label, ObjectHash, ObjectName, RunId};
+use crate::repository::catalog::Catalog;
+use crate::repository::gc::Condemned;
+use crate::repository::ledger::{self, Ledger};
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
+use crate::units::Bytes;
+
+/// Whether something under a snapshot's name counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Counts,
+    /// Its run was cut off before it could record it. It can be restored by name.
+    Unrecorded,
+    /// A collector ended the run; there is no snapshot.
+    Fenced,
+    /// A gc record expired it.
+    Expired,
+    /// It does not count; the text says why.
+    Void(String),
+}
+
+/// Something under a snapshot's name.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its object name.
+    pub name: ObjectName,
+    /// Its component.
+    pub component: Label,
+    /// Its run.
+    pub run: RunId,
+    /// Whether it counts.
+    pub standing: Standing,
+    /// The snapshot, where it could be read.
+    pub snapshot: Option<Snapshot>,
+    /// The SHA-256 of the object, where it could be read.
+    pub hash: Option<ObjectHash>,
+    /// Its stored length.
+    pub length: Bytes,
+}
+
+/// Everything needed to judge snapshots, read once.
+pub struct Judge<'r> {
+    repository: &'r Repository,
+    catalog: &'r Catalog,
+    condemned: Condemned,
+    ledgers: BTreeMap<Label, Result<HashSet<(ObjectName, ObjectHash)>, String>>,
+    runs: HashSet<ObjectName>,
+}
+
+impl<'r> Judge<'r> {
+    /// Reads gc records, ledgers and the list of runs.
+    ///
+    /// # Errors
+    /// The store failed, or gc records are damaged. A damaged ledger is no error here: what it should vouch for
+    /// does not count.
+    pub fn new(repository: &'r Repository, catalog: &'r Catalog) -> Result<Self, RepositoryError> {
+        let condemned = Condemned::load(repository)?;
+        let mut ledgers = BTreeMap::new();
+        for (writer, newest) in ledger::newest(repository)? {
+            let names = match Ledger::load(repository, &writer, newest) {
+                Ok(ledger) => Ok(ledger.objects().map(|object| (object.0.clone(), object.1)).collect()),
+                Err(error) if error.is_damage() => Err(error.to_string()),
+                Err(error) => return Err(error),
+            };
+            ledgers.insert(writer, names);
+        }
+        let runs = repository.store().list("runs/").map_err(|error| RepositoryError::store("runs/", error))?;
+        let runs = runs.into_iter().map(|object| object.name).collect();
+        Ok(Self { repository, catalog, condemned, ledgers, runs })
+    }
+
+    /// Everything below `snapshots/` (of one component, if given), oldest first.
+    ///
+    /// # Errors
+    /// The store failed. What is damaged is listed as void.
+    pub fn list(&self, component: Option<&Label>) -> Result<Vec<Listed>, RepositoryError> {
+        let prefix = component.map_or_else(|| "snapshots/".to_owned(), |label| format!("snapshots/{label}/"));
+        let objects =
+            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        let mut found = Vec::new();
+        for object in objects {
+            if let Some(Place::Snapshot(component, run)) = place(&object.name) {
+                found.push(self.judge(object.name, component, run, object.length)?);
+            }
+        }
+        found.sort_by(|a, b| (a.run, &a.component).cmp(&(b.run, &b.component)));
+        Ok(found)
+    }
+
+    fn judge(
+        &self,
+        name: ObjectName,
+        component: Label,
+        run: RunId,
+        length: Bytes,
+    ) -> Result<Listed, RepositoryError> {
+        let mut listed =
+            Listed { name, component, run, standing: Standing::Expired, snapshot: None, hash: None, length };
+        if self.condemned.snapshot(&listed.name) {
+            return Ok(listed);
+        }
+        match self.standing(&mut listed) {
+            Ok(standing) => listed.standing = standing,
+            Err(error) if error.is_damage() => listed.standing = Standing::Void(error.to_string()),
+            Err(error) => return Err(error),
+        }
+        Ok(listed)
+    }
+
+    fn standing(&self, listed: &mut Listed) -> Result<Standing, RepositoryError> {
+        let name = &listed.name;
+        let at = JudgedAt::Moment(listed.run.moment());
+        let kinds = [Kind::Snapshot, Kind::Fence];
+        // A fence is put long after the run it ends, so its moment is in its body.
+        let signed = self.repository.read_signed(name, &kinds, JudgedAt::Any, CATALOGED_STORED_MAX)?;
+        if signed.kind == Kind::Fence {
+            let fence: format::records::FenceBody = format::decode(&signed.body, "fence")
+                .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+            let signer =
+                self.repository.judge(&signed.key, Kind::Fence, name, JudgedAt::Moment(fence.time))?;
+            let holds = fence.fence == listed.run && matches!(signer, Principal::Maintainer(_));
+            return Ok(if holds {
+                Standing::Fenced
+            } else {
+                Standing::Void("a fence that is not a maintainer's for this run".into())
+            });
+        }
+        let signer = self.repository.judge(&signed.key, Kind::Snapshot, name, at)?;
+        let plain = self.catalog.open(&signed.body, name.as_str())?;
+        let snapshot =
+            Snapshot::decode(&plain).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let Principal::Writer(writer) = signer else {
+            return Ok(Standing::Void("no writer signed it".into()));
+        };
+        if snapshot.component != listed.component || snapshot.run != listed.run || snapshot.writer != writer {
+            return Ok(Standing::Void("it speaks of another component, run or writer than its name".into()));
+        }
+        listed.hash = Some(signed.hash);
+        listed.snapshot = Some(snapshot);
+        if let Some(why) = self.run_missing(&writer, listed)? {
+            return Ok(Standing::Void(why));
+        }
+        Ok(match self.ledgers.get(&writer) {
+            Some(Ok(names)) if names.contains(&(listed.name.clone(), signed.hash)) => Standing::Counts,
+            Some(Err(why)) => Standing::Void(format!("its writer's ledger is damaged: {why}")),
+            _ if self.repository.trust().cutoff(&writer).is_some() => {
+                Standing::Void("its writer was revoked before it".into())
+            }
+            _ => Standing::Unrecorded,
+        })
+    }
+
+    fn run_missing(&self, writer: &Label, listed: &Listed) -> Result<Option<String>, RepositoryError> {
+        let name = names::run(writer, listed.run)?;
+        if !self.runs.contains(&name) {
+            return Ok(Some("its run object is missing".into()));
+        }
+        let at = JudgedAt::Moment(listed.run.moment());
+        let signed = self.repository.read_signed(&name, &[Kind::Run], at, RECORD_MAX)?;
+        let body: RunBody =
+            format::decode(&signed.body, "run").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let fits = body.component == listed.component && body.run == listed.run && signed.principal.is_writer(writer);
+        Ok((!fits).then(|| "its run was of another component".into()))
+    }
+
+    /// What gc records condemn and expire.
+    #[must_use]
+    pub fn condemned(&self) -> &Condemned {
+        &self.condemned
+    }
+}
+
+/// All snapshots by name that no gc record expires, as a checkpoint counts them.
+///
+/// # Errors
+/// The store failed.
+pub fn census(repository: &Repository, condemned: &Condemned) -> Result<Census, RepositoryError> {
+    let listed =
+        repository.store().list("snapshots/").map_err(|error| RepositoryError::store("snapshots/", error))?;
+    Ok(Census::of(listed.iter().map(|object| &object.name).filter(|name| !condemned.snapshot(name))))
+}

@@ -1,0 +1,134 @@
+//! Trust: who may sign what, from a pinned officer to the newest word. FORMAT.md §4.
+
+use crate::crypto::hash::sha256;
+use crate::crypto::sign::{self, Kind, VerifyingKey};
+use crate::crypto::signers::AllowedSigners;
+use crate::format::names::{self, Place, Seq};
+use crate::format::records::Head;
+use crate::format::trust::TrustHeader;
+use crate::format::{RECORD_MAX, names::place};
+use crate::ids::{Label, ObjectHash, ObjectName};
+use crate::repository::{JudgedAt, Principal, RepositoryError};
+use crate::store::Store;
+
+/// A trust file, checked.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Its header.
+    pub header: TrustHeader,
+    /// Its entries.
+    pub signers: AllowedSigners,
+    /// Its place in the chain.
+    pub head: Head,
+}
+
+impl Trust {
+    /// Reads and checks the whole chain; the newest is the result.
+    ///
+    /// # Errors
+    /// There is none, a link does not hold, or no pinned officer signed the first.
+    pub fn load(store: &dyn Store, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
+        let listed = store.list("trust/").map_err(|error| RepositoryError::store("trust/", error))?;
+        if listed.is_empty() {
+            return Err(RepositoryError::refused(
+                store.location(),
+                "there is no repository here; check the address, or make one with `lifeboat init`",
+            ));
+        }
+        let mut newest: Option<Self> = None;
+        for (at, object) in listed.iter().enumerate() {
+            let expected = u32::try_from(at).ok().map(Seq);
+            let found = match place(&object.name) {
+                Some(Place::Trust(seq)) => Some(seq),
+                _ => None,
+            };
+            if found != expected || found.is_none() {
+                return Err(RepositoryError::damaged(
+                    object.name.as_str(),
+                    "trust files must be numbered without gaps",
+                ));
+            }
+            let bytes = store
+                .read(&object.name, RECORD_MAX)
+                .map_err(|error| RepositoryError::store(object.name.as_str(), error))?;
+            newest = Some(Self::check(&object.name, &bytes, newest.as_ref(), pins)?);
+        }
+        newest.ok_or_else(|| RepositoryError::damaged("trust/", "it is empty"))
+    }
+
+    /// Checks one trust file against the one before, or against the pins.
+    fn check(
+        name: &ObjectName,
+        bytes: &[u8],
+        previous: Option<&Self>,
+        pins: &[VerifyingKey],
+    ) -> Result<Self, RepositoryError> {
+        let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
+        let (block, body) = sign::split_object(bytes).map_err(|error| damaged(error.to_string()))?;
+        let text = std::str::from_utf8(body).map_err(|_| damaged("it is not text".into()))?;
+        let signers = AllowedSigners::parse(text).map_err(|error| damaged(error.to_string()))?;
+        let comment = signers.first_comment().ok_or_else(|| damaged("its first line is no header".into()))?;
+        let header = TrustHeader::decode(comment).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let namespace = sign::namespace(Kind::Trust, &header.repository, name);
+        let key = sign::verify(&block, body, &namespace).map_err(|error| damaged(error.to_string()))?;
+        match previous {
+            None if pins.contains(&key) => {}
+            None => {
+                return Err(RepositoryError::refused(
+                    name.as_str(),
+                    format!(
+                        "it is signed by {}, which is none of the officers pinned for this region; if this is the \
+                         right repository, pin that officer's key in lifeboat.toml",
+                        key.fingerprint()
+                    ),
+                ));
+            }
+            Some(before) => {
+                let linked = header.previous == Some(before.head.1)
+                    && header.repository == before.header.repository
+                    && header.created >= before.header.created;
+                if !linked {
+                    return Err(damaged("it does not follow the trust before it".into()));
+                }
+                let admitted = before.admit(&key, &namespace, JudgedAt::Moment(header.created));
+                if !matches!(admitted, Ok(Principal::Officer(_))) {
+                    return Err(damaged("no officer of the trust before it signed it".into()));
+                }
+            }
+        }
+        let seq = previous.map_or(Seq(0), |before| before.head.0.next());
+        if header.seq != seq || (previous.is_none() && header.previous.is_some()) {
+            return Err(damaged("its number is not that of its name".into()));
+        }
+        let head = Head(seq, ObjectHash::from_bytes(sha256(bytes)));
+        Ok(Self { header, signers, head })
+    }
+
+    /// Who may have made a signature with this key in this namespace.
+    ///
+    /// # Errors
+    /// Nobody may; the text says why.
+    pub fn admit(&self, key: &VerifyingKey, namespace: &str, at: JudgedAt) -> Result<Principal, String> {
+        let moment = match at {
+            JudgedAt::Moment(moment) => Some(moment),
+            JudgedAt::Any => None,
+        };
+        let entry = self.signers.check(None, key, namespace, moment).map_err(|refusal| refusal.to_string())?;
+        Principal::parse(&entry.principal)
+            .ok_or_else(|| format!("the signer {:?} has no known role", entry.principal))
+    }
+
+    /// For a revoked writer, the last entry of its ledger that counts, if any of it does.
+    #[must_use]
+    pub fn cutoff(&self, writer: &Label) -> Option<Option<Head>> {
+        self.header.cutoffs.get(writer).copied()
+    }
+
+    /// The object this trust is.
+    ///
+    /// # Errors
+    /// Its number is beyond eight digits.
+    pub fn name(&self) -> Result<ObjectName, RepositoryError> {
+        Ok(names::trust(self.head.0)?)
+    }
+}

@@ -1,0 +1,1 @@
+//! Runbooks: what people read in a disaster, and the code that checks it.

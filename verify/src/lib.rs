@@ -1,0 +1,1 @@
+//! Verification levels, recovery time and recovery point.
