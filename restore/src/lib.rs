@@ -1,1 +1,31 @@
-//! Restore: plan, fetch, write.
+//! Restore: choose a snapshot, plan what to fetch and where it goes, perform it, look inside.
+//!
+//! [`choose`](mod@choose) picks a snapshot; [`plan`](mod@plan) reads the manifests of the shares asked for and
+//! says what there is to do, without touching anything; [`perform`](mod@perform) fetches every segment once, in
+//! pack order, and fans its chunks out to files beneath an empty target. [`list`](mod@list) shows entries.
+//!
+//! Invariants: every chunk is compared with its id before it is written; nothing outside the target is ever
+//! written, whatever a manifest says and whatever somebody does to the target meanwhile; what cannot be restored
+//! is named as a [`Loss`](report::Loss) and does not stop the rest.
+
+pub mod choose;
+pub mod error;
+pub mod ids;
+pub mod list;
+pub mod perform;
+pub mod plan;
+pub mod report;
+pub mod select;
+
+mod shares;
+mod tree;
+mod work;
+
+pub use choose::{Choice, Chosen, choose};
+pub use error::{RestoreError, RestoreErrorKind};
+pub use ids::IdMap;
+pub use list::list;
+pub use perform::{Options, perform};
+pub use plan::{Plan, plan};
+pub use report::{Finding, Loss, Report, Severity, Status};
+pub use select::Selection;

@@ -347,9 +347,11 @@ mod tests {
         let many = packed(&[0; 1 << 20]).repeat(5);
         assert_eq!(unpacked(&many, 5 << 20).map(|plain| plain.len()), Ok(5 << 20));
         assert!(unpacked(&many, (5 << 20) - 1).is_err());
-        // A size that would wrap around.
-        let huge = [&[0x28, 0xB5, 0x2F, 0xFD, 0xE0], u64::MAX.to_le_bytes().as_slice(), &[1, 0, 0]].concat();
-        assert!(unpacked(&huge.repeat(2), 1 << 20).is_err());
+        // Sizes that would wrap around.
+        for size in [1_u64 << 63, u64::MAX - 1, u64::MAX - 2] {
+            let huge = [&[0x28, 0xB5, 0x2F, 0xFD, 0xE0], size.to_le_bytes().as_slice(), &[1, 0, 0]].concat();
+            assert!(unpacked(&huge.repeat(2), 1 << 20).is_err(), "{size}");
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub use super::identity::{
 
 /// The most of a file that is searched for the end of its header.
 ///
-/// age's header parser is quadratic: a header of 64 KB took it 21 s. 16 KiB hold 160 recipients, four times
-/// what a repository with many officers needs.
+/// age's header parser is quadratic: a header of 64 KB took it 21 s, one of 16 KiB 1.2 s (0.6 ms the way we feed
+/// it, but that is ours to lose). 16 KiB hold 160 recipients, more than a repository has officers and writers.
 pub const AGE_HEADER_MAX: Bytes = Bytes::kib(16);
 
 /// How every version of an age file begins.
@@ -272,7 +272,7 @@ fn unwrap_file_key(
 fn why(error: &age::DecryptError) -> OpenError {
     match error {
         age::DecryptError::NoMatchingKeys => OpenError::NoIdentityFits,
-        age::DecryptError::UnknownFormat => OpenError::NotAge,
+        // `UnknownFormat` among them: the version was read before, so age only means that it parses nothing.
         _ => OpenError::HeaderDamaged,
     }
 }
@@ -281,7 +281,7 @@ fn why(error: &age::DecryptError) -> OpenError {
 ///
 /// age parses again from the start after every line, which is what makes it quadratic. Asked for a line, this
 /// reader answers with all the header there is: one pass, same result. It is a reader for age's parser and
-/// nothing else.
+/// nothing else; should age come to read lines in another way, the tests here fail.
 struct HeaderReader<'a> {
     header: &'a [u8],
     nonce: &'a [u8],
@@ -604,11 +604,14 @@ mod tests {
             // Just short enough to be parsed.
             let start = Instant::now();
             let error = opened(&bomb(stanza, (16 << 10) - 64), &identity).unwrap_err();
-            assert!(start.elapsed() < Duration::from_secs(1), "{stanza:?} took {:?}", start.elapsed());
-            assert!(
-                matches!(error, OpenError::HeaderDamaged | OpenError::NoIdentityFits),
-                "{stanza:?} {error}"
-            );
+            assert!(start.elapsed() < Duration::from_millis(300), "{stanza:?} took {:?}", start.elapsed());
+            let expected = match error {
+                OpenError::HeaderDamaged | OpenError::NoIdentityFits => stanza.ends_with('\n'),
+                // `--- ` does not begin a line.
+                OpenError::HeaderTooLong => !stanza.ends_with('\n'),
+                _ => false,
+            };
+            assert!(expected, "{stanza:?} {error}");
         }
     }
 

@@ -41,3 +41,55 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
     pattern.get(at_pattern..).is_some_and(|rest| rest.iter().all(|b| *b == b'*'))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, as OpenSSH writes it.
+    fn slowly(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            ([b'*', rest @ ..], text) => (0..=text.len()).any(|skip| slowly(rest, text.split_at(skip).1)),
+            ([b'?', pattern @ ..], [_, text @ ..]) => slowly(pattern, text),
+            ([wanted, pattern @ ..], [found, text @ ..]) => wanted == found && slowly(pattern, text),
+            (_, []) => false,
+        }
+    }
+
+    #[test]
+    fn patterns_that_make_openssh_wait_do_not_make_us_wait() {
+        let start = Instant::now();
+        let pattern = "*a".repeat(PATTERN_MAX / 2 - 1);
+        assert!(matches(pattern.as_bytes(), &[b'a'; 1000]));
+        assert!(!matches(format!("{pattern}*b").as_bytes(), &[b'a'; 1000]));
+        let pattern = format!("*{}b", "a".repeat(PATTERN_MAX - 2));
+        assert!(!matches(pattern.as_bytes(), &[b'a'; 100_000]));
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn only_plain_patterns_are_patterns() {
+        for good in ["*", "lifeboat-index:*", "lifeboat-*:0123abcd:index/fra-app-1/*", "a?b"] {
+            assert!(is_pattern(good), "{good}");
+        }
+        let long = "a".repeat(PATTERN_MAX + 1);
+        for bad in ["", "!a", "a b", "a,b", "a\"", "a\\", "ä", "[a]", "a\0", "a\n", &long] {
+            assert!(!is_pattern(bad), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_its_definition_says(pattern in "[ab?*]{0,8}", text in "[ab]{0,10}") {
+            prop_assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                slowly(pattern.as_bytes(), text.as_bytes())
+            );
+        }
+    }
+}

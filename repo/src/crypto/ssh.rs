@@ -131,3 +131,78 @@ impl fmt::Debug for VerifyingKey {
         write!(f, "VerifyingKey({})", self.fingerprint())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn ssh_keygen(arguments: &[&str], file: &Path) -> String {
+        let output = Command::new("ssh-keygen").args(arguments).arg(file).output();
+        let output = output.unwrap_or_else(|error| panic!("install ssh-keygen (openssh-client): {error}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn ssh_keygen_reads_our_keys() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("key");
+        let key = SigningKey::from_seed([7; 32]);
+        std::fs::write(&file, key.to_openssh().unwrap().as_bytes()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let public = ssh_keygen(&["-y", "-f"], &file);
+        assert_eq!(public.trim_end(), key.public().to_string());
+        assert!(ssh_keygen(&["-l", "-f"], &file).contains(&key.public().fingerprint()));
+        let again = SigningKey::from_openssh(std::fs::read(&file).unwrap()).unwrap();
+        assert_eq!(again.public(), key.public());
+    }
+
+    #[test]
+    fn we_read_the_keys_of_ssh_keygen_and_say_what_to_do_about_others() {
+        let scratch = tempfile::tempdir().unwrap();
+        let make = |name: &str, kind: &str, passphrase: &str| {
+            let file = scratch.path().join(name);
+            ssh_keygen(&["-q", "-t", kind, "-N", passphrase, "-C", "a comment", "-f"], &file);
+            let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
+            (SigningKey::from_openssh(std::fs::read(file).unwrap()), public)
+        };
+        let (key, public) = make("plain", "ed25519", "");
+        let key = key.unwrap();
+        assert_eq!(public.parse(), Ok(key.public()));
+        assert_eq!(public, format!("{} a comment\n", key.public()));
+
+        assert_eq!(make("locked", "ed25519", "correct horse").0.unwrap_err(), BadSigningKey::Encrypted);
+        let (rsa, public) = make("rsa", "rsa", "");
+        assert_eq!(rsa.unwrap_err(), BadSigningKey::NotEd25519);
+        assert!(public.parse::<VerifyingKey>().is_err());
+        let (ecdsa, public) = make("ecdsa", "ecdsa", "");
+        assert_eq!(ecdsa.unwrap_err(), BadSigningKey::NotEd25519);
+        assert!(public.parse::<VerifyingKey>().is_err());
+        for bad in ["", "x", "-----BEGIN OPENSSH PRIVATE KEY-----\n-----END OPENSSH PRIVATE KEY-----\n"] {
+            assert_eq!(SigningKey::from_openssh(bad).unwrap_err(), BadSigningKey::Malformed, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn public_keys_have_one_spelling() {
+        let key = SigningKey::from_seed([1; 32]).public();
+        let text = key.to_string();
+        assert_eq!(text.parse(), Ok(key));
+        assert_eq!(format!("{text} someone@somewhere\n").parse(), Ok(key));
+        for bad in ["", "ssh-ed25519", &format!(" {text}"), &format!("{text}="), &format!("no-pty {text}")] {
+            assert!(bad.parse::<VerifyingKey>().is_err(), "{bad:?}");
+        }
+        assert!(text.replace("ssh-ed25519 ", "ssh-rsa ").parse::<VerifyingKey>().is_err());
+    }
+
+    #[test]
+    fn private_keys_are_not_printed() {
+        let key = SigningKey::from_seed([1; 32]);
+        assert_eq!(format!("{key:?}"), format!("SigningKey({})", key.public().fingerprint()));
+    }
+}

@@ -47,7 +47,7 @@ pub struct Agent<'r> {
     pub(crate) credentials: Credentials,
     pub(crate) clock: &'r dyn Clock,
     pub(crate) entropy: &'r dyn Entropy,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     seal: SealRecipient,
     cards: BTreeMap<Tenant, Arc<Card>>,
 }
@@ -68,7 +68,7 @@ impl<'r> Agent<'r> {
         let plain = open_own(&body, &credentials.card, name.as_str())?;
         let seal: WritersSeal = format::decode(&plain, "writers' seal")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let catalog = Catalog::new(&seal.catalogs)?;
+        let catalog = Arc::new(Catalog::new(&seal.catalogs)?);
         let mut agent = Self {
             repository,
             credentials,
@@ -92,6 +92,12 @@ impl<'r> Agent<'r> {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// The catalog, shared.
+    #[must_use]
+    pub fn catalog_shared(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
     }
 
     /// The writer's name.

@@ -8,7 +8,6 @@ use crate::format::names::{Place, place};
 use crate::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId};
 use crate::repository::catalog::Catalog;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
-use crate::units::Bytes;
 
 /// The names of a writer's index objects, oldest first.
 ///
@@ -56,8 +55,6 @@ pub struct KnownSegment {
     pub pack: Option<PackId>,
     /// The tenant key that opens it.
     pub key: KeyId,
-    /// Its plaintext's length.
-    pub plain: Bytes,
 }
 
 /// Which chunks a writer has stored, and in which segments.
@@ -89,7 +86,7 @@ impl DedupTable {
             if line.chunks.is_empty() || !present(pack) {
                 continue;
             }
-            let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key, plain: line.plain };
+            let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key };
             let Some(number) = self.number_of(&line.segment).or_else(|| self.add_segment(known)) else { continue };
             for chunk in &line.chunks {
                 self.settled.push(Slot { chunk: short(&chunk.0), segment: number.0.to_le_bytes() });
@@ -119,10 +116,11 @@ impl DedupTable {
     }
 
     /// Gives a segment that was being written its name and pack.
-    pub fn name_segment(&mut self, number: SegmentNumber, id: SegmentId, plain: Bytes) {
+    pub fn name_segment(&mut self, number: SegmentNumber, id: SegmentId, pack: PackId) {
         if let Some(segment) = self.segments.get_mut(number.0 as usize) {
             segment.id = id;
-            segment.plain = plain;
+            segment.pack = Some(pack);
+            self.numbers.insert(id, number.0);
         }
     }
 

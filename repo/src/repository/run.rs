@@ -135,12 +135,15 @@ impl<'r> Run<'r> {
             .collect())
     }
 
-    /// Reads the writer's own index into a table to deduplicate with.
+    /// Reads the writer's own index into a table to deduplicate with, as far as packs are present.
     ///
     /// # Errors
     /// An index object is damaged, or the store failed.
-    pub fn dedup_table(&self, present: &HashMap<PackId, Bytes>) -> Result<DedupTable, RepositoryError> {
-        let mut table = DedupTable::default();
+    pub fn load_index(
+        &self,
+        present: &HashMap<PackId, Bytes>,
+        table: &mut DedupTable,
+    ) -> Result<(), RepositoryError> {
         for name in index::names_of(self.agent.repository, self.agent.writer())? {
             let index = index::read(self.agent.repository, self.agent.catalog(), &name)?;
             let whole: HashMap<PackId, bool> =
@@ -148,7 +151,7 @@ impl<'r> Run<'r> {
             table.absorb(&index.segments, |pack| whole.get(&pack).copied().unwrap_or(false));
         }
         table.settle();
-        Ok(table)
+        Ok(())
     }
 
     /// Takes a staged pack. Every so many an index object and a ledger entry confirm them.

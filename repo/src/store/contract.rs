@@ -156,7 +156,9 @@ impl Bench<'_> {
     fn create(&self, last: &str, bytes: &[u8]) -> Result<ObjectName, Broken> {
         let name = self.name(last)?;
         let created = self.store.create(&name, bytes)?;
-        ensure(created == super::Created::New, || format!("{name} is new, and creating it said it {created}"))?;
+        ensure(created == super::Created::New, || {
+            format!("{name} is new, and creating it said it {created}")
+        })?;
         Ok(name)
     }
 
@@ -167,9 +169,10 @@ impl Bench<'_> {
             format!("{name} holds {} that differ from the {} put", Bytes::of(&found), Bytes::of(bytes))
         })?;
         let stat = self.store.stat(name)?;
-        ensure(stat.as_ref().is_some_and(|stat| stat.name == *name && stat.length == Bytes::of(bytes)), || {
-            format!("{name} is {} long, and looking it up gave {stat:?}", Bytes::of(bytes))
-        })?;
+        ensure(
+            stat.as_ref().is_some_and(|stat| stat.name == *name && stat.length == Bytes::of(bytes)),
+            || format!("{name} is {} long, and looking it up gave {stat:?}", Bytes::of(bytes)),
+        )?;
         let listed = self.store.list(&self.prefix())?.into_iter().find(|listed| listed.name == *name);
         ensure(listed == stat, || format!("looking {name} up gave {stat:?}, listing it {listed:?}"))
     }
@@ -219,7 +222,10 @@ mod tests {
         assert!(report.skew.unwrap().unsigned_abs().as_secs() < 60);
         assert_eq!(store.list("").unwrap().len(), 1);
         let occupied = check(store, &"packs".parse().unwrap());
-        assert!(occupied.checks.iter().all(|check| matches!(check.outcome, Outcome::NotRun(_))), "{occupied}");
+        assert!(
+            occupied.checks.iter().all(|check| matches!(check.outcome, Outcome::NotRun(_))),
+            "{occupied}"
+        );
         assert_eq!(store.read(&beside, Bytes(4)).unwrap(), b"kept");
     }
 
@@ -255,7 +261,13 @@ mod tests {
         fn read(&self, name: &ObjectName, _: Bytes) -> Result<Vec<u8>, StoreError> {
             self.0.read(name, LENGTH_MAX)
         }
-        fn read_range(&self, name: &ObjectName, from: Bytes, _: Bytes, into: &mut Vec<u8>) -> Result<(), StoreError> {
+        fn read_range(
+            &self,
+            name: &ObjectName,
+            from: Bytes,
+            _: Bytes,
+            into: &mut Vec<u8>,
+        ) -> Result<(), StoreError> {
             into.extend(self.0.read(name, LENGTH_MAX)?.iter().skip(from.as_usize()));
             Ok(())
         }

@@ -54,7 +54,8 @@ impl LocalStore {
     /// The directory cannot be made, or is not empty.
     pub fn create_at(path: &Path) -> Result<Self, StoreError> {
         let could_be_object = |name: &OsStr| name.to_str().is_some_and(|text| text.parse::<Label>().is_ok());
-        let disk = OsDisk::create_at(path, could_be_object).map_err(|error| opening("create", path, error))?;
+        let disk =
+            OsDisk::create_at(path, could_be_object).map_err(|error| opening("create", path, error))?;
         Ok(Self::over(Arc::new(disk)))
     }
 
@@ -202,7 +203,11 @@ impl LocalStore {
     }
 
     /// Opens an object for reading, with its length.
-    fn object(&self, operation: &'static str, name: &ObjectName) -> Result<(Box<dyn DiskFile>, Bytes), StoreError> {
+    fn object(
+        &self,
+        operation: &'static str,
+        name: &ObjectName,
+    ) -> Result<(Box<dyn DiskFile>, Bytes), StoreError> {
         let unread = |error| self.unread(operation, name, error);
         let file = self.disk.open(name.as_str()).map_err(unread)?;
         let meta = file.meta().map_err(unread)?;
@@ -247,7 +252,8 @@ impl Store for LocalStore {
     fn barrier(&self) -> Result<(), StoreError> {
         let mut broken = lock(&self.barrier);
         if let Some(why) = broken.as_ref() {
-            let message = format!("what was staged earlier may be lost, since this failed: {why}; open it again");
+            let message =
+                format!("what was staged earlier may be lost, since this failed: {why}; open it again");
             return Err(self.fail("confirm", "what was staged", StoreErrorKind::Other(message)));
         }
         let staged = std::mem::take(&mut *lock(&self.staged));
@@ -292,11 +298,7 @@ impl Store for LocalStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let failed = |error| self.fail("list", prefix, StoreErrorKind::Io(error));
-        let start = prefix.strip_suffix('/').unwrap_or(prefix);
-        if !prefix.is_empty() && (start == prefix || start.parse::<ObjectName>().is_err()) {
-            let message = "it is no prefix of objects' names".to_owned();
-            return Err(self.fail("list", prefix, StoreErrorKind::Other(message)));
-        }
+        let start = place(prefix).map_err(|kind| self.fail("list", prefix, kind))?;
         let mut found = Vec::new();
         let mut directories = vec![start.to_owned()];
         while let Some(directory) = directories.pop() {
@@ -360,11 +362,22 @@ impl Store for LocalStore {
         match Temporary::new(&self.disk).and_then(|file| file.modified()) {
             Ok(now) => Ok(now),
             // Nothing gets an age where nothing can be written.
-            Err(error) if matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
                 Ok(SystemClock.now())
             }
             Err(error) => Err(self.fail("date", "a file", StoreErrorKind::Io(error))),
         }
+    }
+}
+
+/// The directory a listing's prefix means: empty, or a name and a slash.
+pub(in crate::store) fn place(prefix: &str) -> Result<&str, StoreErrorKind> {
+    match prefix.strip_suffix('/') {
+        None if prefix.is_empty() => Ok(prefix),
+        Some(name) if name.parse::<ObjectName>().is_ok() => Ok(name),
+        _ => Err(StoreErrorKind::Other("it is no prefix of objects' names".to_owned())),
     }
 }
 
@@ -379,8 +392,8 @@ fn object_name(directory: &str, entry: &OsStr) -> Option<ObjectName> {
     if directory.is_empty() && entry == TEMPORARY {
         return None;
     }
-    let text = entry.to_str().map(|last| if directory.is_empty() { last.to_owned() } else { format!("{directory}/{last}") });
-    let name = text.and_then(|text| text.parse().ok());
+    let slash = if directory.is_empty() { "" } else { "/" };
+    let name = entry.to_str().and_then(|last| format!("{directory}{slash}{last}").parse().ok());
     if name.is_none() {
         tracing::warn!(directory, ?entry, "not an object's name; left out");
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use rustix::io::Errno;
 
@@ -307,6 +308,7 @@ impl Disk for Mount {
     }
 
     fn sync_directory(&self, path: &str) -> io::Result<()> {
+        thread::yield_now();
         let mut state = self.begin()?;
         let lie = state.lie == Some(Lie::DirectorySync);
         let directory = state.directory(path)?;
@@ -366,6 +368,8 @@ impl DiskFile for LossyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // Syncs are slow: let others run meanwhile.
+        thread::yield_now();
         let mut state = self.mount.begin()?;
         let lie = state.lie == Some(Lie::FileSync);
         let file = state.file(self.id)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::local::place;
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::ObjectName;
@@ -137,6 +138,7 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        place(prefix).map_err(|kind| self.fail("list", prefix, kind))?;
         let objects = self.lock();
         let listed = objects.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
         Ok(listed.map(|(name, object)| object.listed(name)).collect())

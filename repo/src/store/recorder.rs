@@ -61,7 +61,8 @@ impl<S: Store> RecordingStore<S> {
         let store = base.fork();
         let changes = self.lock();
         let done = changes.get(..count).unwrap_or(&changes);
-        let confirms = |recorded: &Recorded| matches!(recorded.change, Change::Barrier | Change::Create { .. });
+        let confirms =
+            |recorded: &Recorded| matches!(recorded.change, Change::Barrier | Change::Create { .. });
         let confirmed = done.iter().rposition(confirms).unwrap_or(0);
         for (index, recorded) in done.iter().enumerate() {
             let survives = index < confirmed
@@ -107,7 +108,11 @@ impl<S: Store> Store for RecordingStore<S> {
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
         let create = || self.inner.create(name, bytes);
-        self.record(create, |created| Change::Create { name: name.clone(), bytes: bytes.into(), created: *created })
+        self.record(create, |created| Change::Create {
+            name: name.clone(),
+            bytes: bytes.into(),
+            created: *created,
+        })
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {

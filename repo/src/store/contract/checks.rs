@@ -78,8 +78,11 @@ fn race(bench: &Bench<'_>) -> Result<(), Broken> {
             racers.into_iter().map(joined).collect()
         });
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let winners: Vec<usize> =
-            answers.into_iter().filter(|(_, created)| *created == Created::New).map(|(racer, _)| racer).collect();
+        let winners: Vec<usize> = answers
+            .into_iter()
+            .filter(|(_, created)| *created == Created::New)
+            .map(|(racer, _)| racer)
+            .collect();
         match winners.as_slice() {
             [winner] => bench.holds(&name, &content(*winner))?,
             _ => return Err(Broken(format!("{} of {RACERS} creators of {name} won", winners.len()))),
@@ -138,7 +141,9 @@ fn upload(bench: &Bench<'_>) -> Result<(), Broken> {
     bench.store.barrier()?;
     bench.holds(&name, &pieces.concat())?;
     let left = bench.list("upload/")?;
-    ensure(left == ["upload/named/late"], || format!("an abandoned upload left something: {}", left.join(", ")))
+    ensure(left == ["upload/named/late"], || {
+        format!("an abandoned upload left something: {}", left.join(", "))
+    })
 }
 
 fn range(bench: &Bench<'_>) -> Result<(), Broken> {
@@ -191,7 +196,9 @@ fn too_long(bench: &Bench<'_>) -> Result<(), Broken> {
     let exact = bench.store.read(&name, Bytes(100))?;
     ensure(exact == [1; 100], || "an object as long as the limit was read wrongly".to_owned())?;
     match bench.store.read(&name, Bytes(99)) {
-        Err(StoreError { kind: StoreErrorKind::TooLong { length: Bytes(100), limit: Bytes(99) }, .. }) => Ok(()),
+        Err(StoreError {
+            kind: StoreErrorKind::TooLong { length: Bytes(100), limit: Bytes(99) }, ..
+        }) => Ok(()),
         other => Err(unexpected("reading 100 bytes where 99 are allowed", &other)),
     }
 }
@@ -202,16 +209,24 @@ fn listing(bench: &Bench<'_>) -> Result<(), Broken> {
     for last in ["list/d", "list/c/z/0", "list/c-e", "list/c0", "list/b", "list/c/a", "list/c.d"] {
         bench.create(last, last.as_bytes())?;
         let listed = bench.list("list/")?;
-        ensure(listed.iter().any(|name| name == last), || format!("{last} is not listed right after it was created"))?;
+        ensure(listed.iter().any(|name| name == last), || {
+            format!("{last} is not listed right after it was created")
+        })?;
     }
     bench.create("list2/a", b"")?;
-    for (prefix, expected) in [("list/", &sorted[..]), ("list/c/", &["list/c/a", "list/c/z/0"]), ("list/c/z/0/", &[])] {
+    for (prefix, expected) in
+        [("list/", &sorted[..]), ("list/c/", &["list/c/a", "list/c/z/0"]), ("list/c/z/0/", &[])]
+    {
         let listed = bench.list(prefix)?;
         ensure(listed == expected, || format!("listing {prefix} gave {}", listed.join(", ")))?;
     }
     let prefix = bench.prefix();
-    let below: Vec<_> =
-        bench.store.list("")?.into_iter().filter(|listed| listed.name.as_str().starts_with(&prefix)).collect();
+    let below: Vec<_> = bench
+        .store
+        .list("")?
+        .into_iter()
+        .filter(|listed| listed.name.as_str().starts_with(&prefix))
+        .collect();
     let listed = bench.store.list(&prefix)?;
     ensure(below == listed, || "listing everything and listing a part disagree on that part".to_owned())
 }

@@ -58,7 +58,8 @@ impl Lives {
             match self.chance(10) {
                 0..3 => self.stage(&name(&format!("d{}/e{}/staged{step}", step % 2, step % 3))),
                 3..6 => {
-                    let target = name(&format!("d{}/f{}/o{}", self.chance(2), self.chance(2), self.chance(3)));
+                    let target =
+                        name(&format!("d{}/f{}/o{}", self.chance(2), self.chance(2), self.chance(3)));
                     self.create(&target);
                 }
                 6 => self.delete(),
@@ -202,7 +203,8 @@ fn one_of_many_creators_wins_on_the_real_disk() {
                     // A store each, as separate processes have.
                     let store = LocalStore::open(root).unwrap();
                     start.wait();
-                    let won = store.create(target, &vec![id; 10_000 + usize::from(id)]).unwrap() == Created::New;
+                    let won =
+                        store.create(target, &vec![id; 10_000 + usize::from(id)]).unwrap() == Created::New;
                     won.then_some(id)
                 })
             };
@@ -250,7 +252,10 @@ fn links_are_neither_followed_nor_overlooked() {
     assert_eq!(store.create(&name("real/object"), b"1").unwrap(), Created::New);
     let refused = |error: StoreError| {
         assert!(!error.is_missing(), "{error}");
-        assert!(error.to_string().contains("symbolic link") || error.to_string().contains("regular file"), "{error}");
+        assert!(
+            error.to_string().contains("symbolic link") || error.to_string().contains("regular file"),
+            "{error}"
+        );
     };
 
     symlink(outside.path().join("secret"), root.path().join("real/link")).unwrap();

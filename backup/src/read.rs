@@ -1,0 +1,427 @@
+//! Readers: they read, cut and name; several at once, each a batch at a time.
+//!
+//! A file that changes while it is read is read again, up to three times; the last time whatever comes is
+//! taken, up to the size it had, and the entry says so.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use lifeboat_repo::crypto::{Compressor, chunk_id};
+use lifeboat_repo::format::index::ChunkRef;
+use lifeboat_repo::format::manifest::{self, EntryKind, Hole, Tail, Xattr, XattrValue};
+use lifeboat_repo::units::Bytes;
+use rustix::io::Errno;
+
+use crate::job::{Problem, ProblemKind};
+use crate::source::{self, Stat};
+use crate::walk::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, TenantKeys};
+
+/// How often a file is read before it is taken as it comes.
+const ATTEMPTS: u32 = 3;
+/// Chunks shorter than this are not probed: probing would cost as much as compressing.
+const PROBED_FROM: usize = 64 << 10;
+/// How much of a chunk the probe compresses.
+const PROBE: usize = 64 << 10;
+/// Chunks of one stream that wait for the assembler; at most 2 MiB each.
+const STREAM_QUEUE: usize = 3;
+
+/// A chunk and its bytes.
+pub(crate) struct Piece {
+    pub(crate) chunk: ChunkRef,
+    /// Where its bytes are in the batch.
+    pub(crate) data: Range<usize>,
+    /// Whether it did not compress.
+    pub(crate) solid: bool,
+}
+
+/// What became of an item.
+pub(crate) enum Out {
+    /// A line, and the chunks it needs.
+    Line(ReadyLine, Vec<Piece>),
+    /// A large file, chunk by chunk.
+    Stream(Receiver<Flow>),
+    /// It vanished.
+    Nothing,
+}
+
+/// A large file on its way.
+pub(crate) enum Flow {
+    /// The next chunk.
+    Chunk { keys: Arc<TenantKeys>, chunk: ChunkRef, data: Vec<u8>, solid: bool },
+    /// It changed: chunks so far are not its.
+    Again,
+    /// Its line; the chunks it names came before.
+    End(Box<ReadyLine>),
+    /// It vanished.
+    Nothing,
+}
+
+/// A batch, read.
+pub(crate) struct ReadBatch {
+    pub(crate) number: u64,
+    pub(crate) outs: Vec<Out>,
+    pub(crate) arena: Vec<u8>,
+}
+
+/// A reader; one a thread.
+pub(crate) struct Reader<'a> {
+    pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
+    codec: Option<Compressor>,
+    probe: Vec<u8>,
+}
+
+/// A file as it was read.
+struct Content {
+    stat: Stat,
+    size: Bytes,
+    holes: Vec<Hole>,
+    chunks: Vec<ChunkRef>,
+    changed: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(problem: &'a (dyn Fn(Problem) + Sync)) -> Self {
+        // Without a context nothing is probed, and all is compressed alike.
+        Self { problem, codec: Compressor::new().ok(), probe: Vec::new() }
+    }
+
+    /// Takes batches until there are no more, or nobody takes what was read.
+    pub(crate) fn run(&mut self, batches: &Receiver<Batch>, to: &Sender<ReadBatch>) {
+        for batch in batches {
+            if self.batch(batch, to).is_none() {
+                return;
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: Batch, to: &Sender<ReadBatch>) -> Option<()> {
+        let mut read = ReadBatch { number: batch.number, outs: Vec::with_capacity(batch.items.len()), arena: Vec::new() };
+        let streamed = |item: &Item| matches!(item, Item::File(work) if work.stat.size > STREAMED_ABOVE);
+        let mut large = None;
+        for item in batch.items {
+            if streamed(&item) {
+                // The walk puts a large file at a batch's end.
+                let Item::File(work) = item else { continue };
+                let (sender, receiver) = crossbeam_channel::bounded(STREAM_QUEUE);
+                read.outs.push(Out::Stream(receiver));
+                large = Some((work, sender));
+                continue;
+            }
+            let out = match item {
+                Item::Ready(line) => Out::Line(line, Vec::new()),
+                Item::Attributes(work) => self.attributes(work, &mut read.arena),
+                Item::File(work) => self.small(work, &mut read.arena),
+            };
+            read.outs.push(out);
+        }
+        to.send(read).ok()?;
+        if let Some((work, sender)) = large {
+            self.stream(&work, &sender)?;
+        }
+        Some(())
+    }
+
+    fn attributes(&mut self, mut work: AttributesWork, arena: &mut Vec<u8>) -> Out {
+        let mut pieces = Vec::new();
+        let attributes = std::mem::take(&mut work.attributes);
+        work.tail.xattrs = self.cut_attributes(&work.keys, attributes, arena, &mut pieces);
+        Out::Line(work.finish(), pieces)
+    }
+
+    fn cut_attributes(
+        &mut self,
+        keys: &TenantKeys,
+        attributes: source::Attributes,
+        arena: &mut Vec<u8>,
+        pieces: &mut Vec<Piece>,
+    ) -> Vec<Xattr> {
+        let mut xattrs = Vec::new();
+        for (name, value) in attributes {
+            if value.len() <= manifest::XATTR_INLINE_MAX {
+                xattrs.push(Xattr { name, value: XattrValue::Inline(value) });
+                continue;
+            }
+            let start = arena.len();
+            arena.extend_from_slice(&value);
+            let from = pieces.len();
+            self.cut(keys, arena, start, pieces);
+            let chunks = pieces.iter().skip(from).map(|piece| piece.chunk).collect();
+            xattrs.push(Xattr { name, value: XattrValue::Chunks(chunks) });
+        }
+        xattrs
+    }
+
+    fn small(&mut self, work: FileWork, arena: &mut Vec<u8>) -> Out {
+        let start = arena.len();
+        match self.read_small(&work, arena, start) {
+            Ok((content, attributes)) => {
+                let mut pieces = Vec::new();
+                self.cut(&work.keys, arena, start, &mut pieces);
+                let content = Content { chunks: pieces.iter().map(|piece| piece.chunk).collect(), ..content };
+                let xattrs = self.cut_attributes(&work.keys, attributes, arena, &mut pieces);
+                Out::Line(self.line(&work, content, xattrs), pieces)
+            }
+            Err(error) => {
+                arena.truncate(start);
+                self.unreadable(&work, &error).map_or(Out::Nothing, |line| Out::Line(line, Vec::new()))
+            }
+        }
+    }
+
+    fn read_small(
+        &self,
+        work: &FileWork,
+        arena: &mut Vec<u8>,
+        start: usize,
+    ) -> std::io::Result<(Content, source::Attributes)> {
+        let mut attempt = 1;
+        loop {
+            arena.truncate(start);
+            let last = attempt == ATTEMPTS;
+            let (file, stat) = open(work)?;
+            let extents = if last { None } else { source::extents(file.as_fd(), stat.size)? };
+            let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
+            let mut whole = true;
+            for (offset, length) in ranges {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                whole &= read_range(&file, offset, length, arena)? == length;
+            }
+            let attributes = self.file_attributes(work, &file);
+            let stable = whole && unchanged(&stat, &source::stat_fd(file.as_fd())?);
+            if stable || last {
+                let holes = extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
+                let size = if stable { stat.size } else { Bytes((arena.len() - start) as u64) };
+                return Ok((Content { stat, size, holes, chunks: Vec::new(), changed: !stable }, attributes));
+            }
+            attempt += 1;
+        }
+    }
+
+    fn stream(&mut self, work: &FileWork, to: &Sender<Flow>) -> Option<()> {
+        let mut attempt = 1;
+        loop {
+            match self.stream_once(work, to, attempt == ATTEMPTS) {
+                Ok(Some((content, xattrs))) => {
+                    let line = self.line(work, content, xattrs);
+                    return to.send(Flow::End(Box::new(line))).ok();
+                }
+                Ok(None) => to.send(Flow::Again).ok()?,
+                Err(Stop::Io(error)) => {
+                    to.send(Flow::Again).ok()?;
+                    let flow = self.unreadable(work, &error).map_or(Flow::Nothing, |line| Flow::End(Box::new(line)));
+                    return to.send(flow).ok();
+                }
+                Err(Stop::Deaf) => return None,
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Sends a file's chunks; nothing where it changed and can be read again.
+    fn stream_once(&mut self, work: &FileWork, to: &Sender<Flow>, last: bool) -> Result<Option<(Content, Vec<Xattr>)>, Stop> {
+        let (file, stat) = open(work)?;
+        let extents = if last { None } else { source::extents(file.as_fd(), stat.size).map_err(std::io::Error::from)? };
+        let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
+        let mut source = Ranges { file: &file, ranges: ranges.into(), short: false };
+        let max = usize::try_from(work.keys.data.params().max().0).unwrap_or(usize::MAX);
+        let mut window = Vec::with_capacity(2 * max);
+        let (mut chunks, mut total) = (Vec::new(), 0);
+        loop {
+            let ended = source.fill(&mut window, 2 * max)?;
+            let mut at = 0;
+            while let Some(rest) = window.get(at..).filter(|rest| rest.len() >= max || ended) {
+                let Some(length) = work.keys.data.next_cut(rest, ended) else { break };
+                let data = rest.get(..length).unwrap_or_default().to_vec();
+                at += length;
+                total += length as u64;
+                let chunk = ChunkRef(chunk_id(&work.keys.k_id, &data), u32::try_from(length).unwrap_or(u32::MAX));
+                let solid = self.is_solid(&data);
+                chunks.push(chunk);
+                to.send(Flow::Chunk { keys: Arc::clone(&work.keys), chunk, data, solid }).map_err(|_| Stop::Deaf)?;
+            }
+            window.drain(..at);
+            if ended {
+                break;
+            }
+        }
+        let attributes = self.file_attributes(work, &file);
+        let stable = !source.short && unchanged(&stat, &source::stat_fd(file.as_fd()).map_err(std::io::Error::from)?);
+        if !stable && !last {
+            return Ok(None);
+        }
+        let (mut arena, mut pieces) = (Vec::new(), Vec::new());
+        let xattrs = self.cut_attributes(&work.keys, attributes, &mut arena, &mut pieces);
+        for piece in pieces {
+            let data = arena.get(piece.data).unwrap_or_default().to_vec();
+            let flow = Flow::Chunk { keys: Arc::clone(&work.keys), chunk: piece.chunk, data, solid: piece.solid };
+            to.send(flow).map_err(|_| Stop::Deaf)?;
+        }
+        let holes = extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
+        let size = if stable { stat.size } else { Bytes(total) };
+        Ok(Some((Content { stat, size, holes, chunks, changed: !stable }, xattrs)))
+    }
+
+    /// Cuts what the arena holds from `start` on.
+    fn cut(&mut self, keys: &TenantKeys, arena: &[u8], start: usize, pieces: &mut Vec<Piece>) {
+        let mut at = start;
+        while let Some(length) = keys.data.next_cut(arena.get(at..).unwrap_or_default(), true) {
+            let data = arena.get(at..at + length).unwrap_or_default();
+            let chunk = ChunkRef(chunk_id(&keys.k_id, data), u32::try_from(length).unwrap_or(u32::MAX));
+            let solid = self.is_solid(data);
+            pieces.push(Piece { chunk, data: at..at + length, solid });
+            at += length;
+        }
+    }
+
+    /// Whether 64 KiB from the middle of a chunk do not compress.
+    fn is_solid(&mut self, data: &[u8]) -> bool {
+        if data.len() < PROBED_FROM {
+            return false;
+        }
+        let Some(codec) = &mut self.codec else { return false };
+        let from = (data.len() - PROBE) / 2;
+        let sample = data.get(from..from + PROBE).unwrap_or(data);
+        codec.compress_into(sample, -1, &mut self.probe).is_ok() && self.probe.len() * 100 > sample.len() * 98
+    }
+
+    fn line(&self, work: &FileWork, content: Content, xattrs: Vec<Xattr>) -> ReadyLine {
+        if content.changed {
+            self.tell(work, ProblemKind::Changed, "it kept changing while it was read; what was read last is kept");
+        }
+        let mut metadata = content.stat.metadata;
+        // Names were looked up by the walk; owners may have changed since.
+        if metadata.uid == work.stat.metadata.uid {
+            metadata.user.clone_from(&work.stat.metadata.user);
+        }
+        if metadata.gid == work.stat.metadata.gid {
+            metadata.group.clone_from(&work.stat.metadata.group);
+        }
+        let mut line = Vec::with_capacity(400);
+        manifest::write_head(&mut line, &work.path, EntryKind::File, &metadata, content.size);
+        let tail = Tail {
+            xattrs,
+            holes: content.holes,
+            chunks: content.chunks,
+            changed: content.changed,
+            ..Tail::default()
+        };
+        manifest::write_tail(&mut line, 0, &tail);
+        ReadyLine {
+            keys: Arc::clone(&work.keys),
+            path: work.path.clone(),
+            line,
+            kind: EntryKind::File,
+            size: content.size,
+            stable: !content.changed,
+            segments: Vec::new(),
+        }
+    }
+
+    fn file_attributes(&self, work: &FileWork, file: &File) -> source::Attributes {
+        source::attributes_fd(file).unwrap_or_else(|error| {
+            self.tell(work, ProblemKind::Unreadable, &format!("its extended attributes cannot be read: {error}"));
+            Vec::new()
+        })
+    }
+
+    /// The line of a file that cannot be read, or nothing where it is gone.
+    fn unreadable(&self, work: &FileWork, error: &std::io::Error) -> Option<ReadyLine> {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            self.tell(work, ProblemKind::Vanished, "it vanished before it was read");
+            return None;
+        }
+        let why = error.to_string();
+        self.tell(work, ProblemKind::Unreadable, &why);
+        Some(ReadyLine::broken(Arc::clone(&work.keys), work.path.clone(), why))
+    }
+
+    fn tell(&self, work: &FileWork, kind: ProblemKind, why: &str) {
+        (self.problem)(Problem { path: work.path.clone(), kind, why: why.to_owned() });
+    }
+}
+
+enum Stop {
+    Io(std::io::Error),
+    /// Nobody takes the chunks any more.
+    Deaf,
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn open(work: &FileWork) -> std::io::Result<(File, Stat)> {
+    let file = source::open_file(work.dir.as_fd(), &work.name)?;
+    let stat = source::stat_fd(file.as_fd())?;
+    if stat.kind != EntryKind::File {
+        return Err(std::io::Error::other("it is no regular file any more"));
+    }
+    Ok((File::from(file), stat))
+}
+
+fn unchanged(before: &Stat, after: &Stat) -> bool {
+    before.metadata.mtime == after.metadata.mtime
+        && before.metadata.ctime == after.metadata.ctime
+        && before.size == after.size
+}
+
+/// Appends up to `length` bytes from `offset`; how many there were.
+fn read_range(file: &File, offset: u64, length: usize, into: &mut Vec<u8>) -> std::io::Result<usize> {
+    let start = into.len();
+    into.resize(start + length, 0);
+    let mut done = 0;
+    while done < length {
+        let Some(space) = into.get_mut(start + done..) else { break };
+        match file.read_at(space, offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                into.truncate(start);
+                return Err(error);
+            }
+        }
+    }
+    into.truncate(start + done);
+    Ok(done)
+}
+
+/// Ranges of a file as one stream.
+struct Ranges<'f> {
+    file: &'f File,
+    ranges: std::collections::VecDeque<(u64, u64)>,
+    /// Whether the file ended before its ranges did.
+    short: bool,
+}
+
+impl Ranges<'_> {
+    /// Fills a window up to `target` bytes; whether the stream has ended.
+    fn fill(&mut self, window: &mut Vec<u8>, target: usize) -> std::io::Result<bool> {
+        while window.len() < target {
+            let Some((offset, left)) = self.ranges.front_mut() else { return Ok(true) };
+            let want = usize::try_from(*left).unwrap_or(usize::MAX).min(target - window.len());
+            let got = read_range(self.file, *offset, want, window)?;
+            *offset += got as u64;
+            *left -= got as u64;
+            if got < want {
+                self.short = true;
+                self.ranges.clear();
+            } else if *left == 0 {
+                self.ranges.pop_front();
+            }
+        }
+        Ok(self.ranges.is_empty())
+    }
+}
+
+impl From<Errno> for Stop {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}

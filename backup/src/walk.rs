@@ -1,0 +1,449 @@
+//! The walk: every entry of a tree in manifest order, merged with the walk of last time.
+//!
+//! An entry that looks as it did costs one `statx`: the head of its line is built, compared, and the old line
+//! copied. Everything else goes to readers, in batches that the assembler takes in order.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use lifeboat_repo::crypto::{Chunker, ChunkerParams, ChunkIdKey, ChunkingKey};
+use lifeboat_repo::format::manifest::{self, EntryKind, PATH_LEN_MAX, Tail, Xattr, XattrValue};
+use lifeboat_repo::ids::Tenant;
+use lifeboat_repo::observe::Observer;
+use lifeboat_repo::repository::agent::Card;
+use lifeboat_repo::repository::index::SegmentNumber;
+use lifeboat_repo::units::{Bytes, Timestamp};
+use rustix::io::Errno;
+
+use crate::error::BackupError;
+use crate::job::{Problem, ProblemKind};
+use crate::source::{self, Attributes, Names, Stat};
+use crate::state::{Record, WalkReader};
+use crate::tenants::{Belongs, TenantRules};
+
+/// Content in a batch of small files.
+const BATCH_BYTES: u64 = 1 << 20;
+/// Entries in a batch.
+const BATCH_ITEMS: usize = 256;
+/// Files above this are streamed rather than read whole.
+pub(crate) const STREAMED_ABOVE: Bytes = Bytes::mib(1);
+/// Files changed so shortly before the last walk began may have changed again within the same tick of a
+/// file system's clock; two seconds is the coarsest in use (FAT).
+const RACY: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A tenant key ready to cut and name chunks.
+pub(crate) struct TenantKeys {
+    /// Its place among the tenants of this run.
+    pub(crate) ordinal: u32,
+    pub(crate) card: Arc<Card>,
+    pub(crate) k_id: ChunkIdKey,
+    pub(crate) data: Chunker,
+    pub(crate) manifest: Chunker,
+}
+
+impl TenantKeys {
+    fn new(ordinal: u32, card: Arc<Card>) -> Self {
+        let cut = ChunkingKey::from_bytes(card.k_chunk);
+        Self {
+            ordinal,
+            k_id: ChunkIdKey::from_bytes(card.k_id),
+            data: Chunker::new(&cut, ChunkerParams::DATA),
+            manifest: Chunker::new(&cut, ChunkerParams::MANIFEST),
+            card,
+        }
+    }
+}
+
+/// A file to be read.
+pub(crate) struct FileWork {
+    pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) dir: Arc<OwnedFd>,
+    pub(crate) name: CString,
+    pub(crate) path: Vec<u8>,
+    pub(crate) stat: Stat,
+}
+
+/// What the walk found.
+pub(crate) enum Item {
+    /// A finished line with the segments it needs.
+    Ready(ReadyLine),
+    /// A line whose large attributes must be stored first.
+    Attributes(AttributesWork),
+    /// A file to be read.
+    File(FileWork),
+}
+
+/// A finished line.
+pub(crate) struct ReadyLine {
+    pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) line: Vec<u8>,
+    pub(crate) kind: EntryKind,
+    pub(crate) size: Bytes,
+    pub(crate) stable: bool,
+    pub(crate) segments: Vec<SegmentNumber>,
+}
+
+/// An entry without content whose attributes are yet to be cut.
+pub(crate) struct AttributesWork {
+    pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) stat: Stat,
+    pub(crate) tail: Tail,
+    pub(crate) attributes: Attributes,
+}
+
+/// Items in order, and their number.
+pub(crate) struct Batch {
+    pub(crate) number: u64,
+    pub(crate) items: Vec<Item>,
+}
+
+/// The walk of last time, its ordinals translated to this run's.
+pub(crate) struct Previous {
+    pub(crate) records: WalkReader,
+    /// What is younger than this is read anew.
+    pub(crate) start: Timestamp,
+    /// Tenant ordinals of last time; none where the tenant's key is another now.
+    pub(crate) tenants: Vec<Option<Tenant>>,
+    /// Segment ordinals of last time; none where the segment is gone.
+    pub(crate) segments: Vec<Option<SegmentNumber>>,
+    pub(crate) next: Option<Record>,
+}
+
+/// Where batches go, and what holds the walk back.
+pub(crate) struct Outlet {
+    pub(crate) readers: Sender<Batch>,
+    /// One token a batch under way: so memory stays bounded however slow one file is.
+    pub(crate) tokens: Receiver<()>,
+}
+
+/// A walk under way.
+pub(crate) struct Walk<'a> {
+    pub(crate) rules: &'a TenantRules,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) outlet: Outlet,
+    pub(crate) previous: Option<Previous>,
+    /// Gives a tenant's card, making a key where there is none.
+    pub(crate) card: &'a (dyn Fn(&Tenant) -> Result<Arc<Card>, BackupError> + Sync),
+    pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
+    tenants: HashMap<Tenant, Arc<TenantKeys>>,
+    links: HashMap<(u32, (u32, u32, u64)), Vec<u8>>,
+    names: Names,
+    items: Vec<Item>,
+    bytes: u64,
+    number: u64,
+}
+
+/// The walk ended early.
+pub(crate) enum Ended {
+    /// Somebody asked for it, or a later stage failed.
+    Stopped,
+    /// A key could not be made, or the root cannot be read.
+    Failed(BackupError),
+}
+
+impl From<BackupError> for Ended {
+    fn from(error: BackupError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A directory whose entries are being walked.
+struct Level {
+    dir: Arc<OwnedFd>,
+    names: std::vec::IntoIter<CString>,
+    /// How long the path is without the entry's name.
+    prefix: usize,
+    belongs: Belongs,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(
+        rules: &'a TenantRules,
+        observer: &'a dyn Observer,
+        outlet: Outlet,
+        previous: Option<Previous>,
+        card: &'a (dyn Fn(&Tenant) -> Result<Arc<Card>, BackupError> + Sync),
+        problem: &'a (dyn Fn(Problem) + Sync),
+    ) -> Self {
+        let (tenants, links, names) = (HashMap::new(), HashMap::new(), Names::default());
+        Self { rules, observer, outlet, previous, card, problem, tenants, links, names, items: Vec::new(), bytes: 0, number: 0 }
+    }
+
+    /// Walks a tree.
+    pub(crate) fn run(&mut self, root: &Path) -> Result<(), Ended> {
+        let unreadable =
+            |error: Errno| BackupError::source(root.display().to_string(), format!("it cannot be read: {}", std::io::Error::from(error)));
+        let cwd = rustix::fs::CWD;
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(cwd, root, flags, rustix::fs::Mode::empty()).map_err(unreadable)?;
+        let stat = source::stat_fd(dir.as_fd()).map_err(unreadable)?;
+        let dir = Arc::new(dir);
+        let names = source::names_in(dir.as_fd()).map_err(unreadable)?;
+        self.entry(b".", &dir, c".", stat, &Belongs::System)?;
+        let mut path = Vec::new();
+        let mut levels = vec![Level { dir, names: names.into_iter(), prefix: 0, belongs: Belongs::System }];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                continue;
+            };
+            path.truncate(level.prefix);
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.to_bytes());
+            let dir = Arc::clone(&level.dir);
+            let above = level.belongs.clone();
+            if let Some(below) = self.visit(&path, &dir, &name, &above)? {
+                levels.push(below);
+            }
+        }
+        self.flush()
+    }
+
+    /// One name; the level below it, where it is a directory.
+    fn visit(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, above: &Belongs) -> Result<Option<Level>, Ended> {
+        if path.len() > PATH_LEN_MAX {
+            self.tell(path, ProblemKind::Unreadable, "its path is longer than 8 KiB");
+            return Ok(None);
+        }
+        let stat = match source::stat_at(dir.as_fd(), name) {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.failed(path, above, error)?;
+                return Ok(None);
+            }
+        };
+        let directory = stat.kind == EntryKind::Dir;
+        let belongs = match above {
+            Belongs::Tenant(_) => above.clone(),
+            _ => self.rules.belongs(path, directory),
+        };
+        // What cannot be listed is known before its own entry is written, so that one entry speaks of it.
+        let mut below = None;
+        if directory {
+            let opened = source::open_dir(dir.as_fd(), name)
+                .and_then(|fd| source::names_in(fd.as_fd()).map(|names| (fd, names)));
+            match opened {
+                Ok((fd, names)) => {
+                    let prefix = path.len();
+                    let belongs = belongs.clone();
+                    below = Some(Level { dir: Arc::new(fd), names: names.into_iter(), prefix, belongs });
+                }
+                Err(Errno::NOENT) => {
+                    self.tell(path, ProblemKind::Vanished, "it vanished while it was walked");
+                    return Ok(None);
+                }
+                Err(error) => {
+                    let why = format!("its entries cannot be listed: {}", std::io::Error::from(error));
+                    self.tell(path, ProblemKind::Unreadable, &why);
+                }
+            }
+        }
+        self.entry(path, dir, name, stat, &belongs)?;
+        Ok(below)
+    }
+
+    fn entry(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, mut stat: Stat, belongs: &Belongs) -> Result<(), Ended> {
+        if belongs == &Belongs::Undeclared {
+            self.tell(path, ProblemKind::Undeclared, "it belongs to no declared tenant; it is kept with _system");
+        }
+        let keys = self.keys(belongs)?;
+        self.names.fill(&mut stat.metadata);
+        let mut tail = Tail { device: stat.device, ..Tail::default() };
+        if stat.kind == EntryKind::File && stat.links > 1 {
+            let slot = (keys.ordinal, stat.file);
+            if let Some(first) = self.links.get(&slot) {
+                stat.kind = EntryKind::Hardlink;
+                tail.link = Some(first.clone());
+            } else {
+                self.links.insert(slot, path.to_vec());
+            }
+        }
+        let mut head = Vec::with_capacity(256);
+        manifest::write_head(&mut head, path, stat.kind, &stat.metadata, stat.size);
+        if let Some(ready) = self.unchanged(path, &head, &stat, &keys, &tail) {
+            return self.push(Item::Ready(ready), Bytes::ZERO);
+        }
+        match stat.kind {
+            EntryKind::File => {
+                let size = stat.size;
+                let (dir, name, path) = (Arc::clone(dir), name.to_owned(), path.to_vec());
+                self.push(Item::File(FileWork { keys, dir, name, path, stat }), size)
+            }
+            EntryKind::Hardlink => {
+                manifest::write_tail(&mut head, 0, &tail);
+                let ready = ReadyLine { keys, path: path.to_vec(), line: head, kind: stat.kind, size: stat.size, stable: true, segments: Vec::new() };
+                self.push(Item::Ready(ready), Bytes::ZERO)
+            }
+            _ => self.special(path, dir, name, stat, keys, tail),
+        }
+    }
+
+    /// Directories, symlinks, devices and the like: no content, but attributes.
+    fn special(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, stat: Stat, keys: Arc<TenantKeys>, mut tail: Tail) -> Result<(), Ended> {
+        if stat.kind == EntryKind::Symlink {
+            match source::read_link(dir.as_fd(), name) {
+                Ok(target) => tail.target = Some(target),
+                Err(error) => return self.broken(path, &keys, error),
+            }
+        }
+        let attributes = source::attributes_at(dir.as_fd(), name).unwrap_or_else(|error| {
+            self.tell(path, ProblemKind::Unreadable, &format!("its extended attributes cannot be read: {error}"));
+            Vec::new()
+        });
+        let work = AttributesWork { keys, path: path.to_vec(), stat, tail, attributes };
+        match work.ready() {
+            Ok(ready) => self.push(Item::Ready(ready), Bytes::ZERO),
+            Err(work) => self.push(Item::Attributes(work), Bytes::ZERO),
+        }
+    }
+
+    /// The line of last time, if the entry looks as it did and all it needs is there.
+    fn unchanged(&mut self, path: &[u8], head: &[u8], stat: &Stat, keys: &Arc<TenantKeys>, tail: &Tail) -> Option<ReadyLine> {
+        let previous = self.previous.as_mut()?;
+        let record = previous.seek(path)?;
+        let fresh = stat.metadata.ctime.plus(RACY) >= previous.start || stat.metadata.mtime.plus(RACY) >= previous.start;
+        if fresh || !record.stable || !manifest::has_head(&record.line, head) {
+            return None;
+        }
+        let tenant = previous.tenants.get(record.tenant as usize)?.as_ref()?;
+        if *tenant != keys.card.tenant {
+            return None;
+        }
+        if let Some(first) = &tail.link {
+            // The first name may be another now.
+            let mut line = head.to_vec();
+            manifest::write_tail(&mut line, 0, &Tail { link: Some(first.clone()), ..Tail::default() });
+            if line != record.line {
+                return None;
+            }
+        }
+        let segments = record
+            .segments
+            .iter()
+            .map(|ordinal| previous.segments.get(*ordinal as usize).copied().flatten())
+            .collect::<Option<Vec<_>>>()?;
+        let keys = Arc::clone(keys);
+        Some(ReadyLine { keys, path: record.path, line: record.line, kind: stat.kind, size: stat.size, stable: true, segments })
+    }
+
+    fn keys(&mut self, belongs: &Belongs) -> Result<Arc<TenantKeys>, Ended> {
+        let tenant = match belongs {
+            Belongs::Tenant(tenant) => tenant,
+            Belongs::System | Belongs::Undeclared => &Tenant::System,
+        };
+        if let Some(keys) = self.tenants.get(tenant) {
+            return Ok(Arc::clone(keys));
+        }
+        let card = (self.card)(tenant)?;
+        let ordinal = u32::try_from(self.tenants.len()).unwrap_or(u32::MAX);
+        let keys = Arc::new(TenantKeys::new(ordinal, card));
+        self.tenants.insert(tenant.clone(), Arc::clone(&keys));
+        Ok(keys)
+    }
+
+    fn failed(&mut self, path: &[u8], above: &Belongs, error: Errno) -> Result<(), Ended> {
+        if error == Errno::NOENT {
+            self.tell(path, ProblemKind::Vanished, "it vanished while it was walked");
+            return Ok(());
+        }
+        let belongs = match above {
+            Belongs::Tenant(_) => above.clone(),
+            _ => self.rules.belongs(path, false),
+        };
+        let keys = self.keys(&belongs)?;
+        self.broken(path, &keys, error)
+    }
+
+    fn broken(&mut self, path: &[u8], keys: &Arc<TenantKeys>, error: Errno) -> Result<(), Ended> {
+        let why = std::io::Error::from(error).to_string();
+        self.tell(path, ProblemKind::Unreadable, &why);
+        self.push(Item::Ready(ReadyLine::broken(Arc::clone(keys), path.to_vec(), why)), Bytes::ZERO)
+    }
+
+    fn push(&mut self, item: Item, size: Bytes) -> Result<(), Ended> {
+        let streamed = size > STREAMED_ABOVE;
+        if streamed && !self.items.is_empty() {
+            self.flush()?;
+        }
+        self.items.push(item);
+        self.bytes += size.0;
+        let full = self.items.len() >= BATCH_ITEMS || self.bytes >= BATCH_BYTES;
+        if full { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Ended> {
+        if self.observer.cancelled() {
+            return Err(Ended::Stopped);
+        }
+        if self.items.is_empty() {
+            return Ok(());
+        }
+        self.outlet.tokens.recv().map_err(|_| Ended::Stopped)?;
+        let batch = Batch { number: self.number, items: std::mem::take(&mut self.items) };
+        self.number += 1;
+        self.bytes = 0;
+        self.outlet.readers.send(batch).map_err(|_| Ended::Stopped)
+    }
+
+    fn tell(&self, path: &[u8], kind: ProblemKind, why: &str) {
+        (self.problem)(Problem { path: path.to_vec(), kind, why: why.to_owned() });
+    }
+}
+
+impl Previous {
+    /// The record of this path; everything before it was deleted since.
+    fn seek(&mut self, path: &[u8]) -> Option<Record> {
+        loop {
+            if self.next.is_none() {
+                self.next = self.records.next();
+            }
+            match manifest::order(&self.next.as_ref()?.path, path) {
+                Ordering::Less => self.next = None,
+                Ordering::Equal => return self.next.take(),
+                Ordering::Greater => return None,
+            }
+        }
+    }
+}
+
+impl ReadyLine {
+    /// The line of something that cannot be read.
+    pub(crate) fn broken(keys: Arc<TenantKeys>, path: Vec<u8>, why: String) -> Self {
+        let mut line = Vec::new();
+        manifest::write_head(&mut line, &path, EntryKind::Error, &manifest::Metadata::default(), Bytes::ZERO);
+        manifest::write_tail(&mut line, 0, &Tail { error: Some(why), ..Tail::default() });
+        Self { keys, path, line, kind: EntryKind::Error, size: Bytes::ZERO, stable: false, segments: Vec::new() }
+    }
+}
+
+impl AttributesWork {
+    /// The finished line, where every attribute is short enough to stand in it.
+    fn ready(mut self) -> Result<ReadyLine, Self> {
+        if self.attributes.iter().any(|(_, value)| value.len() > manifest::XATTR_INLINE_MAX) {
+            return Err(self);
+        }
+        self.tail.xattrs = std::mem::take(&mut self.attributes)
+            .into_iter()
+            .map(|(name, value)| Xattr { name, value: XattrValue::Inline(value) })
+            .collect();
+        Ok(self.finish())
+    }
+
+    /// The line, once the tail holds all attributes.
+    pub(crate) fn finish(self) -> ReadyLine {
+        let mut line = Vec::with_capacity(320);
+        manifest::write_head(&mut line, &self.path, self.stat.kind, &self.stat.metadata, self.stat.size);
+        manifest::write_tail(&mut line, 0, &self.tail);
+        let kind = self.stat.kind;
+        ReadyLine { keys: self.keys, path: self.path, line, kind, size: self.stat.size, stable: true, segments: Vec::new() }
+    }
+}

@@ -1,0 +1,225 @@
+//! `lifeboat.toml`: which regions and components there are, and what this host holds.
+//!
+//! [`raw`] is the file's shape, [`check`] makes sense of it or says line and column of what makes none,
+//! [`template`] is the file `init` writes, [`edit`] pins officers in it without touching the rest.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lifeboat_repo::crypto::sign::VerifyingKey;
+use lifeboat_repo::ids::Label;
+
+use crate::failure::{Failure, Result, shown};
+
+mod check;
+pub(crate) mod edit;
+mod raw;
+pub(crate) mod template;
+#[cfg(test)]
+mod tests;
+
+/// The name of the file where none is given.
+pub(crate) const FILE: &str = "lifeboat.toml";
+
+/// A configuration that holds together.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The file it came from.
+    pub(crate) path: PathBuf,
+    /// What this host is, if it writes.
+    pub(crate) host: Option<Host>,
+    /// In the file's order.
+    pub(crate) regions: Vec<Region>,
+    /// In the file's order.
+    pub(crate) components: Vec<Component>,
+}
+
+/// A host that backs up.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// Its name as a writer.
+    pub(crate) writer: Label,
+    /// Its signing key, as ssh-keygen writes it.
+    pub(crate) signing_key: PathBuf,
+    /// Its card identity, as age-keygen writes it.
+    pub(crate) card_identity: PathBuf,
+    /// Where it keeps what speeds up the next backup.
+    pub(crate) state: PathBuf,
+}
+
+/// A place with a jurisdiction and a repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Region {
+    /// Its name.
+    pub(crate) name: Label,
+    /// Such as `EU`.
+    pub(crate) jurisdiction: String,
+    /// The directory of its repository.
+    pub(crate) repository: PathBuf,
+    /// Officers whose keys are pinned: trust begins with them.
+    pub(crate) officers: Vec<PinnedOfficer>,
+}
+
+/// A pinned officer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PinnedOfficer {
+    /// The key.
+    pub(crate) key: VerifyingKey,
+    /// Whose, in words; what follows the key in the file.
+    pub(crate) name: String,
+}
+
+/// A part of the system that is backed up and restored on its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Component {
+    /// Its name.
+    pub(crate) name: Label,
+    /// The region whose repository it goes to.
+    pub(crate) region: Label,
+    /// The tree to back up.
+    pub(crate) path: PathBuf,
+    /// Which paths belong to which tenant.
+    pub(crate) tenants: Vec<String>,
+    /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".
+    pub(crate) system: Option<String>,
+    /// How much may be lost.
+    pub(crate) rpo: Duration,
+    /// How long a restore may take.
+    pub(crate) rto: RtoObjective,
+    /// Components that must be back first.
+    pub(crate) needs: Vec<Label>,
+}
+
+/// How long a restore may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RtoObjective {
+    /// What we aim for.
+    pub(crate) target: Duration,
+    /// What was promised.
+    pub(crate) limit: Duration,
+}
+
+/// What the environment sets instead of the file, so that a service manager can place credentials.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    /// `LIFEBOAT_SIGNING_KEY`
+    pub(crate) signing_key: Option<PathBuf>,
+    /// `LIFEBOAT_CARD_IDENTITY`
+    pub(crate) card_identity: Option<PathBuf>,
+    /// `LIFEBOAT_STATE`
+    pub(crate) state: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Failure::usage("there is no configuration file")
+                    .at(shown(path))
+                    .next("write one with `lifeboat init`, or name yours with --config FILE"));
+            }
+            Err(error) => {
+                return Err(Failure::usage(format!("cannot read the configuration: {error}")).at(shown(path)));
+            }
+        };
+        let mut config = Self::parse(path, &text)?;
+        if let Some(host) = &mut config.host {
+            let instead = |slot: &mut PathBuf, with: &Option<PathBuf>| {
+                if let Some(with) = with {
+                    slot.clone_from(with);
+                }
+            };
+            instead(&mut host.signing_key, &overrides.signing_key);
+            instead(&mut host.card_identity, &overrides.card_identity);
+            instead(&mut host.state, &overrides.state);
+        }
+        Ok(config)
+    }
+
+    /// Checks a text; relative paths in it are relative to the file's directory.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let source = Source { path, text };
+        let raw = toml::from_str(text).map_err(|error| source.malformed(&error))?;
+        check::check(&source, raw)
+    }
+
+    /// A region by name.
+    pub(crate) fn region(&self, name: &Label) -> Result<&Region> {
+        self.regions.iter().find(|region| region.name == *name).ok_or_else(|| {
+            let known = list(self.regions.iter().map(|region| &region.name));
+            Failure::usage(format!("there is no region {name}")).at(shown(&self.path)).next(format!("use {known}"))
+        })
+    }
+
+    /// A component by name.
+    pub(crate) fn component(&self, name: &Label) -> Result<&Component> {
+        self.components.iter().find(|component| component.name == *name).ok_or_else(|| {
+            let known = list(self.components.iter().map(|component| &component.name));
+            Failure::usage(format!("there is no component {name}"))
+                .at(shown(&self.path))
+                .next(format!("use {known}"))
+        })
+    }
+
+    /// The components of a region.
+    pub(crate) fn components_of<'a>(&'a self, region: &'a Label) -> impl Iterator<Item = &'a Component> {
+        self.components.iter().filter(move |component| component.region == *region)
+    }
+
+    /// This host, for what only a writer can do.
+    pub(crate) fn host(&self) -> Result<&Host> {
+        self.host.as_ref().ok_or_else(|| {
+            Failure::usage("this configuration has no [host] section, so this host writes nothing")
+                .at(shown(&self.path))
+                .next("add [host] with writer, signing_key, card_identity and state; `lifeboat init` shows the shape")
+        })
+    }
+}
+
+impl Region {
+    /// The keys trust begins with.
+    pub(crate) fn pins(&self) -> Vec<VerifyingKey> {
+        self.officers.iter().map(|officer| officer.key).collect()
+    }
+}
+
+/// `a, b or c`
+pub(crate) fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
+    let items: Vec<String> = items.map(|item| item.to_string()).collect();
+    match items.split_last() {
+        None => "none: there are none yet".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+    }
+}
+
+/// The file's text, to point into.
+pub(crate) struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    /// A mistake at these bytes.
+    fn mistake(&self, span: std::ops::Range<usize>, what: impl Into<String>) -> Failure {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let quoted = self.text.lines().nth(line - 1).unwrap_or_default().trim();
+        let quoted: String = quoted.chars().take(60).collect();
+        let mut place = format!("{}, line {line}, column {column}", shown(self.path));
+        if !quoted.is_empty() {
+            place.push_str(": ");
+            place.push_str(&lifeboat_repo::format::text::display(quoted.as_bytes()));
+        }
+        Failure::usage(what).at(place)
+    }
+
+    fn malformed(&self, error: &toml::de::Error) -> Failure {
+        let message = crate::failure::tame(&error.message().replace('\n', " "));
+        self.mistake(error.span().unwrap_or(0..0), message)
+            .next("correct that line; `lifeboat init` in an empty directory writes a file with every field explained")
+    }
+}

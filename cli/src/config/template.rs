@@ -1,0 +1,44 @@
+//! The file that `lifeboat init` writes where there is none.
+
+/// A configuration with every field explained. It parses; its paths are examples.
+pub(crate) const TEMPLATE: &str = r#"# What Lifeboat backs up, where to, and how soon it must be back.
+#
+# Paths are absolute, or relative to this file. Durations: 45s, 15m, 24h, 1h30m, 2d, 1w.
+# Names: a-z 0-9 . _ -, at most 63 characters. A field that is not known is an error, never ignored.
+# Check it with `lifeboat doctor`.
+
+# This host, as a writer. A host that only restores needs no [host].
+[host]
+writer = "host-1"                            # its name; never give the same to two hosts
+signing_key = "keys/host-1"                  # made by `lifeboat init`; signs what this host stores
+card_identity = "keys/host-1.card"           # made by `lifeboat init`; opens no customer's data
+state = "state"                              # what speeds up the next backup; may be lost at any time
+# A service manager can place the files elsewhere: LIFEBOAT_SIGNING_KEY, LIFEBOAT_CARD_IDENTITY, LIFEBOAT_STATE.
+
+# A region is a place with a jurisdiction. Data of its components goes to its repository and nowhere else.
+[regions.eu-fra]
+jurisdiction = "EU"
+repository = "repositories/eu-fra"           # a directory; on another machine or disk than the data!
+# Trust begins with these keys. `lifeboat init` pins the first; compare them with the paper in the safe.
+# officers = ["ssh-ed25519 AAAA… alice"]
+# How long a restore may take: what you aim for, and what you promised.
+rto_target = "24h"
+rto_limit = "48h"
+
+# A second region looks just the same:
+# [regions.us-dal]
+# jurisdiction = "US"
+# repository = "/mnt/backup-dal"
+
+# A component is backed up and restored on its own.
+[components.chats]
+region = "eu-fra"
+path = "data/chats"                          # the tree to back up
+tenants = ["uploads/{tenant}"]               # which paths belong to which customer; each gets a key of its own
+system = "settings and templates of ours"    # why the rest belongs to no customer; without it, a rest found
+                                             # makes the backup "partly done"
+rpo = "24h"                                  # how much may be lost
+# rto_target = "4h"                          # for this component alone
+# rto_limit = "24h"
+# needs = ["identity"]                       # components that must be back before this one
+"#;

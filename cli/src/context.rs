@@ -1,0 +1,206 @@
+//! What every verb starts from: how to speak, the configuration, opened repositories.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::agent::{Agent, Credentials};
+use lifeboat_repo::repository::catalog::Catalog;
+#[cfg(feature = "recover")]
+use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::store::local::LocalStore;
+use lifeboat_repo::store::{Store, StoreErrorKind};
+use lifeboat_repo::units::Timestamp;
+
+use crate::config::{Config, FILE, Host, Overrides, Region};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, shown};
+use crate::keyfiles;
+use crate::progress::{Progress, Show};
+use crate::render::{Page, Paint};
+
+/// What every verb starts from.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// Whether the result is one JSON object.
+    pub(crate) json: bool,
+    /// Whether only errors and the result are wanted.
+    pub(crate) quiet: bool,
+    /// The configuration file named on the command line or in the environment.
+    pub(crate) config_path: Option<PathBuf>,
+    /// What the environment sets instead of the file.
+    pub(crate) overrides: Overrides,
+    /// Set by Ctrl-C.
+    pub(crate) cancelled: Arc<AtomicBool>,
+    /// The machine's clock.
+    pub(crate) clock: SystemClock,
+    /// The machine's randomness.
+    pub(crate) entropy: SystemEntropy,
+}
+
+impl Context {
+    /// The moment it is now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// An empty page for standard output.
+    pub(crate) fn page(&self) -> Page {
+        Page::new(if self.json { Paint::default() } else { Paint::of(&io::stdout()) })
+    }
+
+    /// Begins to show an operation's progress.
+    pub(crate) fn progress(&self, title: &str) -> Progress {
+        let show = if self.quiet || self.json { Show::Nothing } else { Show::Progress };
+        Progress::new(title, show, Arc::clone(&self.cancelled))
+    }
+
+    /// Where the configuration is, or would be.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.config_path.clone().unwrap_or_else(|| PathBuf::from(FILE))
+    }
+
+    /// Reads and checks the configuration.
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(&self.config_file(), &self.overrides)
+    }
+
+    /// Opens a region's repository, trusting the officers pinned for it and nobody else.
+    pub(crate) fn open(&self, region: &Region) -> Result<Repository> {
+        if region.officers.is_empty() {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("no officer's key is pinned for region {}, so nothing in its repository can be trusted", region.name),
+            )
+            .next(
+                "make the repository with `lifeboat init`, or copy the officer's public key from the paper in the \
+                 safe to officers = [\"ssh-ed25519 AAAA… name\"]",
+            ));
+        }
+        let place = repository_place(region);
+        let store = open_store(region)?;
+        let repository = Repository::open(store, &region.pins()).map_err(|error| Failure::from(error).at(&place))?;
+        let header = &repository.trust().header;
+        if header.region != region.name || header.jurisdiction != region.jurisdiction {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "this repository belongs to region {} ({}), not to {} ({})",
+                    header.region,
+                    crate::failure::tame(&header.jurisdiction),
+                    region.name,
+                    region.jurisdiction
+                ),
+            )
+            .at(place)
+            .next("correct the region's name, jurisdiction or repository in lifeboat.toml"));
+        }
+        Ok(repository)
+    }
+
+    /// Reads what this host holds.
+    pub(crate) fn credentials(&self, host: &Host) -> Result<Credentials> {
+        let help = "make this host's keys with `lifeboat keys writer new`, then let an officer enrol it";
+        let signing = keyfiles::read_signing_key(&host.signing_key, "signing key of this host")
+            .map_err(|failure| failure.next(help))?;
+        let card = keyfiles::read_identity(&host.card_identity, "card identity of this host")
+            .map_err(|failure| failure.next(help))?;
+        Ok(Credentials { writer: host.writer.clone(), signing, card })
+    }
+
+    /// Opens the catalog of a repository: with the recovery identities given, else as this host's writer.
+    pub(crate) fn reader<'r>(
+        &'r self,
+        config: &Config,
+        repository: &'r Repository,
+        identities: &[PathBuf],
+    ) -> Result<Reader<'r>> {
+        #[cfg(feature = "recover")]
+        if !identities.is_empty() {
+            return Ok(Reader::Recovery(self.recover(repository, identities)?));
+        }
+        #[cfg(not(feature = "recover"))]
+        let _ = identities;
+        if config.host.is_none() {
+            return Err(Failure::usage("neither a recovery identity nor [host] says with which key to look")
+                .next("give --identity FILE"));
+        }
+        let credentials = self.credentials(config.host()?)?;
+        let agent = Agent::open(repository, credentials, &self.clock, &self.entropy)
+            .map_err(|error| Failure::from(error).at(repository.store().location()))?;
+        Ok(Reader::Agent(agent))
+    }
+
+    /// Opens a repository with recovery identities.
+    #[cfg(feature = "recover")]
+    pub(crate) fn recover<'r>(&self, repository: &'r Repository, files: &[PathBuf]) -> Result<Recovery<'r>> {
+        if files.is_empty() {
+            return Err(Failure::new(Exit::Refused, "this needs the recovery identity, and none was given")
+                .at(format!("region {}", repository.trust().header.region))
+                .next("give --identity FILE (or LIFEBOAT_IDENTITY); it lies in the safe, or where `lifeboat init` wrote it"));
+        }
+        let mut identities = Vec::new();
+        for file in files {
+            identities.extend(keyfiles::read_identities(file, "recovery identity")?);
+        }
+        Recovery::open(repository, &identities, &self.clock).map_err(|error| {
+            let files: Vec<String> = files.iter().map(|file| shown(file)).collect();
+            Failure::from(error).at(repository.store().location()).at(format!("with {}", files.join(", ")))
+        })
+    }
+
+    /// The regions asked for, or all.
+    pub(crate) fn regions<'c>(&self, config: &'c Config, asked: &[Label]) -> Result<Vec<&'c Region>> {
+        if asked.is_empty() {
+            return Ok(config.regions.iter().collect());
+        }
+        asked.iter().map(|name| config.region(name)).collect()
+    }
+}
+
+/// Who looks into a repository.
+pub(crate) enum Reader<'r> {
+    /// This host.
+    Agent(Agent<'r>),
+    /// Somebody with a recovery identity.
+    #[cfg(feature = "recover")]
+    Recovery(Recovery<'r>),
+}
+
+impl Reader<'_> {
+    /// Opens indexes and snapshots.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        match self {
+            Self::Agent(agent) => agent.catalog(),
+            #[cfg(feature = "recover")]
+            Self::Recovery(recovery) => recovery.catalog(),
+        }
+    }
+}
+
+/// A region's repository in words.
+pub(crate) fn repository_place(region: &Region) -> String {
+    format!("repository of {} in {}", region.name, shown(&region.repository))
+}
+
+/// The store of a region's repository.
+pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
+    match LocalStore::open(&region.repository) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => {
+            let missing = matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
+            let failure = Failure::from(error);
+            Err(if missing {
+                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name))
+                    .next("check the path and that its disk is mounted, or make a repository with `lifeboat init`")
+            } else {
+                failure
+            }
+            .at(shown(&region.repository)))
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What a long operation shows while it runs: a bar on a terminal, a plain line now and then elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::units::Bytes;
+
+use crate::failure::tame;
+use crate::render::{Paint, Tone, to_stderr};
+use crate::when::{show_count, show_duration};
+
+/// Between two lines where there is no terminal: a night's log stays short.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+/// Between two redraws of the bar's text.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+/// More warnings than this are counted, not shown; they are all in the result.
+const WARNINGS_SHOWN: u64 = 20;
+
+/// Watches an operation for a person.
+pub(crate) struct Progress {
+    view: View,
+    state: Mutex<State>,
+    cancelled: Arc<AtomicBool>,
+}
+
+enum View {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
+}
+
+struct State {
+    title: String,
+    phase: &'static str,
+    items: u64,
+    bytes: Bytes,
+    items_planned: u64,
+    bytes_planned: Bytes,
+    began: Instant,
+    shown: Instant,
+    warnings: u64,
+}
+
+/// How much to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Nothing but errors.
+    Nothing,
+    /// Warnings, and progress.
+    Progress,
+}
+
+impl Progress {
+    /// Begins watching.
+    pub(crate) fn new(title: &str, show: Show, cancelled: Arc<AtomicBool>) -> Self {
+        let view = match show {
+            Show::Nothing => View::Nothing,
+            Show::Progress if io::stderr().is_terminal() => View::Bar(bar()),
+            Show::Progress => View::Lines,
+        };
+        let now = Instant::now();
+        let state = State {
+            title: title.to_owned(),
+            phase: "",
+            items: 0,
+            bytes: Bytes::ZERO,
+            items_planned: 0,
+            bytes_planned: Bytes::ZERO,
+            began: now,
+            shown: now,
+            warnings: 0,
+        };
+        Self { view, state: Mutex::new(state), cancelled }
+    }
+
+    fn show(&self, state: &mut State, at_once: bool) {
+        let every = if matches!(self.view, View::Bar(_)) { DRAW_EVERY } else { LINE_EVERY };
+        if !at_once && state.shown.elapsed() < every {
+            return;
+        }
+        state.shown = Instant::now();
+        match &self.view {
+            View::Bar(bar) => {
+                bar.set_length(state.bytes_planned.0.max(1));
+                bar.set_position(state.bytes.0.min(state.bytes_planned.0));
+                bar.set_message(state.line());
+            }
+            View::Lines => to_stderr(&format!("{}\n", state.line())),
+            View::Nothing => {}
+        }
+    }
+
+    fn warn(&self, state: &mut State, text: &str) {
+        state.warnings += 1;
+        let text = match state.warnings {
+            ..=WARNINGS_SHOWN => tame(text),
+            seen if seen == WARNINGS_SHOWN + 1 => "further warnings are not shown; the result counts them".to_owned(),
+            _ => return,
+        };
+        let line = format!("{} {text}\n", Paint::of(&io::stderr()).paint(Tone::Warn, "warning:"));
+        match &self.view {
+            View::Bar(bar) => bar.suspend(|| to_stderr(&line)),
+            View::Lines => to_stderr(&line),
+            View::Nothing => {}
+        }
+    }
+}
+
+impl State {
+    fn line(&self) -> String {
+        let mut line = self.title.clone();
+        if !self.phase.is_empty() {
+            line.push_str(": ");
+            line.push_str(self.phase);
+        }
+        if self.bytes_planned > Bytes::ZERO {
+            line.push_str(&format!(", {} of {}", self.bytes, self.bytes_planned));
+        } else if self.bytes > Bytes::ZERO {
+            line.push_str(&format!(", {}", self.bytes));
+        }
+        if self.items_planned > 0 {
+            line.push_str(&format!(", {} of {}", show_count(self.items), show_count(self.items_planned)));
+        } else if self.items > 0 {
+            line.push_str(&format!(", {} items", show_count(self.items)));
+        }
+        let elapsed = self.began.elapsed();
+        if elapsed >= Duration::from_secs(1) {
+            line.push_str(&format!(", {}", show_duration(elapsed)));
+        }
+        line
+    }
+}
+
+impl Observer for Progress {
+    fn tell(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Planned { items, bytes } => {
+                state.items_planned = items;
+                state.bytes_planned = bytes;
+            }
+            Event::Progress { items, bytes } => {
+                state.items += items;
+                state.bytes += bytes;
+                self.show(&mut state, false);
+            }
+            Event::Phase(phase) => {
+                // Counts belong to a phase; `Planned` follows where they are known.
+                state.phase = phase;
+                (state.items, state.bytes) = (0, Bytes::ZERO);
+                (state.items_planned, state.bytes_planned) = (0, Bytes::ZERO);
+                let at_once = matches!(self.view, View::Bar(_)) || state.began.elapsed() >= LINE_EVERY;
+                self.show(&mut state, at_once);
+            }
+            Event::Warning(text) => self.warn(&mut state, &text),
+            _ => {}
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
+    // The template is ours and constant; without it the bar merely looks plain.
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_counted_by_phase() {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let progress = Progress::new("backup of chats", Show::Nothing, Arc::clone(&cancelled));
+        progress.tell(Event::Phase("reading"));
+        progress.tell(Event::Planned { items: 3, bytes: Bytes(3000) });
+        progress.tell(Event::Progress { items: 1, bytes: Bytes(1000) });
+        progress.tell(Event::Warning("x\u{1b}[2J".into()));
+        let state = progress.state.lock().unwrap();
+        assert_eq!(state.line(), "backup of chats: reading, 1.0 kB of 3.0 kB, 1 of 3");
+        assert_eq!(state.warnings, 1);
+        drop(state);
+        cancelled.store(true, Ordering::Relaxed);
+        assert!(progress.cancelled());
+    }
+}

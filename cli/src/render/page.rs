@@ -1,0 +1,125 @@
+//! A page of text, built line by line.
+
+use super::{Paint, Table, Tone};
+
+/// What fits everywhere.
+const WIDTH: usize = 80;
+/// The width of a field's name.
+const FIELD: usize = 14;
+
+/// A page being built.
+pub(crate) struct Page {
+    text: String,
+    paint: Paint,
+}
+
+impl Page {
+    /// An empty page.
+    pub(crate) fn new(paint: Paint) -> Self {
+        Self { text: String::new(), paint }
+    }
+
+    /// A heading, apart from what came before.
+    pub(crate) fn heading(&mut self, text: &str) -> &mut Self {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        let painted = self.paint.paint(Tone::Strong, text);
+        self.raw(&painted)
+    }
+
+    /// A line as it is.
+    pub(crate) fn raw(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self.text.push('\n');
+        self
+    }
+
+    /// A line in a tone.
+    pub(crate) fn toned(&mut self, tone: Tone, text: &str) -> &mut Self {
+        let painted = self.paint.paint(tone, text);
+        self.raw(&painted)
+    }
+
+    /// An empty line.
+    pub(crate) fn gap(&mut self) -> &mut Self {
+        self.raw("")
+    }
+
+    /// A paragraph, wrapped and indented.
+    pub(crate) fn paragraph(&mut self, indent: usize, text: &str) -> &mut Self {
+        let line = format!("{}{}", " ".repeat(indent), wrap(text, indent));
+        self.raw(&line)
+    }
+
+    /// An item of a list, wrapped under its mark.
+    pub(crate) fn item(&mut self, mark: &str, text: &str) -> &mut Self {
+        let indent = mark.chars().count() + 3;
+        let line = format!("  {mark} {}", wrap(text, indent));
+        self.raw(&line)
+    }
+
+    /// A named value, wrapped under itself.
+    pub(crate) fn field(&mut self, name: &str, value: &str) -> &mut Self {
+        self.field_toned(name, Tone::Plain, value)
+    }
+
+    /// A named value in a tone.
+    pub(crate) fn field_toned(&mut self, name: &str, tone: Tone, value: &str) -> &mut Self {
+        let name = self.paint.paint(Tone::Dim, &format!("{name:FIELD$}"));
+        let line = format!("  {name}  {}", self.paint.paint(tone, &wrap(value, FIELD + 4)));
+        self.raw(&line)
+    }
+
+    /// A table.
+    pub(crate) fn table(&mut self, table: &Table) -> &mut Self {
+        self.text.push_str(&table.render(self.paint));
+        self
+    }
+
+    /// The page's text.
+    pub(crate) fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// Breaks text at spaces so that it fits; lines after the first begin with `indent` spaces. A word that does not
+/// fit (a path, a key) stays whole, since it will be copied.
+pub(crate) fn wrap(text: &str, indent: usize) -> String {
+    let mut wrapped = String::new();
+    for (at, line) in text.split('\n').enumerate() {
+        let mut column = indent;
+        if at > 0 {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+        }
+        for (at, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if at > 0 && column + 1 + length > WIDTH {
+                wrapped.push('\n');
+                wrapped.push_str(&" ".repeat(indent));
+                column = indent;
+            } else if at > 0 {
+                wrapped.push(' ');
+                column += 1;
+            }
+            wrapped.push_str(word);
+            column += length;
+        }
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_wrapped_and_words_stay_whole() {
+        let text = wrap(&"word ".repeat(40), 9);
+        assert!(text.lines().all(|line| line.trim_end().chars().count() <= WIDTH), "{text}");
+        let key = "k".repeat(120);
+        assert!(wrap(&format!("a {key} b"), 4).contains(&key));
+        assert_eq!(wrap("a\nb", 2), "a\n  b");
+    }
+}

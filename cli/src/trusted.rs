@@ -1,0 +1,72 @@
+//! What a repository's trust says, in the words of the command line.
+
+use lifeboat_repo::crypto::sign::VerifyingKey;
+#[cfg(feature = "recover")]
+use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::{Principal, Repository};
+use lifeboat_repo::units::Timestamp;
+
+/// A writer that trust knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    /// Its name.
+    pub(crate) name: Label,
+    /// Its key.
+    pub(crate) key: VerifyingKey,
+    /// What it may snapshot.
+    pub(crate) components: Vec<Label>,
+    /// Since when.
+    pub(crate) from: Option<Timestamp>,
+    /// Until when, if it was revoked.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Every writer, in the order of enrolment.
+pub(crate) fn writers(repository: &Repository) -> Vec<Writer> {
+    let prefix = format!("lifeboat-snapshot:{}:snapshots/", repository.id());
+    let mut writers: Vec<Writer> = Vec::new();
+    for entry in repository.trust().signers.entries() {
+        let Some(Principal::Writer(name)) = Principal::parse(&entry.principal) else { continue };
+        let bound = entry
+            .namespaces
+            .iter()
+            .filter_map(|namespace| namespace.strip_prefix(&prefix)?.strip_suffix("/*")?.parse::<Label>().ok());
+        let at = writers.iter().position(|writer| writer.name == name).unwrap_or_else(|| {
+            let (from, until) = (entry.valid_after, entry.valid_before);
+            writers.push(Writer { name, key: entry.key, components: Vec::new(), from, until });
+            writers.len() - 1
+        });
+        if let Some(writer) = writers.get_mut(at) {
+            writer.components.extend(bound);
+            writer.components.sort();
+            writer.components.dedup();
+        }
+    }
+    writers
+}
+
+/// Every officer: name and key.
+#[cfg(feature = "recover")]
+pub(crate) fn officers(repository: &Repository) -> Vec<(Label, VerifyingKey)> {
+    let entries = repository.trust().signers.entries().filter(|entry| entry.valid_before.is_none());
+    entries
+        .filter_map(|entry| match Principal::parse(&entry.principal) {
+            Some(Principal::Officer(name)) => Some((name, entry.key)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The officer whose key this is.
+#[cfg(feature = "recover")]
+pub(crate) fn officer_of(repository: &Repository, signing: &SigningKey) -> crate::failure::Result<Label> {
+    let key = signing.public();
+    officers(repository).into_iter().find(|(_, known)| *known == key).map(|(name, _)| name).ok_or_else(|| {
+        crate::failure::Failure::new(
+            crate::exit::Exit::Refused,
+            format!("{} is no officer of region {}", key.fingerprint(), repository.trust().header.region),
+        )
+        .next("give an officer's signing key with --officer-key FILE; `lifeboat keys paper` names the officers")
+    })
+}

@@ -1,0 +1,325 @@
+//! `init`: the first steps, from nothing to a repository that a backup can go to.
+//!
+//! Every step looks first and never overwrites, so an interrupted or repeated `init` goes on where it was.
+
+use std::path::{Path, PathBuf};
+
+use lifeboat_repo::crypto::envelope::Recipient;
+use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::ids::{Label, RepositoryId};
+use lifeboat_repo::repository::officer::{self, NewRepository, NewWriter, Officer};
+use lifeboat_repo::store::local::LocalStore;
+use serde_json::{Value, json};
+
+use crate::config::template::TEMPLATE;
+use crate::config::{Config, FILE, Host, PinnedOfficer, Region, edit};
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, shown};
+use crate::keyfiles::{self, parse_recipient};
+use crate::render::{Outcome, Page, Tone};
+use crate::trusted;
+
+mod page;
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only these regions [default: all of the configuration]
+    #[arg(value_name = "REGION")]
+    pub(crate) regions: Vec<Label>,
+    /// Where keys are made that are not given [default: keys, beside lifeboat.toml]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// The officer's name [default: $USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) officer: Option<Label>,
+    /// The officer's signing key, as `ssh-keygen -t ed25519` writes it
+    #[arg(long, value_name = "FILE", env = "LIFEBOAT_OFFICER_KEY", hide_env = true)]
+    pub(crate) officer_key: Option<PathBuf>,
+    /// Who may recover: an age recipient; may be given several times. Without, an identity is made
+    #[arg(long, value_name = "age1…", value_parser = parse_recipient)]
+    pub(crate) recovery_recipient: Vec<Recipient>,
+    #[command(flatten)]
+    pub(crate) identities: crate::survey::Identities,
+}
+
+/// What `init` did in one region.
+pub(super) struct Done {
+    pub(super) region: Label,
+    pub(super) repository: RepositoryId,
+    pub(super) place: String,
+    pub(super) created: bool,
+    pub(super) officer: Option<PinnedOfficer>,
+    pub(super) recovery_file: Option<PathBuf>,
+    pub(super) enrolled: Enrolled,
+}
+
+/// Whether this host may write.
+pub(super) enum Enrolled {
+    /// It was enrolled now.
+    Now(Vec<Label>),
+    /// It was before.
+    Already,
+    /// It could not be; the text says what to do.
+    NotYet(String),
+}
+
+/// The files of keys, and which of them were made now.
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) directory: PathBuf,
+    pub(super) officer_file: Option<PathBuf>,
+    pub(super) made: Vec<(PathBuf, &'static str)>,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let path = context.config_file();
+    if !path.exists() {
+        return write_template(context, &path);
+    }
+    let config = context.config()?;
+    let regions: Vec<Region> = context.regions(&config, &args.regions)?.into_iter().cloned().collect();
+    let mut keys = Keys { directory: keys_directory(args, &config), ..Keys::default() };
+    let mut done = Vec::new();
+    for region in &regions {
+        done.push(one(context, args, region, &mut keys)?);
+    }
+    let page = page::render(context, &config, &keys, &done);
+    let value = json!({
+        "config": shown(&config.path), "keys": shown(&keys.directory),
+        "keys_made": keys.made.iter().map(|(path, _)| shown(path)).collect::<Vec<_>>(),
+        "regions": done.iter().map(value_of).collect::<Vec<_>>(),
+    });
+    Ok(Outcome { exit: Exit::Ok, value, page })
+}
+
+fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
+    use std::io::Write;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
+    written.map_err(|error| Failure::file("write the configuration", path, &error))?;
+    let mut page: Page = context.page();
+    page.raw(&format!("Wrote {} with every field explained.", shown(path)));
+    page.item("→", "edit it: regions, components, where their data lies");
+    page.item("→", "then run `lifeboat init` again; it makes keys and repositories");
+    let value = json!({ "config": shown(path), "written": true, "regions": [] });
+    Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
+}
+
+fn keys_directory(args: &Args, config: &Config) -> PathBuf {
+    let beside = config.path.parent().unwrap_or(Path::new("")).join("keys");
+    args.keys.clone().unwrap_or(beside)
+}
+
+fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Result<Done> {
+    // Read anew for each region: pinning changes it.
+    let config = context.config()?;
+    if let Some(host) = &config.host {
+        host_keys(context, host, keys)?;
+    }
+    let place = repository_place(region);
+    let exists = region.repository.join("trust").exists();
+    if exists && !region.officers.is_empty() {
+        let repository = context.open(region)?;
+        let id = repository.id();
+        let enrolled = enrol(context, args, &config, region, keys)?;
+        let recovery_file = recovery_file(keys, region).filter(|file| file.exists());
+        let (created, officer) = (false, region.officers.first().cloned());
+        return Ok(Done { region: region.name.clone(), repository: id, place, created, officer, recovery_file, enrolled });
+    }
+    if exists {
+        return Err(Failure::new(Exit::Refused, "there is a repository already, and no officer of it is pinned")
+            .at(place)
+            .next("if it is yours, pin its officer's public key in lifeboat.toml (it is on the paper in the safe)"));
+    }
+    let name = officer_name(args)?;
+    let signing = officer_key(context, args, &name, keys)?;
+    let pinned = PinnedOfficer { key: signing.public(), name: name.to_string() };
+    if !region.officers.is_empty() && !region.officers.iter().any(|known| known.key == pinned.key) {
+        return Err(Failure::new(Exit::Refused, "the officer's key is none of those pinned for this region")
+            .at(format!("region {}, {}", region.name, pinned.key.fingerprint()))
+            .next("give the key of a pinned officer with --officer-key FILE"));
+    }
+    let edited = pin_text(&config, region, &pinned)?;
+    let (recovery, recovery_file) = recovery(args, region, &name, keys)?;
+    let id = create(context, region, &name, &signing, recovery)?;
+    if let Some(text) = edited {
+        write_config(&config.path, &text)?;
+    }
+    let config = context.config()?;
+    let region = config.region(&region.name)?;
+    let enrolled = enrol(context, args, &config, region, keys)?;
+    Ok(Done {
+        region: region.name.clone(),
+        repository: id,
+        place,
+        created: true,
+        officer: Some(pinned),
+        recovery_file,
+        enrolled,
+    })
+}
+
+fn host_keys(context: &Context, host: &Host, keys: &mut Keys) -> Result<()> {
+    if !host.signing_key.exists() {
+        keyfiles::make_signing_key(&host.signing_key, host.writer.as_str(), &context.entropy)?;
+        keys.made.push((host.signing_key.clone(), "signs what this host stores; stays on this host"));
+    }
+    if !host.card_identity.exists() {
+        keyfiles::make_identity(&host.card_identity, &format!("card identity of writer {}", host.writer))?;
+        keys.made.push((host.card_identity.clone(), "lets this host deduplicate; stays on this host"));
+    }
+    Ok(())
+}
+
+fn officer_name(args: &Args) -> Result<Label> {
+    if let Some(name) = &args.officer {
+        return Ok(name.clone());
+    }
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    user.to_lowercase().parse().map_err(|_| {
+        Failure::usage("the officer has no name").next("give one with --officer NAME, such as --officer alice")
+    })
+}
+
+fn officer_file(args: &Args, name: &Label, keys: &Keys) -> PathBuf {
+    args.officer_key.clone().unwrap_or_else(|| keys.directory.join(format!("officer-{name}")))
+}
+
+fn officer_key(context: &Context, args: &Args, name: &Label, keys: &mut Keys) -> Result<SigningKey> {
+    let path = officer_file(args, name, keys);
+    keys.officer_file = Some(path.clone());
+    if args.officer_key.is_some() || path.exists() {
+        return keyfiles::read_signing_key(&path, "officer's signing key");
+    }
+    let key = keyfiles::make_signing_key(&path, name.as_str(), &context.entropy)?;
+    keys.made.push((path, "the officer's: enrols and revokes writers; to the safe"));
+    Ok(key)
+}
+
+fn recovery_file(keys: &Keys, region: &Region) -> Option<PathBuf> {
+    Some(keys.directory.join(format!("recovery-{}.txt", region.name)))
+}
+
+/// Who can open the repository, and the file where that can be proven here.
+fn recovery(
+    args: &Args,
+    region: &Region,
+    name: &Label,
+    keys: &mut Keys,
+) -> Result<(Vec<(String, Recipient)>, Option<PathBuf>)> {
+    if !args.recovery_recipient.is_empty() {
+        let named = |(at, recipient): (usize, &Recipient)| {
+            let name = if at == 0 { name.to_string() } else { format!("{name}-{}", at + 1) };
+            (name, recipient.clone())
+        };
+        return Ok((args.recovery_recipient.iter().enumerate().map(named).collect(), None));
+    }
+    let path = recovery_file(keys, region).unwrap_or_default();
+    let identity = if path.exists() {
+        keyfiles::read_identity(&path, "recovery identity")?
+    } else {
+        let comment = format!("recovery identity of region {}: opens every backup there; keep it in a safe", region.name);
+        let identity = keyfiles::make_identity(&path, &comment)?;
+        keys.made.push((path.clone(), "opens every backup of its region; to the safe, not on this host"));
+        identity
+    };
+    Ok((vec![(name.to_string(), identity.recipient())], Some(path)))
+}
+
+/// The configuration with the officer pinned, if that is a change; computed before anything is made.
+fn pin_text(config: &Config, region: &Region, officer: &PinnedOfficer) -> Result<Option<String>> {
+    if region.officers.iter().any(|known| known.key == officer.key) {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&config.path)
+        .map_err(|error| Failure::file("read the configuration", &config.path, &error))?;
+    edit::pin(config, &text, &region.name, officer).map(Some)
+}
+
+/// Replaces the file at once or not at all, keeping its permissions.
+fn write_config(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error: std::io::Error| Failure::file(&format!("pin the officer's key in {FILE}"), path, &error);
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    let permissions = std::fs::metadata(path).map_err(failed)?.permissions();
+    file.as_file().set_permissions(permissions).map_err(failed)?;
+    file.persist(path).map(|_| ()).map_err(|error| failed(error.error))
+}
+
+fn create(
+    context: &Context,
+    region: &Region,
+    name: &Label,
+    signing: &SigningKey,
+    recovery: Vec<(String, Recipient)>,
+) -> Result<RepositoryId> {
+    if let Some(above) = region.repository.parent().filter(|above| !above.as_os_str().is_empty()) {
+        keyfiles::private_directory(above)?;
+    }
+    let store = LocalStore::create_at(&region.repository)
+        .map_err(|error| Failure::from(error).exit(Exit::Refused).at(shown(&region.repository)))?;
+    let officer = Officer { name: name.clone(), signing };
+    let new = NewRepository { region: region.name.clone(), jurisdiction: region.jurisdiction.clone(), recovery };
+    officer::create(&store, &officer, &new, &context.clock, &context.entropy)
+        .map_err(|error| Failure::from(error).at(repository_place(region)))
+}
+
+/// Enrols this host for its components in a region, if the keys at hand allow it.
+fn enrol(context: &Context, args: &Args, config: &Config, region: &Region, keys: &mut Keys) -> Result<Enrolled> {
+    let Some(host) = &config.host else { return Ok(Enrolled::NotYet("this configuration has no [host]".into())) };
+    let components: Vec<Label> =
+        config.components_of(&region.name).map(|component| component.name.clone()).collect();
+    let credentials = context.credentials(host)?;
+    let repository = context.open(region)?;
+    let writer = trusted::writers(&repository).into_iter().find(|writer| writer.name == host.writer);
+    let bound = |label: &Label| writer.as_ref().is_some_and(|writer| writer.components.contains(label));
+    if writer.as_ref().is_some_and(|writer| writer.key == credentials.signing.public()) && components.iter().all(bound) {
+        return Ok(Enrolled::Already);
+    }
+    if components.is_empty() {
+        return Ok(Enrolled::NotYet("no component names this region".into()));
+    }
+    let mut files = args.identities.files.clone();
+    files.extend(recovery_file(keys, region).filter(|file| file.exists()));
+    let officer_path = officer_file(args, &officer_name(args)?, keys);
+    if files.is_empty() || !officer_path.exists() {
+        let list = components.iter().map(|name| format!(" --component {name}")).collect::<String>();
+        return Ok(Enrolled::NotYet(format!("an officer runs: lifeboat keys writer add {}{list}", host.writer)));
+    }
+    let signing = keyfiles::read_signing_key(&officer_path, "officer's signing key")?;
+    let name = trusted::officer_of(&repository, &signing)?;
+    let recovery = context.recover(&repository, &files)?;
+    let new = NewWriter {
+        name: host.writer.clone(),
+        signing: credentials.signing.public(),
+        card: credentials.card.recipient(),
+        components: components.clone(),
+    };
+    officer::add_writer(&recovery, &Officer { name, signing: &signing }, &new, &context.clock)
+        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+    Ok(Enrolled::Now(components))
+}
+
+fn value_of(done: &Done) -> Value {
+    json!({
+        "region": done.region, "repository": done.repository, "created": done.created,
+        "officer": done.officer.as_ref().map(|officer| json!({ "name": officer.name,
+            "fingerprint": officer.key.fingerprint(), "key": officer.key.to_string() })),
+        "recovery_identity": done.recovery_file.as_ref().map(|file| shown(file)),
+        "enrolled": matches!(done.enrolled, Enrolled::Now(_) | Enrolled::Already),
+    })
+}
+
+/// The tone of an enrolment.
+pub(super) const fn tone(enrolled: &Enrolled) -> Tone {
+    match enrolled {
+        Enrolled::NotYet(_) => Tone::Warn,
+        _ => Tone::Good,
+    }
+}

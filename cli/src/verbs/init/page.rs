@@ -1,0 +1,70 @@
+//! What `init` says at its end: what was made, and what must go to the safe.
+
+use std::path::PathBuf;
+
+use super::{Done, Enrolled, Keys, tone};
+use crate::config::{Config, list};
+use crate::context::Context;
+use crate::failure::shown;
+use crate::render::Page;
+
+pub(super) fn render(context: &Context, config: &Config, keys: &Keys, done: &[Done]) -> String {
+    let mut page = context.page();
+    for region in done {
+        page.heading(&region.region.to_string());
+        let state = if region.created { "made now" } else { "was there already" };
+        page.field("repository", &format!("{} ({state})", region.repository));
+        page.field("where", &region.place);
+        if let Some(officer) = &region.officer {
+            page.field("officer", &format!("{}, {} (pinned in lifeboat.toml)", officer.name, officer.key.fingerprint()));
+        }
+        let words = match &region.enrolled {
+            Enrolled::Now(components) => format!("enrolled now, for {}", list(components.iter()).replace(" or ", " and ")),
+            Enrolled::Already => "enrolled already".to_owned(),
+            Enrolled::NotYet(why) => format!("not enrolled: {why}"),
+        };
+        page.field_toned("this host", tone(&region.enrolled), &words);
+    }
+    if !keys.made.is_empty() {
+        page.heading("Keys made now (readable by you alone)");
+        for (path, what) in &keys.made {
+            page.item("-", &format!("{}\n{what}", shown(path)));
+        }
+    }
+    safe(&mut page, config, keys, done);
+    page.finish()
+}
+
+fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {
+    let recovery: Vec<&PathBuf> = done.iter().filter_map(|region| region.recovery_file.as_ref()).collect();
+    page.heading("What must go to the safe");
+    if recovery.is_empty() {
+        page.paragraph(2, "The recovery identities you named: without them no backup can ever be opened.");
+    }
+    for (number, file) in (1..).zip(&recovery) {
+        page.item(
+            &format!("{number}."),
+            &format!(
+                "{}\nOpens every backup of its region, and is the only thing that does. Copy it to two media in two \
+                 places, then delete it here: a host that is broken into must not hold it.",
+                shown(file)
+            ),
+        );
+    }
+    if let Some(file) = &keys.officer_file {
+        page.item(
+            &format!("{}.", recovery.len() + 1),
+            &format!(
+                "{}\nThe officer's signing key: it says who may write. Keep it apart from the recovery identity.",
+                shown(file)
+            ),
+        );
+    }
+    page.item(
+        &format!("{}.", recovery.len() + 2),
+        &format!("a copy of {} and the paper that `lifeboat keys paper` prints", shown(&config.path)),
+    );
+    page.heading("Next");
+    page.item("→", "lifeboat doctor          is everything as it must be?");
+    page.item("→", "lifeboat backup --all");
+}

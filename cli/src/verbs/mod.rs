@@ -1,0 +1,47 @@
+//! What each verb does: arguments to calls of the crates below, their reports to pages and JSON.
+
+use crate::args::Verb;
+use crate::context::Context;
+use crate::failure::Result;
+use crate::render::Outcome;
+
+pub(crate) mod backup;
+pub(crate) mod completions;
+#[cfg(feature = "full")]
+pub(crate) mod demo;
+pub(crate) mod doctor;
+#[cfg(feature = "recover")]
+pub(crate) mod init;
+pub(crate) mod keys;
+#[cfg(feature = "recover")]
+pub(crate) mod ls;
+#[cfg(feature = "recover")]
+pub(crate) mod restore;
+pub(crate) mod snapshots;
+pub(crate) mod stats;
+pub(crate) mod status;
+#[cfg(feature = "recover")]
+pub(crate) mod verify;
+
+/// Runs a verb.
+pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
+    match verb {
+        #[cfg(feature = "recover")]
+        Verb::Init(args) => init::run(context, args),
+        Verb::Doctor(args) => doctor::run(context, args),
+        Verb::Backup(args) => backup::run(context, args),
+        Verb::Snapshots(args) => snapshots::run(context, args),
+        Verb::Stats(args) => stats::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Ls(args) => ls::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Restore(args) => restore::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Verify(args) => verify::run(context, args),
+        Verb::Status(args) => status::run(context, args),
+        Verb::Keys(args) => keys::run(context, args),
+        Verb::Completions(args) => completions::run(context, args),
+        #[cfg(feature = "full")]
+        Verb::Demo(args) => demo::run(context, args),
+    }
+}

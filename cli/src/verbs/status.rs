@@ -1,0 +1,188 @@
+//! `status`: one look at every component.
+
+use std::time::Duration;
+
+use lifeboat_repo::format::snapshot::{Snapshot, Status};
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::snapshots::Listed;
+use serde_json::{Value, json};
+
+use crate::config::{Component, Config};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::measured::{self, Measured};
+use crate::render::{Cell, Column, Outcome, Table, Tone};
+use crate::survey::{self, Identities};
+use crate::when::{show_duration, show_objective};
+
+/// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
+const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these components
+    #[arg(value_name = "COMPONENT")]
+    components: Vec<Label>,
+    /// Only these regions
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+    #[command(flatten)]
+    identities: Identities,
+}
+
+/// What one look shows of a component.
+struct Look<'c> {
+    component: &'c Component,
+    snapshot: Option<Snapshot>,
+    age: Option<Duration>,
+    measured: Option<Measured>,
+    exit: Exit,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let config = context.config()?;
+    let mut page = context.page();
+    let mut looks = Vec::new();
+    let mut failures: Vec<(Label, Failure)> = Vec::new();
+    for name in &args.components {
+        config.component(name)?;
+    }
+    for region in context.regions(&config, &args.region)? {
+        let wanted = |component: &&Component| args.components.is_empty() || args.components.contains(&component.name);
+        if !config.components_of(&region.name).any(|component| wanted(&component)) {
+            continue;
+        }
+        match survey::snapshots_of(context, &config, region, None, &args.identities.files) {
+            Ok(listed) => {
+                let components = config.components_of(&region.name).filter(wanted);
+                looks.extend(components.map(|component| look(context, &config, component, &listed)));
+            }
+            // One region out of reach must not hide how the others are.
+            Err(failure) => failures.push((region.name.clone(), failure.as_check())),
+        }
+    }
+    let exit = looks.iter().map(|look| look.exit).chain(failures.iter().map(|(_, failure)| failure.exit));
+    let exit = exit.fold(Exit::Ok, Exit::worst);
+    page.table(&table(&looks));
+    for (region, failure) in &failures {
+        page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.what));
+        if let Some(next) = &failure.next {
+            page.item("→", next);
+        }
+    }
+    advise(&mut page, &looks);
+    let components: Vec<Value> = looks.iter().map(value).collect();
+    let regions: Vec<Value> =
+        failures.iter().map(|(region, failure)| json!({ "region": region, "error": failure.json() })).collect();
+    Ok(Outcome { exit, value: json!({ "components": components, "unreachable": regions }), page: page.finish() })
+}
+
+fn look<'c>(context: &Context, config: &Config, component: &'c Component, listed: &[Listed]) -> Look<'c> {
+    let snapshot = survey::latest(listed, &component.name).cloned();
+    let age = snapshot.as_ref().map(|snapshot| context.now().since(snapshot.recovery_point));
+    let measured = config.host.as_ref().and_then(|host| measured::load(&host.state, component));
+    let late = age.is_none_or(|age| age > component.rpo);
+    let partial = snapshot.as_ref().is_some_and(|snapshot| snapshot.status == Status::Partial);
+    let mut exit = if partial { Exit::Partly } else { Exit::Ok };
+    if late || measured.as_ref().is_some_and(|measured| measured.exit() == Exit::Missed) {
+        exit = Exit::Missed;
+    }
+    Look { component, snapshot, age, measured, exit }
+}
+
+fn table(looks: &[Look<'_>]) -> Table {
+    let mut table = Table::new(&[
+        Column::Left("component"),
+        Column::Left("region"),
+        Column::Left("backup"),
+        Column::Right("age"),
+        Column::Left("RPO"),
+        Column::Left("RTO"),
+    ]);
+    for look in looks {
+        let backup = match &look.snapshot {
+            None => Cell::toned(Tone::Bad, "none"),
+            Some(snapshot) if snapshot.status == Status::Partial => Cell::toned(Tone::Warn, "partial"),
+            Some(_) => Cell::toned(Tone::Good, "complete"),
+        };
+        let age = look.age.map_or_else(|| "never".to_owned(), show_duration);
+        let rpo = show_objective(look.component.rpo);
+        let rpo = match look.age {
+            Some(age) if age <= look.component.rpo => Cell::toned(Tone::Good, format!("met ({rpo})")),
+            _ => Cell::toned(Tone::Bad, format!("MISSED ({rpo})")),
+        };
+        table.row([
+            look.component.name.to_string().into(),
+            look.component.region.to_string().into(),
+            backup,
+            age.into(),
+            rpo,
+            rto(look),
+        ]);
+    }
+    table
+}
+
+fn rto(look: &Look<'_>) -> Cell {
+    match &look.measured {
+        None => Cell::toned(Tone::Dim, "not measured"),
+        Some(measured) => Cell::toned(measured.tone(), measured.words()),
+    }
+}
+
+fn advise(page: &mut crate::render::Page, looks: &[Look<'_>]) {
+    let mut advice = Vec::new();
+    for look in looks {
+        let name = &look.component.name;
+        match look.age {
+            None => advice.push(format!("{name} has no snapshot: `lifeboat backup {name}`")),
+            Some(age) if age > look.component.rpo => {
+                advice.push(format!(
+                    "{name}: a disaster now would lose {}; `lifeboat backup {name}`, and see why the last one did \
+                     not run",
+                    show_duration(age)
+                ));
+            }
+            Some(_) => {}
+        }
+        if let Some(snapshot) = look.snapshot.as_ref().filter(|snapshot| snapshot.status == Status::Partial) {
+            let counts = snapshot.counts;
+            advice.push(format!(
+                "{name} is partial: {} unreadable, {} changing, {} of no declared tenant; `lifeboat backup {name}` \
+                 lists them",
+                counts.errors, counts.changed, counts.undeclared
+            ));
+        }
+        if look.measured.is_none() {
+            advice.push(format!(
+                "nobody has measured how long {name} takes to restore: `lifeboat verify --level objective {name}`"
+            ));
+        }
+    }
+    if !advice.is_empty() {
+        page.gap();
+    }
+    for line in advice {
+        page.item("→", &line);
+    }
+}
+
+fn value(look: &Look<'_>) -> Value {
+    let met = look.age.is_some_and(|age| age <= look.component.rpo);
+    json!({
+        "component": look.component.name, "region": look.component.region,
+        "snapshot": look.snapshot.as_ref().map(|snapshot| snapshot.run),
+        "recovery_point": look.snapshot.as_ref().map(|snapshot| snapshot.recovery_point.rfc3339()),
+        "status": look.snapshot.as_ref().map(|snapshot| survey::status_word(snapshot.status)),
+        "age_seconds": look.age.map(|age| age.as_secs()), "rpo_seconds": look.component.rpo.as_secs(),
+        "rpo": if met { "met" } else { "missed" },
+        "rto": look.measured.as_ref().map(Measured::value),
+        "exit": look.exit.code(),
+    })
+}
+
+/// Whether a measurement is recent enough to be shown as one.
+pub(crate) const fn recent(age: Duration) -> bool {
+    age.as_secs() <= MEASUREMENT_AGE_MAX.as_secs()
+}

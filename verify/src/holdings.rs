@@ -1,0 +1,218 @@
+//! What a writer's index says of the segments that counting snapshots need.
+
+use std::collections::{HashMap, HashSet};
+
+use lifeboat_repo::format::index::{ChunkRef, Index, SegmentLine};
+use lifeboat_repo::format::names::{Place as NamePlace, place};
+use lifeboat_repo::format::snapshot::Share;
+use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
+use lifeboat_repo::observe::Observer;
+use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::segments::{NeededSegment, Place};
+use lifeboat_repo::repository::{Repository, RepositoryError, index};
+use lifeboat_repo::units::Bytes;
+
+use crate::damage::Finding;
+use crate::error::VerifyError;
+use crate::ledgers::Ledgers;
+use crate::workers::{self, Threads};
+
+/// Where holdings are read from.
+pub(crate) struct Source<'s> {
+    pub(crate) repository: &'s Repository,
+    pub(crate) catalog: &'s Catalog,
+    pub(crate) ledgers: &'s Ledgers,
+    pub(crate) threads: Threads,
+    pub(crate) observer: &'s dyn Observer,
+}
+
+/// A needed segment and the chunks in it.
+pub(crate) struct Segment {
+    pub(crate) needed: NeededSegment,
+    /// The number of its first chunk.
+    first: u32,
+    /// How many chunks it has.
+    count: u32,
+}
+
+/// A chunk's number: its place when all segments' chunks stand in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ChunkNumber(pub(crate) u32);
+
+/// A copy of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    pub(crate) number: ChunkNumber,
+    /// The place of its segment in [`Holdings::segments`].
+    pub(crate) segment: usize,
+    pub(crate) length: u32,
+}
+
+/// What a writer's index says of the segments that are needed of it: 44 bytes a chunk, 200 a segment.
+pub(crate) struct Holdings {
+    pub(crate) writer: Label,
+    segments: Vec<Segment>,
+    chunks: Vec<ChunkRef>,
+    /// The place of each chunk's segment in `segments`.
+    owners: Vec<u32>,
+    /// Numbers of chunks, in order of their ids.
+    by_id: Vec<u32>,
+    /// Places in `segments`, in order of their prefixes.
+    by_prefix: Vec<(SegmentPrefix, usize)>,
+    /// The lengths that index objects give for packs.
+    pub(crate) packs: HashMap<PackId, Bytes>,
+}
+
+impl Holdings {
+    /// Reads every index object of a writer. One that cannot be read becomes a finding; what only it knew is
+    /// then missing here.
+    pub(crate) fn load(
+        source: &Source<'_>,
+        writer: &Label,
+        wanted: &HashSet<SegmentPrefix>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Self, VerifyError> {
+        let names = names(source, writer, findings)?;
+        let read = |name: &ObjectName| Ok(read_some(source, name, wanted));
+        let mut holdings = Self {
+            writer: writer.clone(),
+            segments: Vec::new(),
+            chunks: Vec::new(),
+            owners: Vec::new(),
+            by_id: Vec::new(),
+            by_prefix: Vec::new(),
+            packs: HashMap::new(),
+        };
+        let mut numbers = HashMap::new();
+        for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?) {
+            match outcome {
+                Ok(index) => holdings.absorb(index, &mut numbers),
+                Err(error) => findings.push(Finding::of_error(name, &error)),
+            }
+        }
+        holdings.settle();
+        Ok(holdings)
+    }
+
+    fn absorb(&mut self, index: Index, numbers: &mut HashMap<SegmentId, usize>) {
+        self.packs.extend(index.header.packs.iter().map(|pack| (pack.0, pack.1)));
+        for line in index.segments {
+            self.take(line, numbers);
+        }
+    }
+
+    fn take(&mut self, line: SegmentLine, numbers: &mut HashMap<SegmentId, usize>) {
+        let Some(pack) = line.pack else { return };
+        let place = Place { pack, offset: line.offset, length: line.length };
+        let at = *numbers.entry(line.segment).or_insert(self.segments.len());
+        if at == self.segments.len() {
+            let (id, key, kind, plain) = (line.segment, line.key, line.kind, line.plain);
+            let needed = NeededSegment { id, key, kind, plain, places: Vec::new() };
+            self.segments.push(Segment { needed, first: 0, count: 0 });
+        }
+        let Some(segment) = self.segments.get_mut(at) else { return };
+        if !segment.needed.places.contains(&place) {
+            segment.needed.places.push(place);
+        }
+        // A line that only gives another place has no chunks; whichever line has them first tells them.
+        let numbers = [self.chunks.len(), line.chunks.len(), at].map(u32::try_from);
+        if let (0, [Ok(first), Ok(count), Ok(owner)]) = (segment.count, numbers) {
+            (segment.first, segment.count) = (first, count);
+            self.owners.resize(self.chunks.len() + line.chunks.len(), owner);
+            self.chunks.extend(line.chunks);
+        }
+    }
+
+    fn settle(&mut self) {
+        let chunks = &self.chunks;
+        let id = |number: &u32| chunks.get(*number as usize).map(|chunk| chunk.0);
+        self.by_id = (0..).take(chunks.len()).collect();
+        self.by_id.sort_unstable_by_key(id);
+        self.by_prefix = self.segments.iter().map(|segment| segment.needed.id.prefix()).zip(0..).collect();
+        self.by_prefix.sort_unstable();
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The chunks of a segment with their numbers, in the order of its plaintext.
+    pub(crate) fn chunks_of<'h>(
+        &'h self,
+        segment: &Segment,
+    ) -> impl Iterator<Item = (ChunkNumber, &'h ChunkRef)> + use<'h> {
+        let (first, count) = (segment.first, segment.count);
+        let chunks = self.chunks.get(first as usize..).unwrap_or_default();
+        (first..).map(ChunkNumber).zip(chunks.iter().take(count as usize))
+    }
+
+    /// The places of a share's segments with this prefix.
+    pub(crate) fn with_prefix(&self, prefix: SegmentPrefix) -> impl Iterator<Item = (usize, &Segment)> {
+        let first = self.by_prefix.partition_point(|(known, _)| *known < prefix);
+        self.by_prefix
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(move |(known, _)| *known == prefix)
+            .filter_map(|(_, at)| self.segments.get(*at).map(|segment| (*at, segment)))
+    }
+
+    /// Every copy of a chunk of this share's key in a segment that the share lists.
+    pub(crate) fn copies<'h>(&'h self, share: &'h Share, chunk: &ChunkId) -> impl Iterator<Item = Copy> + use<'h> {
+        let chunk = *chunk;
+        let at = |number: &u32| self.chunks.get(*number as usize);
+        let first = self.by_id.partition_point(|number| at(number).is_some_and(|known| known.0 < chunk));
+        self.by_id
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(move |number| at(number).map(|known| (*number, known)))
+            .take_while(move |(_, known)| known.0 == chunk)
+            .filter_map(|(number, known)| {
+                let segment = *self.owners.get(number as usize)? as usize;
+                Some(Copy { number: ChunkNumber(number), segment, length: known.1 })
+            })
+            .filter(|copy| self.segments.get(copy.segment).is_some_and(|segment| lists(share, &segment.needed)))
+    }
+
+    /// Where in its segment's plaintext a chunk begins.
+    pub(crate) fn offset_of(&self, copy: Copy) -> usize {
+        let Some(segment) = self.segments.get(copy.segment) else { return 0 };
+        let before = self.chunks_of(segment).take_while(|(number, _)| *number < copy.number);
+        before.map(|(_, chunk)| chunk.1 as usize).sum()
+    }
+}
+
+/// Whether a share lists a segment as needed and can open it.
+pub(crate) fn lists(share: &Share, segment: &NeededSegment) -> bool {
+    share.key == segment.key && share.segments.binary_search(&segment.id.prefix()).is_ok()
+}
+
+/// The index objects that there are; those that a ledger names and that are gone become findings.
+fn names(source: &Source<'_>, writer: &Label, findings: &mut Vec<Finding>) -> Result<Vec<ObjectName>, VerifyError> {
+    let listed = source.repository.store().list(&format!("index/{writer}/"))?;
+    let names: Vec<ObjectName> = listed
+        .into_iter()
+        .map(|object| object.name)
+        .filter(|name| matches!(place(name), Some(NamePlace::Index(..))))
+        .collect();
+    let prefix = format!("index/{writer}/");
+    for (name, record) in &source.ledgers.recorded {
+        if name.as_str().starts_with(&prefix) && names.binary_search(name).is_err() {
+            findings.push(Finding::damage(name, format!("it is missing, although {} names it", record.entry)));
+        }
+    }
+    Ok(names)
+}
+
+/// One index object with only those segments that are wanted.
+fn read_some(
+    source: &Source<'_>,
+    name: &ObjectName,
+    wanted: &HashSet<SegmentPrefix>,
+) -> Result<Index, RepositoryError> {
+    let mut index = index::read(source.repository, source.catalog, name)?;
+    index.segments.retain(|line| wanted.contains(&line.segment.prefix()));
+    index.segments.shrink_to_fit();
+    Ok(index)
+}
