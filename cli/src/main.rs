@@ -5,6 +5,8 @@
 //! what they share, [`render`] the way results look, [`exit`] how the process ends.
 
 mod args;
+#[cfg(feature = "recover")]
+mod choosing;
 mod config;
 mod context;
 mod exit;

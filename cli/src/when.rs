@@ -87,8 +87,8 @@ pub(crate) fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Stri
     if let Ok(moment) = trimmed.parse::<jiff::Timestamp>() {
         return Ok(moment.into());
     }
-    let local = trimmed.parse::<DateTime>().ok().and_then(|civil| civil.to_zoned(TimeZone::system()).ok());
-    local.map(|zoned| zoned.timestamp().into()).ok_or_else(|| {
+    let local = trimmed.parse::<DateTime>().ok().and_then(|civil| TimeZone::system().to_timestamp(civil).ok());
+    local.map(Timestamp::from).ok_or_else(|| {
         format!(
             "{text:?} is no moment; write 2026-11-23T18:43:39Z, 2026-11-23 18:43 (this machine's zone), now, or 3h ago"
         )

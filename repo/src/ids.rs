@@ -295,7 +295,7 @@ pub struct RunId {
 }
 
 /// The length of a [`RunId`] as text.
-pub const RUN_ID_LEN: usize = 35;
+pub const RUN_ID_LEN: usize = 36;
 /// 9999-12-31T23:59:59.999Z, the last moment the text form can say.
 const RUN_MILLIS_MAX: u64 = 253_402_300_799_999;
 
@@ -372,7 +372,7 @@ fn parse_run_id(text: &str) -> Option<RunId> {
     )
     .ok()?;
     let moment = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
-    let random = text.get(19..)?.get(1..)?;
+    let random = text.get(20..)?;
     let mut nonce = [0; 8];
     if !is_lower_hex(random) || hex::decode_to_slice(random, &mut nonce).is_err() {
         return None;

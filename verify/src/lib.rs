@@ -1,1 +1,40 @@
 //! Verification levels, recovery time and recovery point.
+//!
+//! | level                                | needs               | proves                                                       |
+//! | ------------------------------------ | ------------------- | ------------------------------------------------------------ |
+//! | [`inventory`](mod@inventory)         | catalog             | whatever a counting snapshot needs is there with its length  |
+//! | [`integrity`](mod@integrity)         | nothing secret      | every byte matches its name, its signature and its ledger    |
+//! | [`readback`](mod@readback)           | recovery identity   | segments open and match their chunk ids, manifests hold      |
+//! | [`objective`]                        | and scratch space   | how fast a real restore runs, against the time promised      |
+//!
+//! A level ends with an [`Outcome`] and [`Finding`]s. Findings name stored objects; [`trace`](trace::trace) adds
+//! the snapshots, tenants and paths they hit. What could not be checked is never a pass.
+
+pub mod damage;
+pub mod error;
+pub mod integrity;
+pub mod inventory;
+pub mod levels;
+pub mod needs;
+pub mod objective;
+pub mod readback;
+pub mod sample;
+pub mod span;
+pub mod trace;
+pub mod workers;
+
+mod holdings;
+mod ledgers;
+mod manifests;
+mod segments;
+
+pub use damage::{Affected, Extent, Finding, Severity, Subject};
+pub use error::{VerifyError, VerifyErrorKind};
+pub use integrity::{IntegrityReport, integrity};
+pub use inventory::{InventoryReport, inventory};
+pub use levels::{Level, Outcome};
+pub use needs::{Needs, Scope};
+pub use readback::{Draw, ReadbackReport, SeedFrom, readback};
+pub use sample::{Amount, Bound, Seed};
+pub use trace::trace;
+pub use workers::Threads;

@@ -284,7 +284,8 @@ fn chunks_of(entry: &Entry) -> impl Iterator<Item = &ChunkRef> {
     entry.tail.chunks.iter().chain(attributes.flatten())
 }
 
-/// What an entry adds to its share's bytes of content.
+/// What an entry adds to its share's bytes: the length of a regular file, holes included. Further names of one
+/// file are not counted again.
 fn content_of(entry: &Entry) -> Bytes {
-    if entry.kind == EntryKind::File { entry.tail.chunks.iter().map(ChunkRef::length).sum() } else { Bytes::ZERO }
+    if entry.kind == EntryKind::File { entry.size } else { Bytes::ZERO }
 }

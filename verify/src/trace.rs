@@ -217,7 +217,7 @@ pub(crate) fn attribute(
 }
 
 /// A snapshot that is gone, or whose run is, is lost whole.
-fn attribute_snapshots(findings: &mut [Finding], needs: &Needs) {
+pub(crate) fn attribute_snapshots(findings: &mut [Finding], needs: &Needs) {
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Damage) {
         let Subject::Object(name) = &finding.object else { continue };
         let lost: Vec<&ObjectName> = match place(name) {

@@ -59,6 +59,13 @@ impl Page {
         self.raw(&line)
     }
 
+    /// An item whose mark has a tone.
+    pub(crate) fn marked(&mut self, mark: &str, tone: Tone, text: &str) -> &mut Self {
+        let indent = mark.chars().count() + 3;
+        let line = format!("  {} {}", self.paint.paint(tone, mark), wrap(text, indent));
+        self.raw(&line)
+    }
+
     /// A named value, wrapped under itself.
     pub(crate) fn field(&mut self, name: &str, value: &str) -> &mut Self {
         self.field_toned(name, Tone::Plain, value)

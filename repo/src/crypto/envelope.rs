@@ -26,7 +26,7 @@ pub use super::identity::{
 /// The most of a file that is searched for the end of its header.
 ///
 /// age's header parser is quadratic: a header of 64 KB took it 21 s, one of 16 KiB 1.2 s (0.6 ms the way we feed
-/// it, but that is ours to lose). 16 KiB hold 160 recipients, more than a repository has officers and writers.
+/// it, but that is ours to lose). 16 KiB hold 160 recipients: officers, or writers, of a repository.
 pub const AGE_HEADER_MAX: Bytes = Bytes::kib(16);
 
 /// How every version of an age file begins.

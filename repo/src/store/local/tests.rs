@@ -346,16 +346,33 @@ fn barriers_of_many_threads_confirm_what_each_staged() {
         for writer in 0..4 {
             let store = &store;
             scope.spawn(move || {
-                for number in 0..50 {
-                    let target = name(&format!("w{writer}/{}/{number}", number % 5));
-                    store.stage(&target, target.as_str().as_bytes()).unwrap();
+                for round in 0..50 {
+                    let target = |number| name(&format!("w{writer}/{round}/{number}"));
+                    for number in 0..4 {
+                        store.stage(&target(number), target(number).as_str().as_bytes()).unwrap();
+                        thread::yield_now();
+                    }
                     store.barrier().unwrap();
-                    assert!(store.stat(&target).unwrap().is_some());
+                    for number in 0..4 {
+                        // Perhaps another thread's barrier took it: ours must have waited.
+                        assert!(store.stat(&target(number)).unwrap().is_some());
+                    }
                 }
             });
         }
     });
     disk.crash(0);
-    assert_eq!(disk.store().list("").unwrap().len(), 200);
+    assert_eq!(disk.store().list("").unwrap().len(), 800);
     assert!(disk.files().iter().all(|(path, bytes)| path.as_bytes() == bytes));
+}
+
+#[test]
+fn a_directory_removed_and_made_again_is_synced_again() {
+    let disk = LossyDisk::new();
+    let store = disk.store();
+    assert_eq!(store.create(&name("a/b"), b"old").unwrap(), Created::New);
+    store.disk.remove("a").unwrap();
+    assert_eq!(store.create(&name("a/b"), b"new").unwrap(), Created::New);
+    disk.crash(0);
+    assert_eq!(disk.files().into_values().collect::<Vec<_>>(), [b"new"]);
 }

@@ -1,0 +1,133 @@
+//! Measurements of objectives that this host remembers, so that `status` can show them.
+//!
+//! A note for people, not evidence: it is not signed, and whoever may write the state may change it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lifeboat_repo::clock::{Clock, SystemClock};
+use lifeboat_repo::ids::{Label, RunId};
+use lifeboat_repo::units::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::config::Component;
+use crate::exit::Exit;
+use crate::render::Tone;
+use crate::verbs::status::recent;
+use crate::when::show_duration;
+
+/// What a measurement came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Within target and limit.
+    Met,
+    /// Within the limit, not within the target.
+    TargetMissed,
+    /// Not within the limit.
+    LimitMissed,
+    /// Too little was measured to tell.
+    InsufficientEvidence,
+}
+
+/// A measured restore, projected to the component's full size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    component: Label,
+    region: Label,
+    run: RunId,
+    at: Timestamp,
+    seconds: f64,
+    verdict: Verdict,
+}
+
+impl Measured {
+    /// A measurement made now.
+    #[cfg(feature = "recover")]
+    pub(crate) fn new(component: &Component, run: RunId, at: Timestamp, projected: Duration, verdict: Verdict) -> Self {
+        let (component, region) = (component.name.clone(), component.region.clone());
+        Self { component, region, run, at, seconds: projected.as_secs_f64(), verdict }
+    }
+
+    /// What it means for the process.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self.verdict {
+            Verdict::Met => Exit::Ok,
+            Verdict::TargetMissed | Verdict::LimitMissed => Exit::Missed,
+            Verdict::InsufficientEvidence => Exit::Unchecked,
+        }
+    }
+
+    /// How it looks.
+    pub(crate) const fn tone(&self) -> Tone {
+        match self.verdict {
+            Verdict::Met => Tone::Good,
+            Verdict::TargetMissed | Verdict::InsufficientEvidence => Tone::Warn,
+            Verdict::LimitMissed => Tone::Bad,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        let time = show_duration(Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::MAX));
+        match self.verdict {
+            Verdict::Met => format!("met (about {time})"),
+            Verdict::TargetMissed => format!("over target (about {time})"),
+            Verdict::LimitMissed => format!("MISSED (about {time})"),
+            Verdict::InsufficientEvidence => "insufficient evidence".to_owned(),
+        }
+    }
+
+    /// For `--json`.
+    pub(crate) fn value(&self) -> Value {
+        json!({ "verdict": self.verdict, "seconds": self.seconds, "run": self.run, "measured": self.at.rfc3339() })
+    }
+}
+
+fn file(state: &Path, component: &Label) -> PathBuf {
+    state.join("measured").join(format!("{component}.json"))
+}
+
+/// The last measurement, if there is one that is recent and of this component.
+pub(crate) fn load(state: &Path, component: &Component) -> Option<Measured> {
+    let text = std::fs::read(file(state, &component.name)).ok()?;
+    let measured: Measured = serde_json::from_slice(&text).ok()?;
+    let fits = measured.component == component.name && measured.region == component.region;
+    (fits && recent(SystemClock.now().since(measured.at))).then_some(measured)
+}
+
+/// Remembers a measurement. That it cannot be remembered is no reason to fail.
+#[cfg(feature = "recover")]
+pub(crate) fn store(state: &Path, measured: &Measured) {
+    let path = file(state, &measured.component);
+    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
+        let text = serde_json::to_vec_pretty(measured)?;
+        std::fs::write(&path, text)
+    });
+    if let Err(error) = written {
+        tracing::warn!(path = %path.display(), %error, "the measurement is not remembered");
+    }
+}
+
+#[cfg(all(test, feature = "recover"))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_recent_measurement_is_remembered() {
+        let config = Config::parse(Path::new("/x/lifeboat.toml"), crate::config::template::TEMPLATE).unwrap();
+        let component = &config.components[0];
+        let state = tempfile::tempdir().unwrap();
+        assert!(load(state.path(), component).is_none());
+        let run = RunId::new(SystemClock.now(), [1; 8]);
+        let hour = Duration::from_secs(3600);
+        store(state.path(), &Measured::new(component, run, SystemClock.now(), hour, Verdict::Met));
+        let found = load(state.path(), component).unwrap();
+        assert_eq!((found.words().as_str(), found.exit()), ("met (about 1 h)", Exit::Ok));
+        let old = Measured::new(component, run, Timestamp::new(0, 0), hour, Verdict::Met);
+        store(state.path(), &old);
+        assert!(load(state.path(), component).is_none(), "a measurement of long ago proves little");
+    }
+}

@@ -1,0 +1,101 @@
+//! `keys`: who may write, who may recover, what belongs in the safe.
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Result;
+use crate::render::Outcome;
+
+#[cfg(feature = "recover")]
+mod check;
+mod new;
+#[cfg(feature = "recover")]
+mod officers;
+#[cfg(feature = "recover")]
+mod paper;
+#[cfg(feature = "recover")]
+mod writers;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Hosts that back up
+    #[command(subcommand)]
+    Writer(Writer),
+    /// People who enrol writers and may recover
+    #[cfg(feature = "recover")]
+    #[command(subcommand)]
+    Officer(Officer),
+    /// Try whether a recovery identity opens everything
+    #[cfg(feature = "recover")]
+    Check(check::Args),
+    /// Print what belongs in a safe
+    #[cfg(feature = "recover")]
+    Paper(paper::Args),
+}
+
+#[derive(Subcommand)]
+enum Writer {
+    /// Make this host's keys and print the line an officer needs
+    New(new::Args),
+    /// Enrol a writer, or bind it to more components
+    #[cfg(feature = "recover")]
+    Add(writers::Add),
+    /// Revoke a writer: nothing it signs from now on counts
+    #[cfg(feature = "recover")]
+    Revoke(writers::Revoke),
+    /// List writers
+    #[cfg(feature = "recover")]
+    List(writers::List),
+}
+
+#[cfg(feature = "recover")]
+#[derive(Subcommand)]
+enum Officer {
+    /// Take in an officer
+    Add(officers::Add),
+}
+
+impl Args {
+    /// The verb's name, for `--json`.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.what {
+            What::Writer(Writer::New(_)) => "keys writer new",
+            #[cfg(feature = "recover")]
+            What::Writer(Writer::Add(_)) => "keys writer add",
+            #[cfg(feature = "recover")]
+            What::Writer(Writer::Revoke(_)) => "keys writer revoke",
+            #[cfg(feature = "recover")]
+            What::Writer(Writer::List(_)) => "keys writer list",
+            #[cfg(feature = "recover")]
+            What::Officer(Officer::Add(_)) => "keys officer add",
+            #[cfg(feature = "recover")]
+            What::Check(_) => "keys check",
+            #[cfg(feature = "recover")]
+            What::Paper(_) => "keys paper",
+        }
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    match &args.what {
+        What::Writer(Writer::New(args)) => new::run(context, args),
+        #[cfg(feature = "recover")]
+        What::Writer(Writer::Add(args)) => writers::add(context, args),
+        #[cfg(feature = "recover")]
+        What::Writer(Writer::Revoke(args)) => writers::revoke(context, args),
+        #[cfg(feature = "recover")]
+        What::Writer(Writer::List(args)) => writers::list(context, args),
+        #[cfg(feature = "recover")]
+        What::Officer(Officer::Add(args)) => officers::add(context, args),
+        #[cfg(feature = "recover")]
+        What::Check(args) => check::run(context, args),
+        #[cfg(feature = "recover")]
+        What::Paper(args) => paper::run(context, args),
+    }
+}

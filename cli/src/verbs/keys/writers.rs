@@ -1,0 +1,196 @@
+//! `keys writer add`, `revoke`, `list`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lifeboat_repo::crypto::envelope::Recipient;
+use lifeboat_repo::crypto::sign::VerifyingKey;
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::officer::{self, NewWriter, Officer};
+use serde_json::json;
+
+use crate::config::{Config, Region};
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::keyfiles::{self, parse_recipient};
+use crate::render::{Cell, Column, Outcome, Table, Tone};
+use crate::survey::Identities;
+use crate::trusted;
+use crate::when::show_moment;
+
+/// What an officer needs to act.
+#[derive(clap::Args)]
+pub(super) struct OfficerArgs {
+    /// The officer's signing key
+    #[arg(long, value_name = "FILE", env = "LIFEBOAT_OFFICER_KEY", hide_env = true)]
+    pub(super) officer_key: PathBuf,
+    #[command(flatten)]
+    pub(super) identities: Identities,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Add {
+    /// The writer's name; a name is never used twice
+    name: Label,
+    /// What it may back up; may be given several times
+    #[arg(long = "component", value_name = "COMPONENT", required = true)]
+    components: Vec<Label>,
+    /// The writer's public key: its .pub file, or the line in it [default: this host's]
+    #[arg(long, value_name = "FILE|KEY", requires = "card")]
+    signing_key_file: Option<String>,
+    /// The writer's card recipient [default: this host's]
+    #[arg(long, value_name = "age1…", value_parser = parse_recipient, requires = "signing_key_file")]
+    card: Option<Recipient>,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Revoke {
+    /// The writer's name
+    name: Label,
+    /// Only in these regions [default: wherever it is enrolled]
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// Only these regions
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+}
+
+pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
+    let config = context.config()?;
+    let (signing, card) = public_keys(context, &config, args)?;
+    let mut by_region: BTreeMap<Label, Vec<Label>> = BTreeMap::new();
+    for name in &args.components {
+        let component = config.component(name)?;
+        by_region.entry(component.region.clone()).or_default().push(name.clone());
+    }
+    let mut page = context.page();
+    if args.dry_run {
+        page.raw("Nothing is done; this would be:");
+    }
+    let key = keyfiles::read_signing_key(&args.officer.officer_key, "officer's signing key")?;
+    for (region, components) in &by_region {
+        let region = config.region(region)?;
+        let repository = context.open(region)?;
+        let name = trusted::officer_of(&repository, &key)?;
+        let new = NewWriter {
+            name: args.name.clone(),
+            signing,
+            card: card.clone(),
+            components: components.clone(),
+        };
+        if !args.dry_run {
+            let recovery = context.recover(&repository, &args.officer.identities.files)?;
+            officer::add_writer(&recovery, &Officer { name, signing: &key }, &new, &context.clock)
+                .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+        }
+        let names: Vec<&str> = components.iter().map(Label::as_str).collect();
+        page.item("-", &format!("writer {} is enrolled in {} for {}", args.name, region.name, names.join(", ")));
+    }
+    page.item("-", &format!("its key is {}", signing.fingerprint()));
+    let value = json!({ "writer": args.name, "fingerprint": signing.fingerprint(), "regions": by_region,
+                        "dry_run": args.dry_run });
+    Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
+}
+
+fn public_keys(context: &Context, config: &Config, args: &Add) -> Result<(VerifyingKey, Recipient)> {
+    if let (Some(signing), Some(card)) = (&args.signing_key_file, &args.card) {
+        return Ok((keyfiles::read_public_key(signing)?, card.clone()));
+    }
+    match &config.host {
+        Some(host) if host.writer == args.name => {
+            let credentials = context.credentials(host)?;
+            Ok((credentials.signing.public(), credentials.card.recipient()))
+        }
+        _ => Err(Failure::usage(format!("the keys of writer {} are not known here", args.name)).next(
+            "on that host run `lifeboat keys writer new`; it prints the line with --signing-key-file and --card",
+        )),
+    }
+}
+
+pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
+    let config = context.config()?;
+    let key = keyfiles::read_signing_key(&args.officer.officer_key, "officer's signing key")?;
+    let mut page = context.page();
+    let mut values = Vec::new();
+    for region in context.regions(&config, &args.region)? {
+        let repository = context.open(region)?;
+        let known = trusted::writers(&repository).into_iter().any(|writer| writer.name == args.name);
+        if !known && args.region.is_empty() {
+            continue;
+        }
+        let name = trusted::officer_of(&repository, &key)?;
+        if args.dry_run {
+            page.item("-", &format!("would revoke writer {} in {}", args.name, region.name));
+            values.push(json!({ "region": region.name }));
+            continue;
+        }
+        let recovery = context.recover(&repository, &args.officer.identities.files)?;
+        let cutoff =
+            officer::revoke_writer(&recovery, &Officer { name, signing: &key }, &args.name, &context.clock)
+                .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+        let until = cutoff.map_or_else(
+            || "nothing it ever stored counts".to_owned(),
+            |head| format!("its snapshots up to ledger entry {} still count", head.0.0),
+        );
+        page.item("-", &format!("writer {} is revoked in {}; {until}", args.name, region.name));
+        values.push(json!({ "region": region.name, "cutoff": cutoff }));
+    }
+    if values.is_empty() {
+        return Err(Failure::new(Exit::Refused, format!("no region has a writer {}", args.name))
+            .next("`lifeboat keys writer list` shows those there are"));
+    }
+    page.paragraph(2, "If its host was broken into: whoever was there could read names and sizes of what this \
+                       repository holds (the catalog), never a tenant's data.");
+    let value = json!({ "writer": args.name, "regions": values, "dry_run": args.dry_run });
+    Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
+}
+
+pub(crate) fn list(context: &Context, args: &List) -> Result<Outcome> {
+    let config = context.config()?;
+    let mut page = context.page();
+    let mut values = Vec::new();
+    for region in context.regions(&config, &args.region)? {
+        let repository = context.open(region)?;
+        page.heading(&region.name.to_string());
+        let mut table = Table::new(&[Column::Left("writer"), Column::Left("since"), Column::Left("standing"), Column::Left("components")]);
+        for writer in trusted::writers(&repository) {
+            let standing = match writer.until {
+                None => Cell::toned(Tone::Good, "enrolled"),
+                Some(_) => Cell::toned(Tone::Warn, "revoked"),
+            };
+            let components: Vec<&str> = writer.components.iter().map(Label::as_str).collect();
+            let since = writer.from.map(show_moment).unwrap_or_default();
+            table.row([writer.name.to_string().into(), since.into(), standing, components.join(", ").into()]);
+            values.push(value_of(region, &writer));
+        }
+        if table.is_empty() {
+            page.raw("  nobody");
+        } else {
+            page.table(&table);
+        }
+    }
+    Ok(Outcome { exit: Exit::Ok, value: json!({ "writers": values }), page: page.finish() })
+}
+
+fn value_of(region: &Region, writer: &trusted::Writer) -> serde_json::Value {
+    json!({
+        "region": region.name, "writer": writer.name, "components": writer.components,
+        "key": writer.key.to_string(), "fingerprint": writer.key.fingerprint(),
+        "since": writer.from.map(|at| at.rfc3339()), "revoked": writer.until.map(|at| at.rfc3339()),
+    })
+}

@@ -1,0 +1,196 @@
+//! `restore`: a component, or part of it, into an empty directory.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lifeboat_repo::format::snapshot::Status as SnapshotStatus;
+use lifeboat_repo::format::text;
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_restore::ids::parse_mapping;
+use lifeboat_restore::report::LossKind;
+use lifeboat_restore::{Chosen, IdMap, Loss, Options, Plan, Report, Severity, Status};
+use serde_json::{Value, json};
+
+use crate::choosing::{Which, restore_failure};
+use crate::config::{Component, Region};
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, shown, tame};
+use crate::render::{Outcome, Page, Tone};
+use crate::survey::{Identities, status_word};
+use crate::when::{count_of, show_count, show_duration, show_moment};
+
+/// Losses and findings a page names; `--json` names more.
+const SHOWN: usize = 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The component
+    component: Label,
+    /// An empty directory, or one to make
+    #[arg(long, value_name = "DIR")]
+    target: PathBuf,
+    /// Only this path, relative to the component's root, with what is below it; may be given several times
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<OsString>,
+    #[command(flatten)]
+    which: Which,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Give what belonged to user A to user B; may be given several times
+    #[arg(long, value_name = "A:B", value_parser = mapping)]
+    map_uid: Vec<(u32, u32)>,
+    /// Give what belonged to group A to group B; may be given several times
+    #[arg(long, value_name = "A:B", value_parser = mapping)]
+    map_gid: Vec<(u32, u32)>,
+    /// Find users and groups by their names on this machine, not by number
+    #[arg(long)]
+    by_name: bool,
+    #[command(flatten)]
+    identities: Identities,
+}
+
+fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
+    parse_mapping(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let config = context.config()?;
+    let component = config.component(&args.component)?;
+    let region = config.region(&component.region)?;
+    let repository = context.open(region)?;
+    let recovery = context.recover(&repository, &args.identities.files)?;
+    let listed = Judge::new(&repository, recovery.catalog())
+        .and_then(|judge| judge.list(Some(&component.name)))
+        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+    let choice = args.which.choice(context, &listed, &component.name)?;
+    let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
+    let progress = context.progress(&format!("restore of {}", component.name));
+    let selection = args.which.selection(&args.paths);
+    let at = |error| restore_failure(error).at(repository_place(region));
+    let plan = lifeboat_restore::plan(&recovery, chosen.snapshot, &selection, &progress).map_err(at)?;
+    if args.dry_run {
+        drop(progress);
+        return Ok(dry_run(context, args, region, &plan));
+    }
+    let done = perform(&recovery, plan, args, &progress);
+    drop(progress);
+    let report = done.map_err(|failure| failure.at(repository_place(region)))?;
+    let exit = exit_of(&report);
+    let page = render(context, args, component, &chosen, &report);
+    let value = json!({ "component": component.name, "region": region.name, "run": chosen.listed.run,
+                        "recovery_point": chosen.snapshot.recovery_point.rfc3339(),
+                        "snapshot_status": status_word(chosen.snapshot.status), "unrecorded": chosen.unrecorded,
+                        "target": shown(&args.target), "status": report.status(), "report": report_value(&report) });
+    Ok(Outcome { exit, value, page })
+}
+
+fn perform(
+    recovery: &Recovery<'_>,
+    plan: Plan,
+    args: &Args,
+    observer: &dyn lifeboat_repo::observe::Observer,
+) -> Result<Report> {
+    let options = Options {
+        ids: IdMap {
+            uids: args.map_uid.iter().copied().collect(),
+            gids: args.map_gid.iter().copied().collect(),
+            by_name: args.by_name,
+        },
+        ..Options::default()
+    };
+    lifeboat_restore::perform(recovery, plan, &args.target, &options, observer).map_err(restore_failure)
+}
+
+/// What a restore that came to its end means.
+fn exit_of(report: &Report) -> Exit {
+    let losses = report.losses.iter().map(|loss| match loss.kind {
+        LossKind::Damaged => Exit::Damaged,
+        LossKind::Unchecked => Exit::Unchecked,
+        LossKind::Key => Exit::Partly,
+    });
+    let whole = if report.status() == Status::Complete { Exit::Ok } else { Exit::Partly };
+    losses.fold(whole, Exit::worst)
+}
+
+fn dry_run(context: &Context, args: &Args, region: &Region, plan: &Plan) -> Outcome {
+    let mut page = context.page();
+    page.raw("Nothing is done; this would be:");
+    page.raw(plan.to_string().trim_end());
+    page.raw(&format!("  into      {}", shown(&args.target)));
+    let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
+    let value = json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan });
+    Outcome { exit, value, page: page.finish() }
+}
+
+fn render(context: &Context, args: &Args, component: &Component, chosen: &Chosen<'_>, report: &Report) -> String {
+    let mut page: Page = context.page();
+    let snapshot = chosen.snapshot;
+    page.heading(&format!("{} restored to {}", component.name, shown(&args.target)));
+    let (tone, words) = match report.status() {
+        Status::Complete => (Tone::Good, "everything asked for is there"),
+        Status::Partial => (Tone::Bad, "NOT everything asked for is there: see below"),
+    };
+    page.field_toned("status", tone, words);
+    page.field("snapshot", &snapshot.run.to_string());
+    page.field("holds data to", &show_moment(snapshot.recovery_point));
+    if chosen.unrecorded {
+        page.field_toned("note", Tone::Warn, "no ledger names this snapshot yet: only its signature vouches for it");
+    }
+    if snapshot.status == SnapshotStatus::Partial {
+        page.field_toned("note", Tone::Warn, "the snapshot itself is partial: its backup could not read everything");
+    }
+    page.field("restored", &format!("{} files, {} entries, {}", show_count(report.files), show_count(report.entries), report.bytes));
+    let rate = report.bytes.0 as f64 / report.duration.as_secs_f64().max(0.001) / 1e6;
+    page.field("took", &format!("{}, {rate:.0} MB/s, {} fetched", show_duration(report.duration), report.fetched));
+    render_losses(&mut page, &report.losses);
+    render_findings(&mut page, report);
+    page.finish()
+}
+
+fn render_losses(page: &mut Page, losses: &[Loss]) {
+    if losses.is_empty() {
+        return;
+    }
+    page.toned(Tone::Bad, "  lost:");
+    for loss in losses.iter().take(SHOWN) {
+        let whose = loss.tenant.as_ref().map_or_else(|| format!("key {}", loss.key), |tenant| format!("tenant {tenant}"));
+        let paths: Vec<_> = loss.paths.iter().take(3).map(|path| text::display(path).into_owned()).collect();
+        let named = if paths.is_empty() { String::new() } else { format!(" ({}, …)", paths.join(", ")) };
+        let count = count_of(loss.path_count, "path", "paths");
+        page.item("-", &format!("{whose}: {count}, {}{named}: {}", loss.bytes, tame(&loss.why)));
+    }
+    if losses.len() > SHOWN {
+        page.item("-", &format!("and {} more", losses.len() - SHOWN));
+    }
+    page.item("→", "look for them in an earlier snapshot: `lifeboat snapshots`, then --snapshot RUN");
+}
+
+fn render_findings(page: &mut Page, report: &Report) {
+    let counts = report.finding_counts;
+    let grave = || report.findings.iter().filter(|finding| finding.severity > Severity::Note);
+    let total = counts.warnings + counts.missing;
+    if total == 0 {
+        return;
+    }
+    page.toned(Tone::Warn, "  to know:");
+    for finding in grave().take(SHOWN) {
+        page.item("-", &format!("{}: {}", text::display(&finding.path), tame(&finding.what)));
+    }
+    let rest = total.saturating_sub(grave().take(SHOWN).count() as u64);
+    if rest > 0 {
+        page.item("-", &format!("and {} more", show_count(rest)));
+    }
+}
+
+fn report_value(report: &Report) -> Value {
+    // Nothing in a report can fail to be JSON.
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.insert("duration".into(), json!(report.duration.as_secs_f64()));
+    }
+    value
+}

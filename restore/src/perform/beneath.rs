@@ -1,0 +1,149 @@
+//! Containment: whatever is opened below the target is opened relative to a directory handle, through no
+//! symbolic link, and never upwards. So neither a manifest nor somebody who swaps a directory for a link
+//! meanwhile can make a restore write elsewhere.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lifeboat_repo::format::text;
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fgetxattr, fremovexattr, mkdir, open, openat, openat2};
+use rustix::io::Errno;
+
+use crate::error::RestoreError;
+use crate::ids::ACL_DEFAULT;
+
+/// What a new file system has at its root; a target may.
+pub(super) const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// What new directories are until the end: their owner's alone.
+pub(super) const PRIVATE_DIR: Mode = Mode::RWXU;
+/// What new files are until they are whole.
+pub(super) const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Flags of a handle that only other calls start from.
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
+
+/// How often a lookup is tried again that a rename elsewhere disturbed (`openat2` then says EAGAIN).
+const RACES_MAX: u32 = 128;
+
+/// The target.
+pub(super) struct Root {
+    pub(super) fd: OwnedFd,
+    path: PathBuf,
+    /// Whether the kernel and whatever sandboxes us know `openat2` (Linux 5.6).
+    whole_paths: AtomicBool,
+}
+
+impl Root {
+    /// Opens the target; makes it where it is not there. What a person should know of it comes along.
+    ///
+    /// # Errors
+    /// It is not an empty directory, or cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<String>), RestoreError> {
+        let shown = || format!("target {}", text::display(path.as_os_str().as_encoded_bytes()));
+        let made = match mkdir(path, PRIVATE_DIR) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(Errno::NOENT) => {
+                return Err(RestoreError::refused(shown(), "the directory it would lie in is not there; make it"));
+            }
+            Err(error) => return Err(RestoreError::io(shown(), "make it", error)),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = open(path, flags, Mode::empty()).map_err(|error| match error {
+            Errno::NOTDIR => RestoreError::refused(shown(), "it is not a directory; name an empty or a new one"),
+            error => RestoreError::io(shown(), "open it", error),
+        })?;
+        if !made {
+            refuse_full(&fd, &shown)?;
+        }
+        let mut notes = Vec::new();
+        if drop_default_acl(fd.as_fd()).map_err(|error| RestoreError::io(shown(), "drop its default ACL", error))? {
+            notes.push("its default ACL was dropped, so that nothing restored inherits it".to_owned());
+        }
+        Ok((Self { fd, path: path.to_owned(), whole_paths: AtomicBool::new(true) }, notes))
+    }
+
+    /// The target, for messages.
+    pub(super) fn shown(&self) -> String {
+        format!("target {}", text::display(self.path.as_os_str().as_encoded_bytes()))
+    }
+
+    /// A handle on the directory at `path` below `base`, to start other calls from.
+    pub(super) fn handle(&self, base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_dir(base, path, HANDLE)
+    }
+
+    /// Opens the directory at `path` below `base`, through no link.
+    pub(super) fn open_dir(&self, base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if self.whole_paths.load(Ordering::Relaxed) {
+            match open_whole(base, path, flags) {
+                // A seccomp filter that does not know the call says EPERM.
+                Err(Errno::NOSYS | Errno::PERM) => self.whole_paths.store(false, Ordering::Relaxed),
+                outcome => return outcome,
+            }
+        }
+        open_stepwise(base, path, flags)
+    }
+
+    /// As on a kernel without `openat2`.
+    #[cfg(test)]
+    pub(super) fn without_whole_paths(self) -> Self {
+        self.whole_paths.store(false, Ordering::Relaxed);
+        self
+    }
+}
+
+fn open_whole(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mut races = 0;
+    loop {
+        match openat2(base, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if races < RACES_MAX => races += 1,
+            Err(Errno::INTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Paths here have passed `check_path`: no part is empty, `.` or `..`.
+fn open_stepwise(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let (above, last) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (path.get(..at), path.get(at + 1..).unwrap_or_default()),
+        None => (None, path),
+    };
+    let mut held: Option<OwnedFd> = None;
+    for part in above.into_iter().flat_map(|above| above.split(|byte| *byte == b'/')) {
+        let from = held.as_ref().map_or(base, AsFd::as_fd);
+        held = Some(openat(from, part, HANDLE | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?);
+    }
+    openat(held.as_ref().map_or(base, AsFd::as_fd), last, flags, Mode::empty())
+}
+
+fn refuse_full(fd: &OwnedFd, shown: &dyn Fn() -> String) -> Result<(), RestoreError> {
+    let unread = |error: Errno| RestoreError::io(shown(), "list it", error);
+    for entry in Dir::read_from(fd).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && name != LOST_AND_FOUND {
+            let why = format!(
+                "it is not empty (it holds {:?}); a restore never overwrites, name an empty directory or a new one",
+                text::display(name)
+            );
+            return Err(RestoreError::refused(shown(), why));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the target had a default ACL, which everything made in it would inherit.
+fn drop_default_acl(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut nothing: [u8; 0] = [];
+    match fgetxattr(fd, ACL_DEFAULT, &mut nothing) {
+        Ok(0) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Ok(_) | Err(Errno::RANGE) => fremovexattr(fd, ACL_DEFAULT).map(|()| true),
+        Err(error) => Err(error),
+    }
+}

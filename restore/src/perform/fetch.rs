@@ -1,0 +1,214 @@
+//! Fetching: threads take segments in pack order, open them, and hand their chunks out.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use lifeboat_repo::crypto::hash::chunk_id;
+use lifeboat_repo::repository::RepositoryError;
+use lifeboat_repo::repository::recover::TenantKey;
+use lifeboat_repo::repository::segments::SegmentReader;
+use lifeboat_repo::store::Store;
+use lifeboat_repo::units::Bytes;
+
+use super::dirs::Dirs;
+use super::site::{Site, lock};
+use super::{files, parts};
+use crate::error::{RestoreError, RestoreErrorKind};
+use crate::report::{Loss, LossKind};
+use crate::tree::Role;
+use crate::work::{Fetch, Sink, Use};
+
+/// Files without stored content made at a time.
+const BARE_BATCH: usize = 256;
+
+/// Failures of the store in a row after which it is not asked any more.
+const STORE_FAILURES_MAX: u32 = 8;
+
+/// Restores every file.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn files(site: &Site<'_>, store: &dyn Store, workers: usize) -> Result<(), RestoreError> {
+    let bare: Vec<u32> = site
+        .work
+        .tree
+        .nodes()
+        .filter_map(|(number, node)| (node.role == Role::Bare).then_some(number))
+        .collect();
+    let queue = Queue {
+        fetches: &site.work.fetches,
+        bare: bare.chunks(BARE_BATCH).collect(),
+        next: AtomicUsize::new(0),
+        failures: AtomicU32::new(0),
+    };
+    let jobs = queue.fetches.len() + queue.bare.len();
+    std::thread::scope(|scope| {
+        for _ in 1..workers.min(jobs) {
+            scope.spawn(|| work(site, store, &queue));
+        }
+        work(site, store, &queue);
+    });
+    site.check()
+}
+
+/// What threads take from.
+struct Queue<'q> {
+    fetches: &'q [Fetch],
+    bare: Vec<&'q [u32]>,
+    next: AtomicUsize,
+    /// Failures of the store since it last answered.
+    failures: AtomicU32,
+}
+
+fn work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) {
+    if let Err(error) = try_work(site, store, queue) {
+        site.fail(error);
+    }
+}
+
+fn try_work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) -> Result<(), RestoreError> {
+    let mut dirs = Dirs::new(site)
+        .map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))?;
+    let mut reader = SegmentReader::new(store)?;
+    let mut plain = Vec::new();
+    while !site.stopped() {
+        let job = queue.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(fetch) = queue.fetches.get(job) {
+            segment(site, &mut dirs, &mut reader, fetch, &mut plain, &queue.failures)?;
+        } else if let Some(batch) = queue.bare.get(job - queue.fetches.len()) {
+            for node in *batch {
+                files::bare(site, &mut dirs, *node)?;
+            }
+        } else {
+            break;
+        }
+        site.flush();
+    }
+    Ok(())
+}
+
+fn segment(
+    site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
+    reader: &mut SegmentReader<'_>,
+    fetch: &Fetch,
+    plain: &mut Vec<u8>,
+    failures: &AtomicU32,
+) -> Result<(), RestoreError> {
+    let uses = site.work.uses_of(fetch);
+    // Every use was planned under its key.
+    let Some(key) = site.work.keys.get(&fetch.segment.key) else { return Ok(()) };
+    match reader.read(&fetch.segment, &key.identity, plain) {
+        Ok(()) => failures.store(0, Ordering::Relaxed),
+        Err(error) => {
+            give_up_on_store(&error, failures)?;
+            return lose(site, dirs, key, uses, &error);
+        }
+    }
+    site.count_fetch(fetch.segment.places.first().map_or(Bytes::ZERO, |place| place.length));
+    let mut uses = uses;
+    while let Some(first) = uses.first() {
+        // All uses of one chunk: compared once, written everywhere.
+        let same = uses.iter().take_while(|one| one.at == first.at && one.id == first.id).count();
+        let (now, rest) = uses.split_at_checked(same).unwrap_or((uses, &[]));
+        uses = rest;
+        let start = first.at as usize;
+        let chunk = plain.get(start..start.saturating_add(first.length as usize));
+        match chunk.filter(|chunk| chunk_id(&key.k_id, chunk) == first.id) {
+            Some(chunk) => now.iter().try_for_each(|one| hand_out(site, dirs, one, chunk))?,
+            None => {
+                let what = format!("a chunk in segment {}", fetch.segment.id);
+                let error = RepositoryError::damaged(what, "its content is not what its id says");
+                lose(site, dirs, key, now, &error)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the bytes of a chunk where one use needs them.
+fn hand_out(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, one: &Use, chunk: &[u8]) -> Result<(), RestoreError> {
+    let from = one.skip as usize;
+    let bytes = chunk.get(from..from.saturating_add(one.take as usize)).unwrap_or_default();
+    match one.sink {
+        Sink::File(node) => match site.work.tree.node(node).map(|node| node.role) {
+            Some(Role::Whole) => files::whole(site, dirs, node, bytes),
+            Some(Role::Parts(part)) => parts::write(site, dirs, part, bytes, one.offset),
+            _ => Ok(()),
+        },
+        Sink::Value(value) => {
+            if let Some(slot) = site.values.get(value as usize) {
+                let mut held = lock(slot);
+                let at = usize::try_from(one.offset).unwrap_or(usize::MAX);
+                let range = at..at.saturating_add(bytes.len());
+                if let Some(room) = held.as_mut().and_then(|held| held.get_mut(range)) {
+                    room.copy_from_slice(bytes);
+                }
+            }
+            value_done(site, dirs, one)
+        }
+    }
+}
+
+/// A file whose attribute was waited for may be complete now.
+fn value_done(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, one: &Use) -> Result<(), RestoreError> {
+    let node = site.work.node_of(one.sink).and_then(|node| site.work.tree.node(node));
+    match node.map(|node| node.role) {
+        Some(Role::Parts(part)) => parts::piece_done(site, dirs, part),
+        _ => Ok(()),
+    }
+}
+
+/// Accounts for chunks that cannot be had.
+fn lose(
+    site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
+    key: &TenantKey,
+    uses: &[Use],
+    error: &RepositoryError,
+) -> Result<(), RestoreError> {
+    let kind = match error.kind {
+        lifeboat_repo::repository::RepositoryErrorKind::WrongKey(_) => LossKind::Damaged,
+        _ if error.is_damage() => LossKind::Damaged,
+        _ => LossKind::Unchecked,
+    };
+    let mut loss = Loss::new(key.key, Some(key.tenant.clone()), kind, error.to_string());
+    let mut named = HashSet::new();
+    for one in uses {
+        loss.bytes += Bytes(u64::from(one.take));
+        if let Some(node) = site.work.node_of(one.sink) {
+            if named.insert(node) {
+                loss.add_path(|| site.work.tree.path(node));
+            }
+        }
+    }
+    site.lose(loss);
+    for one in uses {
+        match one.sink {
+            Sink::File(node) => match site.work.tree.node(node).map(|node| node.role) {
+                Some(Role::Parts(part)) => {
+                    parts::lose(site, part, one.take);
+                    parts::piece_done(site, dirs, part)?;
+                }
+                _ => site.set_absent(node),
+            },
+            Sink::Value(value) => {
+                if let Some(slot) = site.values.get(value as usize) {
+                    lock(slot).take();
+                }
+                value_done(site, dirs, one)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A store that keeps failing is not asked for every segment of a large restore.
+fn give_up_on_store(error: &RepositoryError, failures: &AtomicU32) -> Result<(), RestoreError> {
+    use lifeboat_repo::repository::RepositoryErrorKind::Store;
+    if matches!(error.kind, Store(_)) && failures.fetch_add(1, Ordering::Relaxed) + 1 >= STORE_FAILURES_MAX {
+        let why = format!("the store failed {STORE_FAILURES_MAX} times in a row, at last with: {}", error.kind);
+        return Err(RestoreError::new(error.what.clone(), RestoreErrorKind::Unchecked(why)));
+    }
+    Ok(())
+}

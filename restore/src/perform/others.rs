@@ -1,0 +1,201 @@
+//! Everything that is no file: directories, further names, special files, symbolic links.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use lifeboat_repo::format::manifest::EntryKind;
+use lifeboat_repo::format::text;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, symlinkat};
+use rustix::io::Errno;
+
+use super::beneath::{LOST_AND_FOUND, PRIVATE_DIR, PRIVATE_FILE};
+use super::dirs::Dirs;
+use super::files::learn_owner;
+use super::metadata::{self, Handle};
+use super::site::{Site, Trouble};
+use crate::error::RestoreError;
+use crate::report::Severity;
+use crate::tree::{Node, ROOT, Role};
+
+/// Entries between two looks at whether to stop.
+const BATCH: usize = 1024;
+
+/// Makes every directory, parents first.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn make_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
+    let tree = &site.work.tree;
+    each(site, |role| matches!(role, Role::Dir | Role::Implied), |dirs, number, node| {
+        if number == ROOT {
+            return Ok(());
+        }
+        let made = dirs.get(node.parent).and_then(|parent| {
+            let name = tree.name(node);
+            match mkdirat(parent.as_fd(), name, PRIVATE_DIR) {
+                Err(Errno::EXIST) if node.parent == ROOT && name == LOST_AND_FOUND => Ok(()),
+                // Directories are made first, each once: it came from elsewhere.
+                Err(Errno::EXIST) => Err(Trouble::Meddled(Errno::EXIST)),
+                outcome => outcome.map_err(|errno| Trouble::Errno("make the directory", errno)),
+            }
+        });
+        site.settle(number, made)?;
+        Ok(())
+    })
+}
+
+/// Sets what directories say of themselves, deepest first.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn set_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
+    let mut dirs = dirs(site)?;
+    let mut implied = 0_u64;
+    for (at, (number, node)) in site.work.tree.nodes().rev().enumerate() {
+        implied += u64::from(node.role == Role::Implied && number != ROOT);
+        if node.role != Role::Dir || site.is_absent(number) {
+            continue;
+        }
+        let opened = dirs.get(node.parent).and_then(|parent| {
+            let name = if number == ROOT { b".".as_slice() } else { site.work.tree.name(node) };
+            site.root.open_dir(parent.as_fd(), name, OFlags::RDONLY).map_err(Trouble::Meddled)
+        });
+        match opened {
+            Ok(fd) => {
+                metadata::apply(site, &Handle::File(fd.as_fd()), number, node);
+                site.count(false);
+            }
+            Err(trouble) => {
+                site.settle(number, Err(trouble))?;
+            }
+        }
+        if at % BATCH == 0 {
+            site.flush();
+            site.check()?;
+        }
+    }
+    if implied > 0 {
+        site.find(Severity::Note, ROOT, || {
+            format!(
+                "{implied} directories above what was asked for belong to another tenant or are lost; they were made \
+                 for their owner alone (mode 0700)"
+            )
+        });
+    }
+    Ok(())
+}
+
+/// Gives files their further names.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn make_links(site: &Site<'_>) -> Result<(), RestoreError> {
+    let tree = &site.work.tree;
+    each(site, |role| matches!(role, Role::Link(_)), |dirs, number, node| {
+        let Role::Link(first_number) = node.role else { return Ok(()) };
+        let Some(first) = tree.node(first_number) else { return Ok(()) };
+        if site.is_absent(first_number) {
+            site.set_absent(number);
+            site.find(Severity::Missing, number, || {
+                let path = tree.path(first_number);
+                format!("it is another name of {}, which could not be restored", text::display(&path))
+            });
+            return Ok(());
+        }
+        let made = dirs.get(first.parent).and_then(|from| {
+            let to = dirs.get(node.parent)?;
+            linkat(from.as_fd(), tree.name(first), to.as_fd(), tree.name(node), AtFlags::empty())
+                .map_err(|errno| Trouble::Errno("link it", errno))
+        });
+        if site.settle(number, made)? {
+            site.count(false);
+        }
+        Ok(())
+    })
+}
+
+/// Makes fifos, sockets and devices.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn make_specials(site: &Site<'_>) -> Result<(), RestoreError> {
+    each(site, |role| matches!(role, Role::Special(_)), |dirs, number, node| {
+        let Role::Special(kind) = node.role else { return Ok(()) };
+        let (kind, doing) = match kind {
+            EntryKind::Fifo => (FileType::Fifo, "make the fifo"),
+            EntryKind::Socket => (FileType::Socket, "make the socket"),
+            EntryKind::Char => (FileType::CharacterDevice, "make the character device"),
+            _ => (FileType::BlockDevice, "make the block device"),
+        };
+        let (major, minor) = site.work.tree.extra(node).map(|extra| extra.device).unwrap_or_default();
+        let made = dirs.get(node.parent).and_then(|dir| {
+            let name = site.work.tree.name(node);
+            mknodat(dir.as_fd(), name, kind, PRIVATE_FILE, makedev(major, minor))
+                .map_err(|errno| Trouble::Errno(doing, errno))?;
+            hold(dir.as_fd(), name, kind)
+        });
+        finish(site, number, node, made)
+    })
+}
+
+/// Makes symbolic links.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn make_symlinks(site: &Site<'_>) -> Result<(), RestoreError> {
+    each(site, |role| matches!(role, Role::Symlink), |dirs, number, node| {
+        let target = site.work.tree.extra(node).map(|extra| extra.target.as_slice()).unwrap_or_default();
+        let made = dirs.get(node.parent).and_then(|dir| {
+            let name = site.work.tree.name(node);
+            symlinkat(target, dir.as_fd(), name).map_err(|errno| Trouble::Errno("make the link", errno))?;
+            hold(dir.as_fd(), name, FileType::Symlink)
+        });
+        finish(site, number, node, made)
+    })
+}
+
+/// Sets the metadata of what was made and is held.
+fn finish(
+    site: &Site<'_>,
+    number: u32,
+    node: &Node,
+    made: Result<OwnedFd, Trouble>,
+) -> Result<(), RestoreError> {
+    let settled = made.map(|fd| {
+        learn_owner(site, fd.as_fd());
+        metadata::apply(site, &Handle::Held(fd.as_fd()), number, node);
+    });
+    if site.settle(number, settled)? {
+        site.count(false);
+    }
+    Ok(())
+}
+
+/// Holds what was just made, without opening it.
+fn hold(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], kind: FileType) -> Result<OwnedFd, Trouble> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(dir, name, flags, Mode::empty()).map_err(Trouble::Meddled)?;
+    let stat = fstat(&fd).map_err(Trouble::Meddled)?;
+    if FileType::from_raw_mode(stat.st_mode) == kind { Ok(fd) } else { Err(Trouble::Meddled(Errno::EXIST)) }
+}
+
+/// Does something with every node of some roles, in the order of their numbers.
+fn each(
+    site: &Site<'_>,
+    wanted: impl Fn(Role) -> bool,
+    mut make: impl FnMut(&mut Dirs<'_, '_>, u32, &Node) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let mut dirs = dirs(site)?;
+    for (at, (number, node)) in site.work.tree.nodes().filter(|(_, node)| wanted(node.role)).enumerate() {
+        make(&mut dirs, number, node)?;
+        if at % BATCH == 0 {
+            site.flush();
+            site.check()?;
+        }
+    }
+    site.flush();
+    Ok(())
+}
+
+fn dirs<'s, 'w>(site: &'s Site<'w>) -> Result<Dirs<'s, 'w>, RestoreError> {
+    Dirs::new(site).map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))
+}

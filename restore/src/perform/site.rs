@@ -1,0 +1,274 @@
+//! What all threads of a restore share: the work, the target, what was found, whether to stop.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use lifeboat_repo::format::text;
+use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::units::Bytes;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use super::beneath::Root;
+use super::parts::{OpenFiles, Part};
+use crate::error::RestoreError;
+use crate::ids::Resolved;
+use crate::plan::Plan;
+use crate::report::{Findings, Loss, Report, Severity};
+use crate::tree::ROOT;
+use crate::work::Work;
+
+/// Why one entry could not be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trouble {
+    /// The system said so.
+    Errno(&'static str, Errno),
+    /// The directory it belongs in could not be made.
+    NoDirectory,
+    /// A directory that was made is no longer there, or something else is in its place.
+    Meddled(Errno),
+}
+
+/// What all threads share.
+pub(super) struct Site<'w> {
+    pub(super) work: &'w Work,
+    pub(super) root: Root,
+    pub(super) ids: Resolved,
+    pub(super) observer: &'w dyn Observer,
+    /// Values of attributes as they come; `None` once one is lost.
+    pub(super) values: Vec<Mutex<Option<Vec<u8>>>>,
+    pub(super) parts: Vec<Part>,
+    pub(super) open_files: OpenFiles,
+    /// Descriptors of directories a thread may keep open.
+    pub(super) dirs_open_max: usize,
+    /// Descriptors of unfinished files all threads together may keep open.
+    pub(super) files_open_max: usize,
+    /// Who owns what this process makes here, learned from the first thing made: the same everywhere below one
+    /// target, since directories get their owners and modes last.
+    pub(super) owner: OnceLock<(u32, u32)>,
+    findings: Mutex<Findings>,
+    losses: Mutex<Vec<Loss>>,
+    absent: Mutex<HashSet<u32>>,
+    failure: Mutex<Option<RestoreError>>,
+    stop: AtomicBool,
+    done: Counts,
+    /// Done, but not yet told.
+    fresh: Counts,
+    files: AtomicU64,
+    segments: AtomicU64,
+    fetched: AtomicU64,
+}
+
+#[derive(Default)]
+struct Counts {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl<'w> Site<'w> {
+    pub(super) fn new(
+        work: &'w Work,
+        root: Root,
+        ids: Resolved,
+        workers: usize,
+        observer: &'w dyn Observer,
+    ) -> Self {
+        // Half of what the process may open: it has a store and more to open besides.
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(4096).clamp(64, 4096) / 2;
+        let descriptors = usize::try_from(descriptors).unwrap_or(32);
+        Self {
+            work,
+            root,
+            ids,
+            observer,
+            values: work.values.iter().map(|value| Mutex::new(Some(vec![0; value.length as usize]))).collect(),
+            parts: work.parts.iter().map(Part::new).collect(),
+            open_files: OpenFiles::default(),
+            dirs_open_max: (descriptors / 2 / workers.max(1)).clamp(4, 256),
+            files_open_max: descriptors / 2,
+            owner: OnceLock::new(),
+            findings: Mutex::default(),
+            losses: Mutex::default(),
+            absent: Mutex::default(),
+            failure: Mutex::default(),
+            stop: AtomicBool::new(false),
+            done: Counts::default(),
+            fresh: Counts::default(),
+            files: AtomicU64::new(0),
+            segments: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes over what the plan found, and notes on the target.
+    pub(super) fn start_from(&mut self, plan: &Plan, notes: Vec<String>) {
+        let mut findings = Findings { first: plan.findings.clone(), counts: plan.finding_counts };
+        for note in notes {
+            findings.add(Severity::Note, || (b".".to_vec(), note));
+        }
+        self.findings = Mutex::new(findings);
+        self.losses = Mutex::new(plan.losses.clone());
+        let gone = self.work.tree.nodes().filter(|(_, node)| node.role == crate::tree::Role::Gone);
+        self.absent = Mutex::new(gone.map(|(number, _)| number).collect());
+    }
+
+    pub(super) fn find(&self, severity: Severity, node: u32, what: impl FnOnce() -> String) {
+        lock(&self.findings).add(severity, || (self.work.tree.path(node), what()));
+    }
+
+    pub(super) fn lose(&self, loss: Loss) {
+        lock(&self.losses).push(loss);
+    }
+
+    /// Notes that an entry is not there.
+    pub(super) fn set_absent(&self, node: u32) {
+        lock(&self.absent).insert(node);
+    }
+
+    pub(super) fn is_absent(&self, node: u32) -> bool {
+        lock(&self.absent).contains(&node)
+    }
+
+    /// Whether a directory or one above it could not be made.
+    pub(super) fn is_absent_below(&self, mut node: u32) -> bool {
+        let absent = lock(&self.absent);
+        while node != ROOT {
+            if absent.contains(&node) {
+                return true;
+            }
+            node = self.work.tree.node(node).map_or(ROOT, |node| node.parent);
+        }
+        false
+    }
+
+    /// What becomes of an entry that was tried: whether it is there.
+    ///
+    /// # Errors
+    /// The trouble is not this entry's alone, so the restore stops.
+    pub(super) fn settle(&self, node: u32, outcome: Result<(), Trouble>) -> Result<bool, RestoreError> {
+        let Err(trouble) = outcome else { return Ok(true) };
+        if let Some(error) = self.fatal(node, trouble) {
+            return Err(error);
+        }
+        self.set_absent(node);
+        self.find(Severity::Missing, node, || trouble.words());
+        Ok(false)
+    }
+
+    /// The error of a trouble that ends the restore.
+    pub(super) fn fatal(&self, node: u32, trouble: Trouble) -> Option<RestoreError> {
+        let shown = || format!("{:?} in {}", text::display(&self.work.tree.path(node)), self.root.shown());
+        match trouble {
+            Trouble::Errno(doing, errno) if is_fatal(errno) => Some(RestoreError::io(shown(), doing, errno)),
+            Trouble::Errno(..) | Trouble::NoDirectory => None,
+            Trouble::Meddled(errno) => Some(RestoreError::refused(
+                shown(),
+                format!(
+                    "the target was changed by somebody else meanwhile ({errno}); nothing was written outside it, \
+                     restore into a directory that nobody else can write"
+                ),
+            )),
+        }
+    }
+
+    /// Counts an entry as restored.
+    pub(super) fn count(&self, is_file: bool) {
+        self.fresh.entries.fetch_add(1, Ordering::Relaxed);
+        self.files.fetch_add(u64::from(is_file), Ordering::Relaxed);
+    }
+
+    /// Counts content as written.
+    pub(super) fn count_bytes(&self, bytes: usize) {
+        self.fresh.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_fetch(&self, stored: Bytes) {
+        self.segments.fetch_add(1, Ordering::Relaxed);
+        self.fetched.fetch_add(stored.0, Ordering::Relaxed);
+    }
+
+    /// Tells the observer what was done since it was last told.
+    pub(super) fn flush(&self) {
+        let items = self.fresh.entries.swap(0, Ordering::Relaxed);
+        let bytes = self.fresh.bytes.swap(0, Ordering::Relaxed);
+        self.done.entries.fetch_add(items, Ordering::Relaxed);
+        self.done.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if items > 0 || bytes > 0 {
+            self.observer.tell(Event::Progress { items, bytes: Bytes(bytes) });
+        }
+    }
+
+    /// Entries and bytes told so far.
+    pub(super) fn done(&self) -> (u64, Bytes) {
+        (self.done.entries.load(Ordering::Relaxed), Bytes(self.done.bytes.load(Ordering::Relaxed)))
+    }
+
+    /// Makes all threads stop; the first reason counts.
+    pub(super) fn fail(&self, error: RestoreError) {
+        self.stop.store(true, Ordering::Relaxed);
+        lock(&self.failure).get_or_insert(error);
+    }
+
+    /// Whether to stop.
+    pub(super) fn stopped(&self) -> bool {
+        if self.observer.cancelled() {
+            self.fail(RestoreError::cancelled());
+        }
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// The reason to stop, if there is one.
+    pub(super) fn check(&self) -> Result<(), RestoreError> {
+        if self.stopped() { lock(&self.failure).take().map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
+    pub(super) fn into_report(self, duration: Duration) -> Report {
+        let findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Report {
+            entries: self.done.entries.into_inner(),
+            files: self.files.into_inner(),
+            bytes: Bytes(self.done.bytes.into_inner()),
+            segments: self.segments.into_inner(),
+            fetched: Bytes(self.fetched.into_inner()),
+            duration,
+            findings: findings.first,
+            finding_counts: findings.counts,
+            losses: self.losses.into_inner().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+impl Trouble {
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Errno(doing, errno) => format!("cannot {doing}: {errno}"),
+            Self::NoDirectory => "its directory could not be made".into(),
+            Self::Meddled(errno) => format!("its directory was changed meanwhile: {errno}"),
+        }
+    }
+}
+
+/// A lock's content; a thread that panicked holding it left nothing half done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether everything that follows would meet the same error.
+fn is_fatal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOSPC
+            | Errno::DQUOT
+            | Errno::IO
+            | Errno::ROFS
+            | Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOMEM
+            | Errno::NODEV
+            | Errno::STALE
+            | Errno::ACCESS
+    )
+}
