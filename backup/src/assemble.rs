@@ -133,7 +133,11 @@ impl<'a, D: Desk> Assembler<'a, D> {
     }
 
     /// Takes batches in the order of their numbers until there are no more.
-    pub(crate) fn take_all(&mut self, batches: &Receiver<ReadBatch>, tokens: &Sender<()>) -> Result<(), BackupError> {
+    pub(crate) fn take_all(
+        &mut self,
+        batches: &Receiver<ReadBatch>,
+        tokens: &Sender<()>,
+    ) -> Result<(), BackupError> {
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         for batch in batches {
@@ -201,7 +205,12 @@ impl<'a, D: Desk> Assembler<'a, D> {
             .iter()
             .map(|(chunk, number)| (*chunk, ordinal(&mut ordinals, &mut numbered, *number)))
             .collect();
-        let gone = (SegmentId::from_bytes([0; 32]), PackId::from_bytes([0; 32]), Bytes::ZERO, KeyId::from_bytes([0; 32]));
+        let gone = (
+            SegmentId::from_bytes([0; 32]),
+            PackId::from_bytes([0; 32]),
+            Bytes::ZERO,
+            KeyId::from_bytes([0; 32]),
+        );
         let segments = numbered
             .iter()
             .map(|number| {
@@ -336,13 +345,24 @@ impl<'a, D: Desk> Assembler<'a, D> {
         Ok(())
     }
 
-    fn place_piece(&mut self, keys: &Arc<TenantKeys>, piece: &Piece, arena: &[u8]) -> Result<SegmentNumber, BackupError> {
+    fn place_piece(
+        &mut self,
+        keys: &Arc<TenantKeys>,
+        piece: &Piece,
+        arena: &[u8],
+    ) -> Result<SegmentNumber, BackupError> {
         let data = arena.get(piece.data.clone()).unwrap_or_default();
         self.place(keys, piece.chunk, data, if piece.solid { SOLID } else { DATA })
     }
 
     /// The segment that holds a chunk: a known one, or the open one that it is now added to.
-    fn place(&mut self, keys: &Arc<TenantKeys>, chunk: ChunkRef, data: &[u8], kind: u8) -> Result<SegmentNumber, BackupError> {
+    fn place(
+        &mut self,
+        keys: &Arc<TenantKeys>,
+        chunk: ChunkRef,
+        data: &[u8],
+        kind: u8,
+    ) -> Result<SegmentNumber, BackupError> {
         let key = keys.card.key;
         if let Some(number) = self.known.table.find(key, &chunk.0) {
             return Ok(number);
@@ -360,11 +380,20 @@ impl<'a, D: Desk> Assembler<'a, D> {
         if !self.open.contains_key(&slot) {
             self.make_room()?;
             let fresh = KnownSegment { id: SegmentId::from_bytes([0; 32]), pack: None, key };
-            let number = self.known.table.add_segment(fresh).ok_or_else(|| BackupError::state("the index", "it is full"))?;
+            let number = self
+                .known
+                .table
+                .add_segment(fresh)
+                .ok_or_else(|| BackupError::state("the index", "it is full"))?;
             let plain = self.plains.get();
-            self.open.insert(slot, Open { number, keys: Arc::clone(keys), plain, chunks: Vec::new(), used: ticks });
+            self.open.insert(
+                slot,
+                Open { number, keys: Arc::clone(keys), plain, chunks: Vec::new(), used: ticks },
+            );
         }
-        let Some(open) = self.open.get_mut(&slot) else { return Err(BackupError::state("a segment", "it was lost")) };
+        let Some(open) = self.open.get_mut(&slot) else {
+            return Err(BackupError::state("a segment", "it was lost"));
+        };
         open.used = ticks;
         open.plain.extend_from_slice(data);
         open.chunks.push(chunk);
@@ -389,7 +418,14 @@ impl<'a, D: Desk> Assembler<'a, D> {
         let Some(open) = self.open.remove(&slot) else { return Ok(()) };
         let kind = if slot.kind == MANIFEST { SegmentKind::Manifest } else { SegmentKind::Data };
         let solid = slot.kind == SOLID;
-        let job = SealJob { number: open.number, keys: open.keys, kind, solid, plain: open.plain, chunks: open.chunks };
+        let job = SealJob {
+            number: open.number,
+            keys: open.keys,
+            kind,
+            solid,
+            plain: open.plain,
+            chunks: open.chunks,
+        };
         let sent = self.seals.as_ref().is_some_and(|seals| seals.send(job).is_ok());
         if sent {
             return Ok(());
@@ -426,7 +462,11 @@ impl Gathering {
     }
 }
 
-fn ordinal(ordinals: &mut HashMap<SegmentNumber, u32>, numbered: &mut Vec<SegmentNumber>, number: SegmentNumber) -> u32 {
+fn ordinal(
+    ordinals: &mut HashMap<SegmentNumber, u32>,
+    numbered: &mut Vec<SegmentNumber>,
+    number: SegmentNumber,
+) -> u32 {
     *ordinals.entry(number).or_insert_with(|| {
         numbered.push(number);
         u32::try_from(numbered.len() - 1).unwrap_or(u32::MAX)

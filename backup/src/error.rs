@@ -18,7 +18,7 @@ pub struct BackupError {
 pub enum BackupErrorKind {
     /// The repository failed or refused.
     #[error("{}", .0.kind)]
-    Repository(#[source] RepositoryError),
+    Repository(#[source] Box<RepositoryError>),
     /// The source's root cannot be read at all.
     #[error("{0}")]
     Source(String),
@@ -48,6 +48,6 @@ impl BackupError {
 
 impl From<RepositoryError> for BackupError {
     fn from(error: RepositoryError) -> Self {
-        Self { what: error.what.clone(), kind: BackupErrorKind::Repository(error) }
+        Self { what: error.what.clone(), kind: BackupErrorKind::Repository(Box::new(error)) }
     }
 }

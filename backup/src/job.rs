@@ -144,7 +144,8 @@ pub fn run(
     if previous.is_none() {
         table = DedupTable::default();
     }
-    let backup = Backup { job, run: Mutex::new(run), present: &present, observer, problems: Mutex::default() };
+    let backup =
+        Backup { job, run: Mutex::new(run), present: &present, observer, problems: Mutex::default() };
     let done = backup.pipeline(repository, &state, table, previous)?;
     let run = backup.run.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut problems = backup.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +174,13 @@ pub fn run(
     };
     observer.tell(Event::Phase("commit"));
     let committed = run.commit(&snapshot)?;
-    let table = Table { run: id, start, tenants: remembered.tenants, segments: remembered.segments, manifests: remembered.manifests };
+    let table = Table {
+        run: id,
+        start,
+        tenants: remembered.tenants,
+        segments: remembered.segments,
+        manifests: remembered.manifests,
+    };
     if let Err(error) = state.commit(remembered.walk, &table) {
         observer.tell(Event::Warning(format!("the next backup will read every file anew: {error}")));
     }

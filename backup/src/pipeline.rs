@@ -19,9 +19,9 @@ use lifeboat_repo::units::Bytes;
 use crate::assemble::{Assembler, Desk, Known, Remembered};
 use crate::error::{BackupError, BackupErrorKind};
 use crate::job::{Job, Problem, Problems};
-use crate::pack::Packer;
+use crate::pack::{Packed, Packer};
 use crate::read::{ReadBatch, Reader};
-use crate::seal::{Pool, SealJob, Sealer};
+use crate::seal::{Pool, SealJob, Sealed, Sealer};
 use crate::state::State;
 use crate::walk::{Batch, Ended, Outlet, Previous, Walk};
 
@@ -76,14 +76,17 @@ impl Desk for Backup<'_, '_> {
     }
 }
 
-/// The ends of all queues but the assembler's.
+/// Both ends of a queue.
+type Queue<T> = (Sender<T>, Receiver<T>);
+
+/// All queues.
 struct Queues {
-    batches: (Sender<Batch>, Receiver<Batch>),
-    read: (Sender<ReadBatch>, Receiver<ReadBatch>),
-    seals: (Sender<SealJob>, Receiver<SealJob>),
-    sealed: (Sender<Result<crate::seal::Sealed, BackupError>>, Receiver<Result<crate::seal::Sealed, BackupError>>),
-    packs: (Sender<Result<crate::pack::Packed, BackupError>>, Receiver<Result<crate::pack::Packed, BackupError>>),
-    tokens: (Sender<()>, Receiver<()>),
+    batches: Queue<Batch>,
+    read: Queue<ReadBatch>,
+    seals: Queue<SealJob>,
+    sealed: Queue<Result<Sealed, BackupError>>,
+    packs: Queue<Result<Packed, BackupError>>,
+    tokens: Queue<()>,
 }
 
 impl Queues {
@@ -161,16 +164,21 @@ impl Backup<'_, '_> {
         })
     }
 
-    fn conclude(&self, mut assembler: Assembler<'_, Self>, walked: Result<(), Ended>) -> Result<Done, BackupError> {
+    fn conclude(
+        &self,
+        mut assembler: Assembler<'_, Self>,
+        walked: Result<(), Ended>,
+    ) -> Result<Done, BackupError> {
         assembler.finish(walked.is_ok())?;
         if let Err(ended) = walked {
             // What is stored is confirmed, so that the next backup continues from it.
             lock(&self.run).confirm()?;
             return Err(match ended {
                 Ended::Failed(error) => error,
-                Ended::Stopped => {
-                    BackupError { what: format!("component {}", self.job.component), kind: BackupErrorKind::Interrupted }
-                }
+                Ended::Stopped => BackupError {
+                    what: format!("component {}", self.job.component),
+                    kind: BackupErrorKind::Interrupted,
+                },
             });
         }
         let shares = assembler.shares();

@@ -99,7 +99,11 @@ impl<'a> Reader<'a> {
     }
 
     fn batch(&mut self, batch: Batch, to: &Sender<ReadBatch>) -> Option<()> {
-        let mut read = ReadBatch { number: batch.number, outs: Vec::with_capacity(batch.items.len()), arena: Vec::new() };
+        let mut read = ReadBatch {
+            number: batch.number,
+            outs: Vec::with_capacity(batch.items.len()),
+            arena: Vec::new(),
+        };
         let streamed = |item: &Item| matches!(item, Item::File(work) if work.stat.size > STREAMED_ABOVE);
         let mut large = None;
         for item in batch.items {
@@ -193,7 +197,8 @@ impl<'a> Reader<'a> {
             let attributes = self.file_attributes(work, &file);
             let stable = whole && unchanged(&stat, &source::stat_fd(file.as_fd())?);
             if stable || last {
-                let holes = extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
+                let holes =
+                    extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
                 let size = if stable { stat.size } else { Bytes((arena.len() - start) as u64) };
                 return Ok((Content { stat, size, holes, chunks: Vec::new(), changed: !stable }, attributes));
             }
@@ -212,7 +217,8 @@ impl<'a> Reader<'a> {
                 Ok(None) => to.send(Flow::Again).ok()?,
                 Err(Stop::Io(error)) => {
                     to.send(Flow::Again).ok()?;
-                    let flow = self.unreadable(work, &error).map_or(Flow::Nothing, |line| Flow::End(Box::new(line)));
+                    let flow =
+                        self.unreadable(work, &error).map_or(Flow::Nothing, |line| Flow::End(Box::new(line)));
                     return to.send(flow).ok();
                 }
                 Err(Stop::Deaf) => return None,
@@ -222,9 +228,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Sends a file's chunks; nothing where it changed and can be read again.
-    fn stream_once(&mut self, work: &FileWork, to: &Sender<Flow>, last: bool) -> Result<Option<(Content, Vec<Xattr>)>, Stop> {
+    fn stream_once(
+        &mut self,
+        work: &FileWork,
+        to: &Sender<Flow>,
+        last: bool,
+    ) -> Result<Option<(Content, Vec<Xattr>)>, Stop> {
         let (file, stat) = open(work)?;
-        let extents = if last { None } else { source::extents(file.as_fd(), stat.size).map_err(std::io::Error::from)? };
+        let extents = if last {
+            None
+        } else {
+            source::extents(file.as_fd(), stat.size).map_err(std::io::Error::from)?
+        };
         let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
         let mut source = Ranges { file: &file, ranges: ranges.into(), short: false };
         let max = usize::try_from(work.keys.data.params().max().0).unwrap_or(usize::MAX);
@@ -238,10 +253,12 @@ impl<'a> Reader<'a> {
                 let data = rest.get(..length).unwrap_or_default().to_vec();
                 at += length;
                 total += length as u64;
-                let chunk = ChunkRef(chunk_id(&work.keys.k_id, &data), u32::try_from(length).unwrap_or(u32::MAX));
+                let chunk =
+                    ChunkRef(chunk_id(&work.keys.k_id, &data), u32::try_from(length).unwrap_or(u32::MAX));
                 let solid = self.is_solid(&data);
                 chunks.push(chunk);
-                to.send(Flow::Chunk { keys: Arc::clone(&work.keys), chunk, data, solid }).map_err(|_| Stop::Deaf)?;
+                to.send(Flow::Chunk { keys: Arc::clone(&work.keys), chunk, data, solid })
+                    .map_err(|_| Stop::Deaf)?;
             }
             window.drain(..at);
             if ended {
@@ -249,7 +266,8 @@ impl<'a> Reader<'a> {
             }
         }
         let attributes = self.file_attributes(work, &file);
-        let stable = !source.short && unchanged(&stat, &source::stat_fd(file.as_fd()).map_err(std::io::Error::from)?);
+        let stable =
+            !source.short && unchanged(&stat, &source::stat_fd(file.as_fd()).map_err(std::io::Error::from)?);
         if !stable && !last {
             return Ok(None);
         }
@@ -257,7 +275,8 @@ impl<'a> Reader<'a> {
         let xattrs = self.cut_attributes(&work.keys, attributes, &mut arena, &mut pieces);
         for piece in pieces {
             let data = arena.get(piece.data).unwrap_or_default().to_vec();
-            let flow = Flow::Chunk { keys: Arc::clone(&work.keys), chunk: piece.chunk, data, solid: piece.solid };
+            let flow =
+                Flow::Chunk { keys: Arc::clone(&work.keys), chunk: piece.chunk, data, solid: piece.solid };
             to.send(flow).map_err(|_| Stop::Deaf)?;
         }
         let holes = extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
@@ -290,7 +309,11 @@ impl<'a> Reader<'a> {
 
     fn line(&self, work: &FileWork, content: Content, xattrs: Vec<Xattr>) -> ReadyLine {
         if content.changed {
-            self.tell(work, ProblemKind::Changed, "it kept changing while it was read; what was read last is kept");
+            self.tell(
+                work,
+                ProblemKind::Changed,
+                "it kept changing while it was read; what was read last is kept",
+            );
         }
         let mut metadata = content.stat.metadata;
         // Names were looked up by the walk; owners may have changed since.
@@ -323,7 +346,11 @@ impl<'a> Reader<'a> {
 
     fn file_attributes(&self, work: &FileWork, file: &File) -> source::Attributes {
         source::attributes_fd(file).unwrap_or_else(|error| {
-            self.tell(work, ProblemKind::Unreadable, &format!("its extended attributes cannot be read: {error}"));
+            self.tell(
+                work,
+                ProblemKind::Unreadable,
+                &format!("its extended attributes cannot be read: {error}"),
+            );
             Vec::new()
         })
     }

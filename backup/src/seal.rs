@@ -97,7 +97,8 @@ impl Sealer {
     }
 
     fn seal(&mut self, job: SealJob) -> Result<Sealed, BackupError> {
-        let broken = |why: String| BackupError { what: "a segment".into(), kind: BackupErrorKind::Corrupted(why) };
+        let broken =
+            |why: String| BackupError { what: "a segment".into(), kind: BackupErrorKind::Corrupted(why) };
         let level = if job.solid { LEVEL_SOLID } else { LEVEL };
         self.compressor
             .compress_into(&job.plain, level, &mut self.packed)
@@ -112,8 +113,9 @@ impl Sealer {
             .map_err(|error| broken(error.to_string()))?;
         let mut rest = self.plain.as_slice();
         for chunk in &job.chunks {
-            let (data, tail) =
-                rest.split_at_checked(chunk.1 as usize).ok_or_else(|| broken("it came back shorter".into()))?;
+            let (data, tail) = rest
+                .split_at_checked(chunk.1 as usize)
+                .ok_or_else(|| broken("it came back shorter".into()))?;
             if chunk_id(&job.keys.k_id, data) != chunk.0 {
                 return Err(broken("a chunk came back from sealing as something else".into()));
             }

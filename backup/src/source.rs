@@ -11,6 +11,9 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, StatxFlags};
 use rustix::io::Errno;
 
+/// Device (major, minor) and inode.
+pub(crate) type FileId = (u32, u32, u64);
+
 /// One `statx`, sorted.
 #[derive(Clone, Debug)]
 pub(crate) struct Stat {
@@ -19,7 +22,7 @@ pub(crate) struct Stat {
     pub(crate) size: Bytes,
     pub(crate) links: u32,
     /// Device and inode: what hardlinks have in common.
-    pub(crate) file: (u32, u32, u64),
+    pub(crate) file: FileId,
     pub(crate) device: Option<(u32, u32)>,
 }
 

@@ -67,14 +67,21 @@ impl State {
     ) -> Result<Self, BackupError> {
         let dir = root.join(repository.to_string()).join(component.as_str());
         let state = |error: std::io::Error| {
-            BackupError::state(dir.display().to_string(), format!("the state directory cannot be used: {error}"))
+            BackupError::state(
+                dir.display().to_string(),
+                format!("the state directory cannot be used: {error}"),
+            )
         };
         fs::create_dir_all(&dir).map_err(state)?;
-        let lock = private().write(true).create(true).truncate(false).open(dir.join("lock")).map_err(state)?;
+        let lock =
+            private().write(true).create(true).truncate(false).open(dir.join("lock")).map_err(state)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(BackupError { what: format!("component {component}"), kind: BackupErrorKind::Busy });
+                return Err(BackupError {
+                    what: format!("component {component}"),
+                    kind: BackupErrorKind::Busy,
+                });
             }
             Err(error) => return Err(state(error.into())),
         }
@@ -163,7 +170,11 @@ impl State {
             .open(path)
             .map_err(|error| BackupError::state(path.display().to_string(), error))?;
         // The table is read before its run is known.
-        let bound = if what == "table" { format!("{} table", self.bound) } else { format!("{} {what} {run}", self.bound) };
+        let bound = if what == "table" {
+            format!("{} table", self.bound)
+        } else {
+            format!("{} {what} {run}", self.bound)
+        };
         BlockWriter::new(file, self.identity.recipient(), bound, path.display().to_string())
     }
 
@@ -192,14 +203,15 @@ fn host_identity(path: &Path) -> Result<Identity, std::io::Error> {
         // Whoever links first wins; the other key was never used.
         let linked = fs::hard_link(&fresh, path);
         fs::remove_file(&fresh)?;
-        if let Err(error) = linked {
-            if error.kind() != std::io::ErrorKind::AlreadyExists {
-                return Err(error);
-            }
+        if let Err(error) = linked
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
         }
     }
     let text = fs::read_to_string(path)?;
-    let malformed = || std::io::Error::other(format!("{} is no key; remove it to start afresh", path.display()));
+    let malformed =
+        || std::io::Error::other(format!("{} is no key; remove it to start afresh", path.display()));
     read_identity_file(text).map_err(|_| malformed())?.pop().ok_or_else(malformed)
 }
 
@@ -210,7 +222,14 @@ pub(crate) struct WalkWriter {
 }
 
 impl WalkWriter {
-    pub(crate) fn push(&mut self, tenant: u32, stable: bool, segments: &[u32], path: &[u8], line: &[u8]) -> Result<(), BackupError> {
+    pub(crate) fn push(
+        &mut self,
+        tenant: u32,
+        stable: bool,
+        segments: &[u32],
+        path: &[u8],
+        line: &[u8],
+    ) -> Result<(), BackupError> {
         push_varint(&mut self.block, tenant);
         self.block.push(u8::from(stable));
         push_varint(&mut self.block, u32::try_from(segments.len()).unwrap_or(u32::MAX));
@@ -316,7 +335,17 @@ impl BlockWriter {
     fn new(file: File, to: Recipient, bound: String, place: String) -> Result<Self, BackupError> {
         let codec = Compressor::new().map_err(|error| BackupError::state(&place, error))?;
         let file = BufWriter::new(file);
-        Ok(Self { file, to, bound, place, number: 0, codec, plain: Vec::new(), packed: Vec::new(), sealed: Vec::new() })
+        Ok(Self {
+            file,
+            to,
+            bound,
+            place,
+            number: 0,
+            codec,
+            plain: Vec::new(),
+            packed: Vec::new(),
+            sealed: Vec::new(),
+        })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), BackupError> {

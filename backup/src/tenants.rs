@@ -91,8 +91,10 @@ fn match_pattern(pattern: &[Part], parts: &[&[u8]]) -> Match {
             Part::Literal(text) if text == part => {}
             Part::Literal(_) => return Match::No,
             Part::Tenant { before, after } => {
-                let name = part.strip_prefix(before.as_slice()).and_then(|rest| rest.strip_suffix(after.as_slice()));
-                let label = name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
+                let name =
+                    part.strip_prefix(before.as_slice()).and_then(|rest| rest.strip_suffix(after.as_slice()));
+                let label =
+                    name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
                 match label {
                     Some(label) => tenant = Some(label),
                     None => return Match::No,
@@ -148,7 +150,9 @@ mod tests {
         assert_eq!(rules.belongs(b".", true), Belongs::System);
         assert_eq!(rules.belongs(b"uploads", true), Belongs::System);
         assert_eq!(rules.belongs(b"uploads", false), Belongs::Undeclared);
-        for undeclared in [b"uploads/ACME".as_slice(), b"uploads/_system", b"uploads/a\xff", b"other", b"exports/x/y"] {
+        for undeclared in
+            [b"uploads/ACME".as_slice(), b"uploads/_system", b"uploads/a\xff", b"other", b"exports/x/y"]
+        {
             assert_eq!(rules.belongs(undeclared, true), Belongs::Undeclared, "{undeclared:?}");
         }
         let rules = TenantRules::parse(&["{tenant}".into()], Some("shared".into())).unwrap();

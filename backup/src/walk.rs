@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lifeboat_repo::crypto::{Chunker, ChunkerParams, ChunkIdKey, ChunkingKey};
+use lifeboat_repo::crypto::{ChunkIdKey, Chunker, ChunkerParams, ChunkingKey};
 use lifeboat_repo::format::manifest::{self, EntryKind, PATH_LEN_MAX, Tail, Xattr, XattrValue};
 use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::observe::Observer;
@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use crate::error::BackupError;
 use crate::job::{Problem, ProblemKind};
-use crate::source::{self, Attributes, Names, Stat};
+use crate::source::{self, Attributes, FileId, Names, Stat};
 use crate::state::{Record, WalkReader};
 use crate::tenants::{Belongs, TenantRules};
 
@@ -133,7 +133,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) card: &'a (dyn Fn(&Tenant) -> Result<Arc<Card>, BackupError> + Sync),
     pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
     tenants: HashMap<Tenant, Arc<TenantKeys>>,
-    links: HashMap<(u32, (u32, u32, u64)), Vec<u8>>,
+    links: HashMap<(u32, FileId), Vec<u8>>,
     names: Names,
     items: Vec<Item>,
     bytes: u64,
@@ -173,13 +173,30 @@ impl<'a> Walk<'a> {
         problem: &'a (dyn Fn(Problem) + Sync),
     ) -> Self {
         let (tenants, links, names) = (HashMap::new(), HashMap::new(), Names::default());
-        Self { rules, observer, outlet, previous, card, problem, tenants, links, names, items: Vec::new(), bytes: 0, number: 0 }
+        Self {
+            rules,
+            observer,
+            outlet,
+            previous,
+            card,
+            problem,
+            tenants,
+            links,
+            names,
+            items: Vec::new(),
+            bytes: 0,
+            number: 0,
+        }
     }
 
     /// Walks a tree.
     pub(crate) fn run(&mut self, root: &Path) -> Result<(), Ended> {
-        let unreadable =
-            |error: Errno| BackupError::source(root.display().to_string(), format!("it cannot be read: {}", std::io::Error::from(error)));
+        let unreadable = |error: Errno| {
+            BackupError::source(
+                root.display().to_string(),
+                format!("it cannot be read: {}", std::io::Error::from(error)),
+            )
+        };
         let cwd = rustix::fs::CWD;
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
         let dir = rustix::fs::openat(cwd, root, flags, rustix::fs::Mode::empty()).map_err(unreadable)?;
@@ -209,7 +226,13 @@ impl<'a> Walk<'a> {
     }
 
     /// One name; the level below it, where it is a directory.
-    fn visit(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, above: &Belongs) -> Result<Option<Level>, Ended> {
+    fn visit(
+        &mut self,
+        path: &[u8],
+        dir: &Arc<OwnedFd>,
+        name: &CStr,
+        above: &Belongs,
+    ) -> Result<Option<Level>, Ended> {
         if path.len() > PATH_LEN_MAX {
             self.tell(path, ProblemKind::Unreadable, "its path is longer than 8 KiB");
             return Ok(None);
@@ -251,9 +274,20 @@ impl<'a> Walk<'a> {
         Ok(below)
     }
 
-    fn entry(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, mut stat: Stat, belongs: &Belongs) -> Result<(), Ended> {
+    fn entry(
+        &mut self,
+        path: &[u8],
+        dir: &Arc<OwnedFd>,
+        name: &CStr,
+        mut stat: Stat,
+        belongs: &Belongs,
+    ) -> Result<(), Ended> {
         if belongs == &Belongs::Undeclared {
-            self.tell(path, ProblemKind::Undeclared, "it belongs to no declared tenant; it is kept with _system");
+            self.tell(
+                path,
+                ProblemKind::Undeclared,
+                "it belongs to no declared tenant; it is kept with _system",
+            );
         }
         let keys = self.keys(belongs)?;
         self.names.fill(&mut stat.metadata);
@@ -280,7 +314,15 @@ impl<'a> Walk<'a> {
             }
             EntryKind::Hardlink => {
                 manifest::write_tail(&mut head, 0, &tail);
-                let ready = ReadyLine { keys, path: path.to_vec(), line: head, kind: stat.kind, size: stat.size, stable: true, segments: Vec::new() };
+                let ready = ReadyLine {
+                    keys,
+                    path: path.to_vec(),
+                    line: head,
+                    kind: stat.kind,
+                    size: stat.size,
+                    stable: true,
+                    segments: Vec::new(),
+                };
                 self.push(Item::Ready(ready), Bytes::ZERO)
             }
             _ => self.special(path, dir, name, stat, keys, tail),
@@ -288,7 +330,15 @@ impl<'a> Walk<'a> {
     }
 
     /// Directories, symlinks, devices and the like: no content, but attributes.
-    fn special(&mut self, path: &[u8], dir: &Arc<OwnedFd>, name: &CStr, stat: Stat, keys: Arc<TenantKeys>, mut tail: Tail) -> Result<(), Ended> {
+    fn special(
+        &mut self,
+        path: &[u8],
+        dir: &Arc<OwnedFd>,
+        name: &CStr,
+        stat: Stat,
+        keys: Arc<TenantKeys>,
+        mut tail: Tail,
+    ) -> Result<(), Ended> {
         if stat.kind == EntryKind::Symlink {
             match source::read_link(dir.as_fd(), name) {
                 Ok(target) => tail.target = Some(target),
@@ -296,21 +346,33 @@ impl<'a> Walk<'a> {
             }
         }
         let attributes = source::attributes_at(dir.as_fd(), name).unwrap_or_else(|error| {
-            self.tell(path, ProblemKind::Unreadable, &format!("its extended attributes cannot be read: {error}"));
+            self.tell(
+                path,
+                ProblemKind::Unreadable,
+                &format!("its extended attributes cannot be read: {error}"),
+            );
             Vec::new()
         });
         let work = AttributesWork { keys, path: path.to_vec(), stat, tail, attributes };
         match work.ready() {
             Ok(ready) => self.push(Item::Ready(ready), Bytes::ZERO),
-            Err(work) => self.push(Item::Attributes(work), Bytes::ZERO),
+            Err(work) => self.push(Item::Attributes(*work), Bytes::ZERO),
         }
     }
 
     /// The line of last time, if the entry looks as it did and all it needs is there.
-    fn unchanged(&mut self, path: &[u8], head: &[u8], stat: &Stat, keys: &Arc<TenantKeys>, tail: &Tail) -> Option<ReadyLine> {
+    fn unchanged(
+        &mut self,
+        path: &[u8],
+        head: &[u8],
+        stat: &Stat,
+        keys: &Arc<TenantKeys>,
+        tail: &Tail,
+    ) -> Option<ReadyLine> {
         let previous = self.previous.as_mut()?;
         let record = previous.seek(path)?;
-        let fresh = stat.metadata.ctime.plus(RACY) >= previous.start || stat.metadata.mtime.plus(RACY) >= previous.start;
+        let fresh = stat.metadata.ctime.plus(RACY) >= previous.start
+            || stat.metadata.mtime.plus(RACY) >= previous.start;
         if fresh || !record.stable || !manifest::has_head(&record.line, head) {
             return None;
         }
@@ -332,7 +394,15 @@ impl<'a> Walk<'a> {
             .map(|ordinal| previous.segments.get(*ordinal as usize).copied().flatten())
             .collect::<Option<Vec<_>>>()?;
         let keys = Arc::clone(keys);
-        Some(ReadyLine { keys, path: record.path, line: record.line, kind: stat.kind, size: stat.size, stable: true, segments })
+        Some(ReadyLine {
+            keys,
+            path: record.path,
+            line: record.line,
+            kind: stat.kind,
+            size: stat.size,
+            stable: true,
+            segments,
+        })
     }
 
     fn keys(&mut self, belongs: &Belongs) -> Result<Arc<TenantKeys>, Ended> {
@@ -421,15 +491,23 @@ impl ReadyLine {
         let mut line = Vec::new();
         manifest::write_head(&mut line, &path, EntryKind::Error, &manifest::Metadata::default(), Bytes::ZERO);
         manifest::write_tail(&mut line, 0, &Tail { error: Some(why), ..Tail::default() });
-        Self { keys, path, line, kind: EntryKind::Error, size: Bytes::ZERO, stable: false, segments: Vec::new() }
+        Self {
+            keys,
+            path,
+            line,
+            kind: EntryKind::Error,
+            size: Bytes::ZERO,
+            stable: false,
+            segments: Vec::new(),
+        }
     }
 }
 
 impl AttributesWork {
     /// The finished line, where every attribute is short enough to stand in it.
-    fn ready(mut self) -> Result<ReadyLine, Self> {
+    fn ready(mut self) -> Result<ReadyLine, Box<Self>> {
         if self.attributes.iter().any(|(_, value)| value.len() > manifest::XATTR_INLINE_MAX) {
-            return Err(self);
+            return Err(Box::new(self));
         }
         self.tail.xattrs = std::mem::take(&mut self.attributes)
             .into_iter()
@@ -444,6 +522,14 @@ impl AttributesWork {
         manifest::write_head(&mut line, &self.path, self.stat.kind, &self.stat.metadata, self.stat.size);
         manifest::write_tail(&mut line, 0, &self.tail);
         let kind = self.stat.kind;
-        ReadyLine { keys: self.keys, path: self.path, line, kind, size: self.stat.size, stable: true, segments: Vec::new() }
+        ReadyLine {
+            keys: self.keys,
+            path: self.path,
+            line,
+            kind,
+            size: self.stat.size,
+            stable: true,
+            segments: Vec::new(),
+        }
     }
 }

@@ -4,6 +4,11 @@
 //! [`args`] is the command line, [`verbs`] what each verb does, [`config`] the file they start from, [`context`]
 //! what they share, [`render`] the way results look, [`exit`] how the process ends.
 
+#![cfg_attr(
+    not(feature = "recover"),
+    allow(dead_code, reason = "an agent-only build leaves verbs out, and with them what only they use")
+)]
+
 mod args;
 #[cfg(feature = "recover")]
 mod choosing;

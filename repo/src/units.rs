@@ -170,10 +170,7 @@ impl FromStr for Timestamp {
         if nanos.len() != 9 || !nanos.bytes().all(|b| b.is_ascii_digit()) || seconds.starts_with('+') {
             return Err(bad());
         }
-        Ok(Self {
-            seconds: seconds.parse().map_err(|_| bad())?,
-            nanos: nanos.parse().map_err(|_| bad())?,
-        })
+        Ok(Self { seconds: seconds.parse().map_err(|_| bad())?, nanos: nanos.parse().map_err(|_| bad())? })
     }
 }
 

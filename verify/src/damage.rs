@@ -6,6 +6,7 @@ use std::fmt;
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, SegmentId, SegmentPrefix, Tenant};
 use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
+use lifeboat_repo::store::{StoreError, StoreErrorKind};
 use serde::{Serialize, Serializer};
 
 /// So many paths are named of what a finding hits; the rest is counted. A person reads a few, a program restores
@@ -54,6 +55,16 @@ impl Finding {
 
     pub(crate) fn unchecked(object: impl Into<Subject>, what: impl Into<String>) -> Self {
         Self::new(Severity::CouldNotCheck, object.into(), what)
+    }
+
+    /// What a failed store operation on `object` means; an object that is gone or cut short is damage.
+    pub(crate) fn of_store_error(object: impl Into<Subject>, error: &StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Missing | StoreErrorKind::TooLong { .. } | StoreErrorKind::Short { .. } => {
+                Self::damage(object, error.kind.to_string())
+            }
+            _ => Self::unchecked(object, error.to_string()),
+        }
     }
 
     /// What an error on the way to `object` means: damage where the data is at fault, else "could not check".

@@ -12,7 +12,7 @@ use lifeboat_repo::repository::segments::{NeededSegment, Place};
 use lifeboat_repo::repository::{Repository, RepositoryError, index};
 use lifeboat_repo::units::Bytes;
 
-use crate::damage::Finding;
+use crate::damage::{Finding, Severity};
 use crate::error::VerifyError;
 use crate::ledgers::Ledgers;
 use crate::workers::{self, Threads};
@@ -59,6 +59,8 @@ pub(crate) struct Holdings {
     by_id: Vec<u32>,
     /// Places in `segments`, in order of their prefixes.
     by_prefix: Vec<(SegmentPrefix, usize)>,
+    /// Whether every index object was read or is damaged: then what is not here is lost.
+    pub(crate) settled: bool,
     /// The lengths that index objects give for packs.
     pub(crate) packs: HashMap<PackId, Bytes>,
 }
@@ -81,13 +83,18 @@ impl Holdings {
             owners: Vec::new(),
             by_id: Vec::new(),
             by_prefix: Vec::new(),
+            settled: true,
             packs: HashMap::new(),
         };
         let mut numbers = HashMap::new();
         for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?) {
             match outcome {
                 Ok(index) => holdings.absorb(index, &mut numbers),
-                Err(error) => findings.push(Finding::of_error(name, &error)),
+                Err(error) => {
+                    let finding = Finding::of_error(name, &error);
+                    holdings.settled &= finding.severity == Severity::Damage;
+                    findings.push(finding);
+                }
             }
         }
         holdings.settle();

@@ -11,7 +11,7 @@ use lifeboat_repo::repository::{Repository, RepositoryError, segments};
 use lifeboat_repo::units::Bytes;
 use serde::Serialize;
 
-use crate::damage::{Finding, Subject};
+use crate::damage::{Finding, Severity, Subject};
 use crate::error::VerifyError;
 use crate::holdings::lists;
 use crate::levels::Outcome;
@@ -91,7 +91,8 @@ pub(crate) fn find_lost_segments(needs: &Needs, hurt: &mut Hurt, findings: &mut 
     }
     for (writer, prefixes) in lost {
         let Some(first) = prefixes.iter().min() else { continue };
-        let name = needs.holdings.get(writer).map_or("", |holdings| holdings.writer.as_str());
+        let Some(holdings) = needs.holdings.get(writer) else { continue };
+        let name = &holdings.writer;
         let what = match prefixes.len() {
             1 => format!("a snapshot needs it, but no index object of writer {name} names it"),
             count => format!(
@@ -100,7 +101,9 @@ pub(crate) fn find_lost_segments(needs: &Needs, hurt: &mut Hurt, findings: &mut 
             ),
         };
         hurt.add_lost(writer, findings.len());
-        findings.push(Finding::damage(Subject::LostSegment(*first), what));
+        // An index object that the store would not give may name them.
+        let severity = if holdings.settled { Severity::Damage } else { Severity::CouldNotCheck };
+        findings.push(Finding::new(severity, Subject::LostSegment(*first), what));
     }
 }
 

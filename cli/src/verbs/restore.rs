@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use lifeboat_repo::format::snapshot::Status as SnapshotStatus;
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::Label;
-use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::observe::Observer;
+use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
@@ -76,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         drop(progress);
         return Ok(dry_run(context, args, region, &plan));
     }
-    let done = perform(&recovery, plan, args, &progress);
+    let done = perform(&repository, &plan, args, &progress);
     drop(progress);
     let report = done.map_err(|failure| failure.at(repository_place(region)))?;
     let exit = exit_of(&report);
@@ -88,12 +89,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(Outcome { exit, value, page })
 }
 
-fn perform(
-    recovery: &Recovery<'_>,
-    plan: Plan,
-    args: &Args,
-    observer: &dyn lifeboat_repo::observe::Observer,
-) -> Result<Report> {
+fn perform(repository: &Repository, plan: &Plan, args: &Args, observer: &dyn Observer) -> Result<Report> {
     let options = Options {
         ids: IdMap {
             uids: args.map_uid.iter().copied().collect(),
@@ -102,7 +98,7 @@ fn perform(
         },
         ..Options::default()
     };
-    lifeboat_restore::perform(recovery, plan, &args.target, &options, observer).map_err(restore_failure)
+    lifeboat_restore::perform(repository.store(), plan, &args.target, &options, observer).map_err(restore_failure)
 }
 
 /// What a restore that came to its end means.

@@ -86,7 +86,8 @@ struct Envelope {
 /// # Errors
 /// It is not JSON of that shape, or was written by a newer Lifeboat.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, FormatError> {
-    let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| FormatError::json(what, &error))?;
+    let envelope: Envelope =
+        serde_json::from_slice(bytes).map_err(|error| FormatError::json(what, &error))?;
     if envelope.format > FORMAT_VERSION {
         return Err(FormatError { what: what.into(), kind: FormatErrorKind::Newer(envelope.format) });
     }

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use crate::ids::{BadId, IdentityId, KeyId, Label, ObjectName, PackId, RunId};
 
 /// Numbers with eight digits, so that names sort as numbers do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u32);
 
@@ -173,7 +175,9 @@ pub fn place(name: &ObjectName) -> Option<Place> {
         ["trust", seq] => Place::Trust(seq.parse().ok()?),
         ["seals", seq, "officers"] => Place::Seal(seq.parse().ok()?, SealFor::Officers),
         ["seals", seq, "writers"] => Place::Seal(seq.parse().ok()?, SealFor::Writers),
-        ["keys", seal, writer, key] => Place::Key(seal.parse().ok()?, writer.parse().ok()?, key.parse().ok()?),
+        ["keys", seal, writer, key] => {
+            Place::Key(seal.parse().ok()?, writer.parse().ok()?, key.parse().ok()?)
+        }
         ["cards", writer, key] => Place::Card(writer.parse().ok()?, key.parse().ok()?),
         ["packs", shard, id] if id.starts_with(shard) && shard.len() == 2 => Place::Pack(id.parse().ok()?),
         ["index", writer, id] => {

@@ -127,7 +127,10 @@ impl<'r> Agent<'r> {
                 continue;
             }
             let card = self.read_card(&object.name, key)?;
-            let keep = self.cards.get(&card.tenant).is_none_or(|old| (card.created, card.key) < (old.created, old.key));
+            let keep = self
+                .cards
+                .get(&card.tenant)
+                .is_none_or(|old| (card.created, card.key) < (old.created, old.key));
             if keep {
                 self.cards.insert(card.tenant.clone(), Arc::new(card));
             }
@@ -175,7 +178,10 @@ impl<'r> Agent<'r> {
     }
 
     /// Makes a key for a tenant: the key object confirmed, then the card, then the private half is forgotten.
-    pub(crate) fn make_key(&mut self, tenant: &Tenant) -> Result<(Arc<Card>, [Recorded; 2]), RepositoryError> {
+    pub(crate) fn make_key(
+        &mut self,
+        tenant: &Tenant,
+    ) -> Result<(Arc<Card>, [Recorded; 2]), RepositoryError> {
         let identity = Identity::generate();
         let recipient = identity.recipient();
         let mut k_id = [0; 32];
@@ -227,7 +233,8 @@ impl<'r> Agent<'r> {
         to: &Recipient,
     ) -> Result<Recorded, RepositoryError> {
         let plain = zeroize::Zeroizing::new(
-            format::encode(body, kind.as_str()).map_err(|error| RepositoryError::format(name.as_str(), &error))?,
+            format::encode(body, kind.as_str())
+                .map_err(|error| RepositoryError::format(name.as_str(), &error))?,
         );
         let mut sealed = Vec::new();
         envelope::seal_into(&plain, std::slice::from_ref(to), &mut sealed)
@@ -236,7 +243,12 @@ impl<'r> Agent<'r> {
     }
 
     /// Signs and creates an object that nobody else can have made.
-    pub(crate) fn put_new(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<Recorded, RepositoryError> {
+    pub(crate) fn put_new(
+        &self,
+        name: &ObjectName,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<Recorded, RepositoryError> {
         let object = self.sign(name, kind, body)?;
         let created = self
             .repository
@@ -253,7 +265,12 @@ impl<'r> Agent<'r> {
         Ok(recorded(name, &object))
     }
 
-    pub(crate) fn sign(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+    pub(crate) fn sign(
+        &self,
+        name: &ObjectName,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<Vec<u8>, RepositoryError> {
         sign_object(&self.credentials.signing, kind, &self.repository.id(), name, body)
             .map_err(|error| RepositoryError::machine(name.as_str(), error))
     }
@@ -278,7 +295,8 @@ pub(crate) fn newest_seal(
     which: SealFor,
     clock: &dyn Clock,
 ) -> Result<(ObjectName, Vec<u8>), RepositoryError> {
-    let listed = repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
+    let listed =
+        repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
     let newest = listed
         .iter()
         .filter_map(|object| match place(&object.name) {
@@ -286,7 +304,9 @@ pub(crate) fn newest_seal(
             _ => None,
         })
         .max()
-        .ok_or_else(|| RepositoryError::damaged("seals/", "there is none; without it no key can be opened"))?;
+        .ok_or_else(|| {
+            RepositoryError::damaged("seals/", "there is none; without it no key can be opened")
+        })?;
     read_seal(repository, newest, which, clock)
 }
 
@@ -305,23 +325,33 @@ pub(crate) fn read_seal(
     }
 }
 
-fn enrolled(repository: &Repository, credentials: &Credentials, clock: &dyn Clock) -> Result<(), RepositoryError> {
+fn enrolled(
+    repository: &Repository,
+    credentials: &Credentials,
+    clock: &dyn Clock,
+) -> Result<(), RepositoryError> {
     let now = clock.now();
     let run = crate::ids::RunId::new(now, [0; 8]);
     let name = names::run(&credentials.writer, run)?;
     let key = credentials.signing.public();
     match repository.judge(&key, Kind::Run, &name, JudgedAt::Moment(now)) {
         Ok(principal) if principal.is_writer(&credentials.writer) => Ok(()),
-        Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => Err(RepositoryError::refused(
-            format!("writer {} ({})", credentials.writer, key.fingerprint()),
-            "it is not enrolled in this repository, or was revoked; an officer enrols it with \
+        Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => {
+            Err(RepositoryError::refused(
+                format!("writer {} ({})", credentials.writer, key.fingerprint()),
+                "it is not enrolled in this repository, or was revoked; an officer enrols it with \
              `lifeboat keys writer add`",
-        )),
+            ))
+        }
         Err(error) => Err(error),
     }
 }
 
-fn open_own(body: &[u8], card: &Identity, what: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, RepositoryError> {
+fn open_own(
+    body: &[u8],
+    card: &Identity,
+    what: &str,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, RepositoryError> {
     let mut plain = zeroize::Zeroizing::new(Vec::new());
     envelope::open_into(body, std::slice::from_ref(card), &mut plain).map_err(|error| {
         if error.is_wrong_identity() {

@@ -2,11 +2,11 @@
 
 use crate::crypto::codec::{Compressor, Decompressor};
 use crate::crypto::envelope::{self, Identity, Recipient};
+use crate::crypto::sign::Kind;
 use crate::format::keys::NamedIdentity;
 use crate::format::{CATALOGED_PLAIN_MAX, CATALOGED_STORED_MAX};
 use crate::ids::ObjectName;
 use crate::repository::{JudgedAt, Repository, RepositoryError, Signed};
-use crate::crypto::sign::Kind;
 
 /// The compression level of what the catalog seals: small, read often, written once.
 const LEVEL: i32 = 6;

@@ -101,7 +101,9 @@ impl RepositoryError {
     pub fn is_damage(&self) -> bool {
         matches!(
             self.kind,
-            RepositoryErrorKind::Missing | RepositoryErrorKind::Damaged(_) | RepositoryErrorKind::Untrusted(_)
+            RepositoryErrorKind::Missing
+                | RepositoryErrorKind::Damaged(_)
+                | RepositoryErrorKind::Untrusted(_)
         )
     }
 }

@@ -25,8 +25,7 @@ impl Condemned {
     /// # Errors
     /// The store failed, or a record is damaged or not a maintainer's: then nothing may be assumed.
     pub fn load(repository: &Repository) -> Result<Self, RepositoryError> {
-        let listed =
-            repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
+        let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
         let mut packs = HashSet::new();
         let mut snapshots = HashSet::new();
         let mut keys = HashSet::new();
@@ -37,7 +36,8 @@ impl Condemned {
             let signed = repository.read_signed(&object.name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
             let body: GcBody = format::decode(&signed.body, "gc record")
                 .map_err(|error| RepositoryError::format(object.name.as_str(), &error))?;
-            let signer = repository.judge(&signed.key, Kind::Gc, &object.name, JudgedAt::Moment(body.time))?;
+            let signer =
+                repository.judge(&signed.key, Kind::Gc, &object.name, JudgedAt::Moment(body.time))?;
             if body.seq != seq || !matches!(signer, Principal::Maintainer(_)) {
                 return Err(RepositoryError::damaged(
                     object.name.as_str(),

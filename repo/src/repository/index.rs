@@ -15,8 +15,7 @@ use crate::repository::{JudgedAt, Repository, RepositoryError};
 /// The store failed, or a name there is none of an index object.
 pub fn names_of(repository: &Repository, writer: &Label) -> Result<Vec<ObjectName>, RepositoryError> {
     let prefix = format!("index/{writer}/");
-    let listed =
-        repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+    let listed = repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
     listed
         .into_iter()
         .map(|object| match place(&object.name) {
@@ -87,7 +86,9 @@ impl DedupTable {
                 continue;
             }
             let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key };
-            let Some(number) = self.number_of(&line.segment).or_else(|| self.add_segment(known)) else { continue };
+            let Some(number) = self.number_of(&line.segment).or_else(|| self.add_segment(known)) else {
+                continue;
+            };
             for chunk in &line.chunks {
                 self.settled.push(Slot { chunk: short(&chunk.0), segment: number.0.to_le_bytes() });
             }
@@ -170,4 +171,3 @@ fn short(chunk: &ChunkId) -> [u8; 12] {
     }
     short
 }
-

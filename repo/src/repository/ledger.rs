@@ -42,7 +42,10 @@ pub fn newest(repository: &Repository) -> Result<BTreeMap<Label, Seq>, Repositor
                 *slot = seq.max(*slot);
             }
             _ => {
-                return Err(RepositoryError::damaged(object.name.as_str(), "no ledger entry has such a name"));
+                return Err(RepositoryError::damaged(
+                    object.name.as_str(),
+                    "no ledger entry has such a name",
+                ));
             }
         }
     }
@@ -58,8 +61,7 @@ pub fn read_entry(repository: &Repository, writer: &Label, seq: Seq) -> Result<L
     let signed = repository.read_signed(&name, &[Kind::Ledger], JudgedAt::Any, RECORD_MAX)?;
     let body: LedgerBody = format::decode(&signed.body, "ledger entry")
         .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-    let signer =
-        repository.judge(&signed.key, Kind::Ledger, &name, JudgedAt::Moment(body.run.moment()))?;
+    let signer = repository.judge(&signed.key, Kind::Ledger, &name, JudgedAt::Moment(body.run.moment()))?;
     if body.seq != seq || body.writer != *writer || !signer.is_writer(writer) {
         return Err(RepositoryError::damaged(name.as_str(), "it is not its writer's entry of that number"));
     }
@@ -138,7 +140,10 @@ pub(crate) fn append(
     loop {
         let seq = head.map_or(Seq(0), |head| head.0.next());
         if seq.0 > SEQ_MAX {
-            return Err(RepositoryError::refused(format!("ledger/{writer}/"), "it is full; enrol a new writer"));
+            return Err(RepositoryError::refused(
+                format!("ledger/{writer}/"),
+                "it is full; enrol a new writer",
+            ));
         }
         let name = names::ledger(writer, seq)?;
         let mut checkpoint = checkpoint.cloned();

@@ -146,7 +146,9 @@ impl Repository {
             .iter()
             .copied()
             .find(|kind| block.namespace() == sign::namespace(*kind, &id, name))
-            .ok_or_else(|| damaged(format!("it was signed as {:?}, not under this name", block.namespace())))?;
+            .ok_or_else(|| {
+                damaged(format!("it was signed as {:?}, not under this name", block.namespace()))
+            })?;
         let namespace = sign::namespace(kind, &id, name);
         let key = sign::verify(&block, body, &namespace).map_err(|error| damaged(error.to_string()))?;
         let principal = self.judge(&key, kind, name, at)?;

@@ -3,11 +3,15 @@
 //! Each act puts a new trust file first and new seals after it. Cut off in between, it is repeated as it was:
 //! every act is a no-op where its effect is there already, but for the seals, which are put again.
 
+use std::time::Duration;
+
 use crate::clock::{Clock, Entropy};
 use crate::crypto::envelope::{self, Identity, Recipient};
 use crate::crypto::sign::{Kind, SigningKey, VerifyingKey, sign_object};
 use crate::crypto::signers::{AllowedSigners, Entry};
-use crate::format::keys::{NamedIdentity, NamedRecipient, OfficersSeal, SealRecipient, WritersSeal, catalog_id, seal_id};
+use crate::format::keys::{
+    NamedIdentity, NamedRecipient, OfficersSeal, SealRecipient, WritersSeal, catalog_id, seal_id,
+};
 use crate::format::names::{self, Place, SealFor, Seq, place};
 use crate::format::records::{Head, Hint};
 use crate::format::trust::TrustHeader;
@@ -171,11 +175,14 @@ pub fn revoke_writer(
         ));
     }
     let newest = ledger::newest(repository)?.get(name).copied();
-    let cutoff = newest.map(|seq| ledger::read_entry(repository, name, seq)).transpose()?.map(|entry| entry.head);
+    let cutoff =
+        newest.map(|seq| ledger::read_entry(repository, name, seq)).transpose()?.map(|entry| entry.head);
     if repository.trust().cutoff(name).is_none() {
         let now = clock.now();
         for entry in entries.iter_mut().filter(|entry| entry.principal == principal) {
-            entry.valid_before = Some(entry.valid_before.map_or(now, |before| before.min(now)));
+            // An entry must be valid for a second at least, or ssh-keygen refuses the whole file.
+            let soonest = entry.valid_after.map_or(now, |after| now.max(after.plus(Duration::from_secs(1))));
+            entry.valid_before = Some(entry.valid_before.map_or(soonest, |before| before.min(soonest)));
         }
         let mut cutoffs = repository.trust().header.cutoffs.clone();
         cutoffs.insert(name.clone(), cutoff);
@@ -202,7 +209,10 @@ pub fn add_officer(
     let mut entries: Vec<Entry> = repository.trust().signers.entries().cloned().collect();
     match entries.iter().find(|entry| entry.principal == principal) {
         Some(entry) if entry.key != signing => {
-            return Err(RepositoryError::refused(principal, "this name belongs to another key; choose another"));
+            return Err(RepositoryError::refused(
+                principal,
+                "this name belongs to another key; choose another",
+            ));
         }
         Some(_) => {}
         None => {
@@ -245,7 +255,7 @@ fn writer_entry(id: &RepositoryId, new: &NewWriter, now: Timestamp) -> Entry {
         namespaces,
         valid_after: Some(Timestamp::new(now.seconds(), 0)),
         valid_before: None,
-        key: new.signing.clone(),
+        key: new.signing,
         comment: None,
     }
 }
@@ -299,9 +309,10 @@ impl Signer<'_> {
             lifeboat: "repository".into(),
             format: FORMAT_VERSION,
             repository: self.id,
-            read: "A Lifeboat backup repository: age, zstd and JSON, described in FORMAT.md. Restore it with \
+            read:
+                "A Lifeboat backup repository: age, zstd and JSON, described in FORMAT.md. Restore it with \
                    `lifeboat restore`, or with scripts/break-glass and stock tools."
-                .into(),
+                    .into(),
         };
         let name = names::hint()?;
         let bytes = format::encode(&hint, "hint").map_err(|error| RepositoryError::format("hint", &error))?;
@@ -352,9 +363,10 @@ impl Signer<'_> {
 
     fn put_trust(&self, header: &TrustHeader, entries: Vec<Entry>) -> Result<(), RepositoryError> {
         let name = names::trust(header.seq)?;
-        let json = serde_json::to_string(header).map_err(|error| RepositoryError::machine(name.as_str(), error))?;
-        let signers =
-            AllowedSigners::new(&json, entries).map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let json =
+            serde_json::to_string(header).map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let signers = AllowedSigners::new(&json, entries)
+            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
         self.put_signed(&name, Kind::Trust, signers.render().as_bytes())
     }
 

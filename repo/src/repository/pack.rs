@@ -5,8 +5,8 @@ use crate::format::index::{self, PackRef, SegmentLine, TableHeader};
 use crate::format::pack::{FOOTER_LEN, Footer};
 use crate::format::{FORMAT_VERSION, PACK_MAX, names};
 use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId};
-use crate::repository::catalog::Catalog;
 use crate::repository::RepositoryError;
+use crate::repository::catalog::Catalog;
 use crate::store::{Store, Upload};
 use crate::units::Bytes;
 
@@ -74,7 +74,12 @@ impl<'s> PackBuilder<'s> {
     ///
     /// # Errors
     /// The store or the machine failed.
-    pub fn finish(mut self, catalog: &Catalog, writer: &Label, run: RunId) -> Result<StagedPack, RepositoryError> {
+    pub fn finish(
+        mut self,
+        catalog: &Catalog,
+        writer: &Label,
+        run: RunId,
+    ) -> Result<StagedPack, RepositoryError> {
         let header = TableHeader { format: FORMAT_VERSION, writer: writer.clone(), run };
         let table = index::encode_table(&header, &self.lines)
             .map_err(|error| RepositoryError::format("a pack table", &error))?;

@@ -120,10 +120,10 @@ impl<'r> Recovery<'r> {
     /// The key object is missing (its tenant may have been erased), damaged, or the store failed.
     pub fn unwrap_tenant_key(&self, writer: &Label, key: KeyId) -> Result<Arc<TenantKey>, RepositoryError> {
         let slot = (writer.clone(), key);
-        if let Ok(opened) = self.opened.lock() {
-            if let Some(found) = opened.get(&slot) {
-                return Ok(Arc::clone(found));
-            }
+        if let Ok(opened) = self.opened.lock()
+            && let Some(found) = opened.get(&slot)
+        {
+            return Ok(Arc::clone(found));
         }
         let opened = Arc::new(self.open_key(writer, key)?);
         if let Ok(mut all) = self.opened.lock() {
@@ -139,8 +139,8 @@ impl<'r> Recovery<'r> {
         let mut plain = zeroize::Zeroizing::new(Vec::new());
         envelope::open_into(&signed.body, std::slice::from_ref(&self.seal), &mut plain)
             .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
-        let body: KeyBody =
-            format::decode(&plain, "key object").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let body: KeyBody = format::decode(&plain, "key object")
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let identity: Identity =
             body.identity.parse().map_err(|_| damaged("the identity in it is malformed"))?;
         let recipient = identity.recipient().to_string();

@@ -58,7 +58,12 @@ impl<'r> Run<'r> {
         agent.entropy.fill(&mut nonce)?;
         let id = RunId::new(agent.clock.now(), nonce);
         may_snapshot(&agent, component, id)?;
-        let body = RunBody { format: FORMAT_VERSION, writer: agent.writer().clone(), run: id, component: component.clone() };
+        let body = RunBody {
+            format: FORMAT_VERSION,
+            writer: agent.writer().clone(),
+            run: id,
+            component: component.clone(),
+        };
         let name = names::run(agent.writer(), id)?;
         let bytes =
             format::encode(&body, "run").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
@@ -146,8 +151,12 @@ impl<'r> Run<'r> {
     ) -> Result<(), RepositoryError> {
         for name in index::names_of(self.agent.repository, self.agent.writer())? {
             let index = index::read(self.agent.repository, self.agent.catalog(), &name)?;
-            let whole: HashMap<PackId, bool> =
-                index.header.packs.iter().map(|pack| (pack.0, present.get(&pack.0) == Some(&pack.1))).collect();
+            let whole: HashMap<PackId, bool> = index
+                .header
+                .packs
+                .iter()
+                .map(|pack| (pack.0, present.get(&pack.0) == Some(&pack.1)))
+                .collect();
             table.absorb(&index.segments, |pack| whole.get(&pack).copied().unwrap_or(false));
         }
         table.settle();
@@ -186,12 +195,12 @@ impl<'r> Run<'r> {
         self.put_index()?;
         self.refuse_overlap()?;
         let name = names::snapshot(&self.component, self.id)?;
-        let plain =
-            snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let plain = snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
         let object = self.agent.sign(&name, Kind::Snapshot, &sealed)?;
         let store = self.agent.repository.store();
-        let created = store.create(&name, &object).map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        let created =
+            store.create(&name, &object).map_err(|error| RepositoryError::store(name.as_str(), error))?;
         if created == Created::Exists {
             let there = store
                 .read(&name, CATALOGED_STORED_MAX)
@@ -274,7 +283,9 @@ impl<'r> Run<'r> {
         let kinds = [Kind::Snapshot, Kind::Fence];
         let read = self.agent.repository.read_signed(name, &kinds, JudgedAt::Any, CATALOGED_STORED_MAX);
         match read {
-            Ok(signed) if signed.kind == Kind::Snapshot && signed.principal.is_writer(self.agent.writer()) => {
+            Ok(signed)
+                if signed.kind == Kind::Snapshot && signed.principal.is_writer(self.agent.writer()) =>
+            {
                 Ok(Some((signed.hash, signed.length)))
             }
             Ok(_) => Ok(None),

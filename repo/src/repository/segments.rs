@@ -168,7 +168,8 @@ impl<'s> SegmentReader<'s> {
         identity: &Identity,
         plain: &mut Vec<u8>,
     ) -> Result<(), RepositoryError> {
-        let mut outcome = Err(RepositoryError::damaged(format!("segment {}", segment.id), "no index says where it is"));
+        let mut outcome =
+            Err(RepositoryError::damaged(format!("segment {}", segment.id), "no index says where it is"));
         for place in &segment.places {
             outcome = self.read_at(segment, *place, identity, plain);
             if outcome.is_ok() {
@@ -194,13 +195,15 @@ impl<'s> SegmentReader<'s> {
         if segment_id(&self.stored) != segment.id {
             return Err(RepositoryError::damaged(what(), "its bytes are not those that were stored"));
         }
-        envelope::open_into(&self.stored, std::slice::from_ref(identity), &mut self.packed).map_err(|error| {
-            if error.is_wrong_identity() {
-                RepositoryError::wrong_key(what(), "its tenant key does not open it")
-            } else {
-                RepositoryError::damaged(what(), error.to_string())
-            }
-        })?;
+        envelope::open_into(&self.stored, std::slice::from_ref(identity), &mut self.packed).map_err(
+            |error| {
+                if error.is_wrong_identity() {
+                    RepositoryError::wrong_key(what(), "its tenant key does not open it")
+                } else {
+                    RepositoryError::damaged(what(), error.to_string())
+                }
+            },
+        )?;
         self.codec
             .decompress_into(&self.packed, segment.plain, plain)
             .map_err(|error| RepositoryError::damaged(what(), error.to_string()))?;

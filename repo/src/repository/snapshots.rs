@@ -74,7 +74,8 @@ impl<'r> Judge<'r> {
             };
             ledgers.insert(writer, names);
         }
-        let runs = repository.store().list("runs/").map_err(|error| RepositoryError::store("runs/", error))?;
+        let runs =
+            repository.store().list("runs/").map_err(|error| RepositoryError::store("runs/", error))?;
         let runs = runs.into_iter().map(|object| object.name).collect();
         Ok(Self { repository, catalog, condemned, ledgers, runs })
     }
@@ -167,9 +168,11 @@ impl<'r> Judge<'r> {
         }
         let at = JudgedAt::Moment(listed.run.moment());
         let signed = self.repository.read_signed(&name, &[Kind::Run], at, RECORD_MAX)?;
-        let body: RunBody =
-            format::decode(&signed.body, "run").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let fits = body.component == listed.component && body.run == listed.run && signed.principal.is_writer(writer);
+        let body: RunBody = format::decode(&signed.body, "run")
+            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let fits = body.component == listed.component
+            && body.run == listed.run
+            && signed.principal.is_writer(writer);
         Ok((!fits).then(|| "its run was of another component".into()))
     }
 

@@ -68,7 +68,8 @@ impl Trust {
         let text = std::str::from_utf8(body).map_err(|_| damaged("it is not text".into()))?;
         let signers = AllowedSigners::parse(text).map_err(|error| damaged(error.to_string()))?;
         let comment = signers.first_comment().ok_or_else(|| damaged("its first line is no header".into()))?;
-        let header = TrustHeader::decode(comment).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let header =
+            TrustHeader::decode(comment).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let namespace = sign::namespace(Kind::Trust, &header.repository, name);
         let key = sign::verify(&block, body, &namespace).map_err(|error| damaged(error.to_string()))?;
         match previous {
@@ -113,7 +114,8 @@ impl Trust {
             JudgedAt::Moment(moment) => Some(moment),
             JudgedAt::Any => None,
         };
-        let entry = self.signers.check(None, key, namespace, moment).map_err(|refusal| refusal.to_string())?;
+        let entry =
+            self.signers.check(None, key, namespace, moment).map_err(|refusal| refusal.to_string())?;
         Principal::parse(&entry.principal)
             .ok_or_else(|| format!("the signer {:?} has no known role", entry.principal))
     }

@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::ids::{Label, ObjectName};
 use crate::units::{Bytes, Timestamp};
 
-use disk::{Disk, DiskFile, Kind, OsDisk, TEMPORARY, link_error, split};
+use disk::{Disk, DiskFile, Kind, OsDisk, TEMPORARY, ancestors, link_error, object_name, split};
 use open::OpenFiles;
 use temporary::{LocalUpload, Temporary};
 
@@ -379,25 +379,6 @@ pub(in crate::store) fn place(prefix: &str) -> Result<&str, StoreErrorKind> {
         Some(name) if name.parse::<ObjectName>().is_ok() => Ok(name),
         _ => Err(StoreErrorKind::Other("it is no prefix of objects' names".to_owned())),
     }
-}
-
-/// The directories above a path, the nearest first, without the root.
-fn ancestors(path: &str) -> Vec<&str> {
-    let above = std::iter::successors(Some(split(path).0), |inner| Some(split(inner).0));
-    above.take_while(|directory| !directory.is_empty()).collect()
-}
-
-/// The name of an entry, or `None` where it cannot have one.
-fn object_name(directory: &str, entry: &OsStr) -> Option<ObjectName> {
-    if directory.is_empty() && entry == TEMPORARY {
-        return None;
-    }
-    let slash = if directory.is_empty() { "" } else { "/" };
-    let name = entry.to_str().and_then(|last| format!("{directory}{slash}{last}").parse().ok());
-    if name.is_none() {
-        tracing::warn!(directory, ?entry, "not an object's name; left out");
-    }
-    name
 }
 
 /// Whether there is nothing at the path; below a file nothing can be.

@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn entries_come_back_and_lines_stay_short(entries in proptest::collection::vec(files(), 1..6), step in 1..9000_usize) {
-        let bytes: Vec<u8> = entries.iter().flat_map(|entry| encode_entry(entry)).collect();
+        let bytes: Vec<u8> = entries.iter().flat_map(encode_entry).collect();
         prop_assert!(bytes.split_inclusive(|b| *b == b'\n').all(|line| line.len() <= LINE_MAX));
         prop_assert_eq!(decode(&bytes, step).unwrap(), entries);
     }

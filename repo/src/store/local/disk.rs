@@ -16,6 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::ids::ObjectName;
 use crate::units::{Bytes, Timestamp};
 
 /// Where files lie before they are objects: below the root, so that a rename reaches every name.
@@ -98,6 +99,25 @@ pub(in crate::store) struct Entry {
 /// The directory a path lies in, and its last part.
 pub(in crate::store) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// The directories above a path, the nearest first, without the root.
+pub(in crate::store) fn ancestors(path: &str) -> Vec<&str> {
+    let above = std::iter::successors(Some(split(path).0), |inner| Some(split(inner).0));
+    above.take_while(|directory| !directory.is_empty()).collect()
+}
+
+/// The name of an entry, or `None` where it cannot have one.
+pub(in crate::store) fn object_name(directory: &str, entry: &OsStr) -> Option<ObjectName> {
+    if directory.is_empty() && entry == TEMPORARY {
+        return None;
+    }
+    let slash = if directory.is_empty() { "" } else { "/" };
+    let name = entry.to_str().and_then(|last| format!("{directory}{slash}{last}").parse().ok());
+    if name.is_none() {
+        tracing::warn!(directory, ?entry, "not an object's name; left out");
+    }
+    name
 }
 
 /// The error for a symbolic link where an object or directory should be. Not "missing": something hides there.

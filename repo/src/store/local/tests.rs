@@ -79,7 +79,7 @@ impl Lives {
             bytes.chunks(100).try_for_each(|piece| upload.write(piece))?;
             upload.finish(target)
         };
-        let staged = if bytes.len() % 2 == 0 { self.store.stage(target, &bytes) } else { upload() };
+        let staged = if bytes.len().is_multiple_of(2) { self.store.stage(target, &bytes) } else { upload() };
         if staged.is_ok() {
             self.staged.push(target.clone());
             self.owed.insert(target.clone(), Owed::from([None, Some(bytes)]));

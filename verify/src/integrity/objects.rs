@@ -1,0 +1,220 @@
+//! One object at a time: bytes against the ledger, signature against trust at the right moment. FORMAT.md §3.
+
+use lifeboat_repo::crypto::hash::Sha256;
+use lifeboat_repo::crypto::sign::Kind;
+use lifeboat_repo::format::names::{Place, SealFor, Seq, place};
+use lifeboat_repo::format::records::{FenceBody, RunBody};
+use lifeboat_repo::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
+use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId};
+use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::repository::{JudgedAt, Principal, Repository, RepositoryError, Signed};
+use lifeboat_repo::store::Listed;
+use lifeboat_repo::units::{Bytes, Timestamp};
+
+use super::gc::GcRecords;
+use crate::damage::{Finding, Severity};
+use crate::error::VerifyError;
+use crate::ledgers::{Ledgers, Record};
+
+/// Packs are read in pieces of this length: large enough that a request costs little beside it, and all the
+/// memory a thread needs.
+const PIECE: Bytes = Bytes::mib(4);
+
+/// The highest numbers of seals.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NewestSeals {
+    pub(super) officers: Option<Seq>,
+    pub(super) writers: Option<Seq>,
+}
+
+/// What objects are checked against.
+pub(super) struct Check<'c> {
+    pub(super) repository: &'c Repository,
+    pub(super) ledgers: &'c Ledgers,
+    pub(super) gc: &'c GcRecords,
+    pub(super) newest: NewestSeals,
+    pub(super) now: Timestamp,
+}
+
+impl Check<'_> {
+    /// Reads an object and says what is wrong with it.
+    pub(super) fn object(&self, object: &Listed, observer: &dyn Observer) -> Result<Option<Finding>, VerifyError> {
+        let Some(place) = place(&object.name) else { return Ok(None) };
+        let record = self.ledgers.recorded.get(&object.name);
+        let found = match place {
+            Place::Pack(pack) => self.pack(object, pack, record, observer)?,
+            _ => {
+                let found = self.signed(object, &place, record);
+                observer.tell(Event::Progress { items: 1, bytes: object.length });
+                found
+            }
+        };
+        Ok(found.map(|finding| self.weigh(finding, &object.name, &place, record)))
+    }
+
+    /// Damage to what nothing relies on is worth knowing, no more.
+    fn weigh(&self, mut finding: Finding, name: &ObjectName, place: &Place, record: Option<&Record>) -> Finding {
+        if finding.severity != Severity::Damage {
+            return finding;
+        }
+        if self.gc.excuses(name, place) {
+            finding.severity = Severity::Notice;
+            finding.what.push_str("; it is expired");
+        } else if record.is_none() && !matches!(place, Place::Seal(..)) {
+            finding.severity = Severity::Notice;
+            finding.what.push_str("; no ledger names it, so nothing relies on it");
+        }
+        finding
+    }
+
+    fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Option<Finding> {
+        let name = &object.name;
+        let limit = match place {
+            Place::Index(..) | Place::Snapshot(..) => CATALOGED_STORED_MAX,
+            _ => RECORD_MAX,
+        };
+        let bytes = match self.repository.store().read(name, limit) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Finding::of_store_error(name, &error)),
+        };
+        let length = Bytes::of(&bytes);
+        let checked = self.check_signature(name, bytes, place, record);
+        let differs = |hash| record.is_some_and(|record| (record.hash, record.length) != (hash, length));
+        match (checked, record) {
+            (Ok(signed), Some(record)) if differs(signed.hash) => {
+                let what = format!("it is well signed, but not the object that {} names", record.entry);
+                Some(Finding::damage(name, what))
+            }
+            (Ok(_), _) => None,
+            (Err(error), Some(record)) if record.length != length => {
+                let what = format!("it is {} bytes long instead of {}: {}", length.0, record.length.0, error.kind);
+                Some(Finding::damage(name, what))
+            }
+            (Err(error), _) => Some(Finding::of_error(name, &error)),
+        }
+    }
+
+    fn check_signature(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        place: &Place,
+        record: Option<&Record>,
+    ) -> Result<Signed, RepositoryError> {
+        let by_entry = record.map_or(JudgedAt::Any, |record| JudgedAt::Moment(record.moment));
+        match place {
+            Place::Seal(seq, which) => self.seal(name, bytes, *seq, *which),
+            Place::Key(_, writer, _) => self.of_writer(name, bytes, Kind::Key, by_entry, writer),
+            Place::Card(writer, _) => self.of_writer(name, bytes, Kind::Card, by_entry, writer),
+            Place::Index(writer, run, _) => {
+                self.of_writer(name, bytes, Kind::Index, JudgedAt::Moment(run.moment()), writer)
+            }
+            Place::Run(writer, run) => self.run(name, bytes, writer, *run),
+            Place::Snapshot(_, run) => self.snapshot(name, bytes, *run),
+            _ => Err(RepositoryError::damaged(name.as_str(), "no signed object has such a name")),
+        }
+    }
+
+    /// Seals are judged now: only the newest opens anything, and only officers of today may have made it.
+    fn seal(&self, name: &ObjectName, bytes: Vec<u8>, seq: Seq, which: SealFor) -> Result<Signed, RepositoryError> {
+        let newest = match which {
+            SealFor::Officers => self.newest.officers,
+            SealFor::Writers => self.newest.writers,
+        };
+        let at = if newest == Some(seq) { JudgedAt::Moment(self.now) } else { JudgedAt::Any };
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Seal], at)?;
+        match signed.principal {
+            Principal::Officer(_) => Ok(signed),
+            other => Err(wrong_signer(name, &other)),
+        }
+    }
+
+    fn of_writer(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        kind: Kind,
+        at: JudgedAt,
+        writer: &Label,
+    ) -> Result<Signed, RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[kind], at)?;
+        if signed.principal.is_writer(writer) { Ok(signed) } else { Err(wrong_signer(name, &signed.principal)) }
+    }
+
+    fn run(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        writer: &Label,
+        run: RunId,
+    ) -> Result<Signed, RepositoryError> {
+        let signed = self.of_writer(name, bytes, Kind::Run, JudgedAt::Moment(run.moment()), writer)?;
+        let body: RunBody = format::decode(&signed.body, "run")
+            .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
+        if body.writer == *writer && body.run == run {
+            Ok(signed)
+        } else {
+            Err(RepositoryError::damaged(name.as_str(), "it speaks of another run than its name"))
+        }
+    }
+
+    /// A fence is put long after the run it ends, so its moment is in its body.
+    fn snapshot(&self, name: &ObjectName, bytes: Vec<u8>, run: RunId) -> Result<Signed, RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Snapshot, Kind::Fence], JudgedAt::Any)?;
+        if signed.kind == Kind::Snapshot {
+            let at = JudgedAt::Moment(run.moment());
+            return match self.repository.judge(&signed.key, Kind::Snapshot, name, at)? {
+                Principal::Writer(_) => Ok(signed),
+                other => Err(wrong_signer(name, &other)),
+            };
+        }
+        let fence: FenceBody = format::decode(&signed.body, "fence")
+            .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
+        match self.repository.judge(&signed.key, Kind::Fence, name, JudgedAt::Moment(fence.time))? {
+            Principal::Maintainer(_) if fence.fence == run => Ok(signed),
+            Principal::Maintainer(_) => {
+                Err(RepositoryError::damaged(name.as_str(), "it is a fence for another run than its name"))
+            }
+            other => Err(wrong_signer(name, &other)),
+        }
+    }
+
+    /// Streams a pack through SHA-256, which is its name.
+    fn pack(
+        &self,
+        object: &Listed,
+        pack: PackId,
+        record: Option<&Record>,
+        observer: &dyn Observer,
+    ) -> Result<Option<Finding>, VerifyError> {
+        let name = &object.name;
+        let stated = record.map_or(object.length, |record| record.length);
+        if object.length != stated {
+            let what = format!("it is {} bytes long instead of {}", object.length.0, stated.0);
+            observer.tell(Event::Progress { items: 1, bytes: object.length });
+            return Ok(Some(Finding::damage(name, what)));
+        }
+        let mut hash = Sha256::new();
+        let mut piece = Vec::new();
+        let mut done = Bytes::ZERO;
+        while done < object.length {
+            if observer.cancelled() {
+                return Err(VerifyError::cancelled("reading packs"));
+            }
+            let length = Bytes(object.length.0 - done.0).min(PIECE);
+            piece.clear();
+            if let Err(error) = self.repository.store().read_range(name, done, length, &mut piece) {
+                return Ok(Some(Finding::of_store_error(name, &error)));
+            }
+            hash.update(&piece);
+            done += length;
+            observer.tell(Event::Progress { items: u64::from(done == object.length), bytes: length });
+        }
+        let same = hash.finish() == *pack.as_bytes();
+        Ok((!same).then(|| Finding::damage(name, "its bytes are not those that were stored: their SHA-256 is another")))
+    }
+}
+
+fn wrong_signer(name: &ObjectName, signer: &Principal) -> RepositoryError {
+    RepositoryError::damaged(name.as_str(), format!("{signer} signed it, who must not sign such an object"))
+}
