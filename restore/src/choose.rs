@@ -54,13 +54,15 @@ pub fn choose<'l>(
             )),
         },
         Choice::Latest => latest(own()).ok_or_else(|| none_counts(listed, component)),
-        Choice::At(moment) => latest(own().filter(|one| recovery_point(one).is_some_and(|point| point <= moment)))
-            .ok_or_else(|| {
-                RestoreError::refused(
-                    format!("component {component} at {}", moment.rfc3339()),
-                    format!("no snapshot that counts is that old; {}", what_there_is(listed, component)),
-                )
-            }),
+        Choice::At(moment) => latest(
+            own().filter(|one| recovery_point(one).is_some_and(|point| point <= moment)),
+        )
+        .ok_or_else(|| {
+            RestoreError::refused(
+                format!("component {component} at {}", moment.rfc3339()),
+                format!("no snapshot that counts is that old; {}", what_there_is(listed, component)),
+            )
+        }),
     }
 }
 
@@ -85,9 +87,10 @@ fn by_name(one: &Listed) -> Result<Chosen<'_>, RestoreError> {
         Standing::Fenced => {
             Err(RestoreError::refused(what, "its run was ended before it was complete; choose another"))
         }
-        Standing::Expired => {
-            Err(RestoreError::refused(what, "retention expired it, and its packs may be gone; choose another"))
-        }
+        Standing::Expired => Err(RestoreError::refused(
+            what,
+            "retention expired it, and its packs may be gone; choose another",
+        )),
         Standing::Void(why) => {
             Err(RestoreError::damaged(what, format!("it does not count: {why}; choose another")))
         }
@@ -123,7 +126,8 @@ fn what_there_is(listed: &[Listed], component: &Label) -> String {
         let comma = if at == 0 { "" } else { "," };
         let point = recovery_point(one).map_or_else(|| "unreadable".into(), Timestamp::rfc3339);
         // Writing to a String cannot fail.
-        let _ = write!(text, "{comma} {} (recovery point {point}, {})", one.run, standing_word(&one.standing));
+        let _ =
+            write!(text, "{comma} {} (recovery point {point}, {})", one.run, standing_word(&one.standing));
     }
     if own.len() > NAMED_MAX {
         let _ = write!(text, " and {} older", own.len() - NAMED_MAX);

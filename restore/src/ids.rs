@@ -89,7 +89,8 @@ impl Resolved {
         const VERSION: [u8; HEADER] = [2, 0, 0, 0];
         const USER: u16 = 0x02;
         const GROUP: u16 = 0x08;
-        let Some((VERSION, entries)) = acl.split_first_chunk_mut::<HEADER>().map(|(h, rest)| (*h, rest)) else {
+        let Some((VERSION, entries)) = acl.split_first_chunk_mut::<HEADER>().map(|(h, rest)| (*h, rest))
+        else {
             return;
         };
         for entry in entries.chunks_exact_mut(8) {

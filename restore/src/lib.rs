@@ -18,6 +18,8 @@ pub mod report;
 pub mod select;
 
 mod shares;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod work;
 

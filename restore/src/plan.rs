@@ -122,11 +122,20 @@ fn finish(
     let left_out = [
         LeftOut { count: builder.not_selected, what: "entries", why: "they are outside the paths asked for" },
         LeftOut { count: shares.other, what: "tenants", why: "they were not asked for" },
-        LeftOut { count: shares.expired, what: "tenant keys", why: "retention expired them in this snapshot" },
+        LeftOut {
+            count: shares.expired,
+            what: "tenant keys",
+            why: "retention expired them in this snapshot",
+        },
     ];
     let built = builder.into_built();
-    let packs: HashSet<_> =
-        built.work.fetches.iter().filter_map(|fetch| fetch.segment.places.first()).map(|place| place.pack).collect();
+    let packs: HashSet<_> = built
+        .work
+        .fetches
+        .iter()
+        .filter_map(|fetch| fetch.segment.places.first())
+        .map(|place| place.pack)
+        .collect();
     let stored = built.work.fetches.iter().filter_map(|fetch| fetch.segment.places.first());
     Ok(Plan {
         component: snapshot.component.clone(),
@@ -165,7 +174,8 @@ impl fmt::Display for Plan {
             writeln!(f, "  left out  {} {}: {}", left.count, left.what, left.why)?;
         }
         for loss in self.losses.iter().take(SHOWN) {
-            let whose = loss.tenant.as_ref().map_or_else(|| format!("key {}", loss.key), |t| format!("tenant {t}"));
+            let whose =
+                loss.tenant.as_ref().map_or_else(|| format!("key {}", loss.key), |t| format!("tenant {t}"));
             writeln!(f, "  lost      {} paths of {whose} ({}): {}", loss.path_count, loss.bytes, loss.why)?;
         }
         for finding in self.findings.iter().filter(|one| one.severity > Severity::Note).take(SHOWN) {

@@ -59,11 +59,9 @@ pub(crate) fn open<'s>(
     observer.tell(Event::Phase("opening tenant keys"));
     let condemned = Condemned::load(recovery.repository())?;
     let name = names::snapshot(&snapshot.component, snapshot.run).map_err(RepositoryError::from)?;
-    let living: Vec<&Share> =
-        snapshot.keys.iter().filter(|share| !condemned.key(&name, share.key)).collect();
+    let living: Vec<&Share> = snapshot.keys.iter().filter(|share| !condemned.key(&name, share.key)).collect();
     let expired = snapshot.keys.len() - living.len();
-    let mut shares =
-        Shares { open: Vec::new(), losses: Vec::new(), expired: expired as u64, other: 0 };
+    let mut shares = Shares { open: Vec::new(), losses: Vec::new(), expired: expired as u64, other: 0 };
     let keys = open_keys(recovery, snapshot, &living, observer)?;
     let everybody = selection.tenants.is_empty();
     for (share, key) in living.into_iter().zip(keys) {
@@ -267,7 +265,8 @@ impl<'m> ManifestReader<'m> {
         } else {
             let unknown = || RepositoryError::damaged(format!("segment {number}"), "no index names it");
             let segment = self.map.segment(number).ok_or_else(unknown)?;
-            let held = |all: &VecDeque<(u32, Vec<u8>)>| all.iter().map(|(_, plain)| Bytes::of(plain)).sum::<Bytes>();
+            let held =
+                |all: &VecDeque<(u32, Vec<u8>)>| all.iter().map(|(_, plain)| Bytes::of(plain)).sum::<Bytes>();
             let mut plain = Vec::new();
             while !self.decoded.is_empty() && held(&self.decoded) + segment.plain > DECODED_MAX {
                 plain = self.decoded.pop_back().map(|(_, plain)| plain).unwrap_or_default();

@@ -232,9 +232,10 @@ impl Tree {
         if wanted.is_empty() {
             return HashMap::new();
         }
-        let files = self.nodes().skip(start as usize).filter(|(_, node)| {
-            matches!(node.role, Role::Bare | Role::Whole | Role::Parts(_) | Role::Gone)
-        });
+        let files = self
+            .nodes()
+            .skip(start as usize)
+            .filter(|(_, node)| matches!(node.role, Role::Bare | Role::Whole | Role::Parts(_) | Role::Gone));
         files
             .filter_map(|(number, node)| {
                 wanted.get(&(node.parent, self.name(node))).map(|path| (*path, number))

@@ -169,7 +169,11 @@ mod tests {
             key: KeyId::from_bytes([0; 32]),
             kind: SegmentKind::Data,
             plain: Bytes(100),
-            places: vec![Place { pack: PackId::from_bytes([pack; 32]), offset: Bytes(offset), length: Bytes(10) }],
+            places: vec![Place {
+                pack: PackId::from_bytes([pack; 32]),
+                offset: Bytes(offset),
+                length: Bytes(10),
+            }],
         }
     }
 
@@ -189,10 +193,21 @@ mod tests {
     #[test]
     fn every_segment_is_fetched_once_pack_by_pack() {
         // Pack 9 comes first in the index although its name sorts last; within packs the offset decides.
-        let places =
-            Places(vec![segment(0, 9, 50), segment(1, 3, 0), segment(2, 9, 0), segment(3, 3, 10), segment(4, 3, 5)]);
-        let uses =
-            vec![a_use(3, 0, 1), a_use(0, 7, 2), a_use(2, 0, 3), a_use(0, 0, 4), a_use(1, 0, 5), a_use(0, 7, 1)];
+        let places = Places(vec![
+            segment(0, 9, 50),
+            segment(1, 3, 0),
+            segment(2, 9, 0),
+            segment(3, 3, 10),
+            segment(4, 3, 5),
+        ]);
+        let uses = vec![
+            a_use(3, 0, 1),
+            a_use(0, 7, 2),
+            a_use(2, 0, 3),
+            a_use(0, 0, 4),
+            a_use(1, 0, 5),
+            a_use(0, 7, 1),
+        ];
         let (fetches, uses) = Work::fetches(uses, &places);
         let numbers: Vec<u8> = fetches.iter().map(|fetch| fetch.segment.id.as_bytes()[0]).collect();
         assert_eq!(numbers, [2, 0, 1, 3]);

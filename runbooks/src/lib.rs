@@ -1,1 +1,13 @@
-//! Runbooks: what people read in a disaster, and the code that checks it.
+//! Runbooks: what people read in a disaster, and the code that reads it too.
+//!
+//! A book is Markdown with YAML front matter. A fenced `sh` block whose info string goes on with a JSON object is
+//! a *step*; other blocks are for people only. So one text is followed on paper and executed in tests, and the two
+//! cannot drift apart.
+
+mod book;
+
+pub use book::{Book, BookError, FrontMatter, OnFail, Step};
+
+/// The books that come with Lifeboat: name and text.
+pub const BOOKS: &[(&str, &str)] =
+    &[("recovery-without-lifeboat", include_str!("../books/recovery-without-lifeboat.md"))];

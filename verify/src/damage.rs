@@ -98,8 +98,6 @@ pub enum Subject {
     LostSegment(SegmentPrefix),
     /// One tenant's share of a snapshot.
     Manifest(ObjectName, KeyId),
-    /// The way to a component's data as a whole.
-    Component(Label),
 }
 
 impl From<ObjectName> for Subject {
@@ -122,7 +120,6 @@ impl fmt::Display for Subject {
             Self::Segment(id) => write!(f, "segment {id}"),
             Self::LostSegment(prefix) => write!(f, "segment {prefix}…"),
             Self::Manifest(snapshot, key) => write!(f, "the manifest of key {key} in {snapshot}"),
-            Self::Component(label) => write!(f, "component {label}"),
         }
     }
 }

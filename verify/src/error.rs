@@ -2,6 +2,7 @@
 
 use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::store::StoreError;
+use lifeboat_restore::RestoreErrorKind;
 
 use crate::levels::Outcome;
 
@@ -33,7 +34,7 @@ pub enum VerifyErrorKind {
     Refused(String),
     /// The timed restore failed.
     #[error("{0}")]
-    Restore(String),
+    Restore(RestoreErrorKind),
     /// The scratch space failed.
     #[error("{0}")]
     Scratch(#[source] std::io::Error),

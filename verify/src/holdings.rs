@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use lifeboat_repo::format::index::{ChunkRef, Index, SegmentLine};
 use lifeboat_repo::format::names::{Place as NamePlace, place};
 use lifeboat_repo::format::snapshot::Share;
-use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
+use lifeboat_repo::ids::{ChunkId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::segments::{NeededSegment, Place};

@@ -8,11 +8,11 @@
 //! What it cannot see: that a writer stored nonsense under a good signature (readback does), and that the end of
 //! a ledger was cut off together with every checkpoint of others that saw it (a witness does).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lifeboat_repo::clock::Clock;
 use lifeboat_repo::crypto::sign::VerifyingKey;
-use lifeboat_repo::format::names::{Place, SealFor, Seq, place};
+use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::ids::{ObjectHash, ObjectName};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
@@ -27,10 +27,12 @@ use crate::ledgers::{self, Ledgers};
 use crate::levels::Outcome;
 use crate::workers::{self, Threads};
 use gc::GcRecords;
+use seals::NewestSeals;
 
 mod checkpoints;
 mod gc;
 mod objects;
+mod seals;
 
 /// What an integrity check saw.
 #[derive(Clone, Debug, Serialize)]
@@ -90,16 +92,17 @@ pub fn integrity(
     let gc = gc::load(repository, &listed, &mut findings);
     let survey = Survey::of(&listed, &ledgers, &gc);
     survey.report(&ledgers, &gc, &mut findings);
-    if ledgers.chains.is_empty() && !ledgers.recorded.is_empty() {
-        findings.push(Finding::unchecked(Subject::Area("ledger/"), "no ledger could be read"));
-    }
-    let check = objects::Check { repository, ledgers: &ledgers, gc: &gc, newest: survey.newest.clone(), now: clock.now() };
+    let newest = survey.newest.clone();
+    newest.report(repository, &listed, &mut findings);
+    let check = objects::Check { repository, ledgers: &ledgers, gc: &gc, newest, now: clock.now() };
     let jobs = survey.jobs();
     observer.tell(Event::Phase("reading every object"));
     let bytes = jobs.iter().map(|job| job.length).sum();
     observer.tell(Event::Planned { items: jobs.len() as u64, bytes });
-    for found in workers::map(&jobs, threads, observer, |object| check.object(object, observer))? {
-        findings.extend(found);
+    let mut unrecorded: u64 = survey.unrecorded.values().map(|group| group.count).sum();
+    for checked in workers::map(&jobs, threads, observer, |object| check.object(object, observer))? {
+        unrecorded += u64::from(checked.unrecorded_snapshot);
+        findings.extend(checked.finding);
     }
     observer.tell(Event::Phase("comparing checkpoints"));
     checkpoints::check(repository, &ledgers, &listed, &gc, &mut findings);
@@ -111,7 +114,7 @@ pub fn integrity(
         packs: survey.packs,
         ledger_entries: ledgers.entries(),
         recorded: ledgers.recorded.len() as u64,
-        unrecorded: survey.unrecorded.values().map(|group| group.count).sum(),
+        unrecorded,
         unknown: survey.unknown.values().map(|group| group.count).sum(),
         checkpoint: ledgers.newest_checkpoint().map(|(link, _)| CheckpointSeen {
             entry: link.name.clone(),
@@ -132,22 +135,24 @@ struct Group {
 /// What a listing shows before anything is read.
 struct Survey<'l> {
     known: HashMap<&'l ObjectName, (&'l Listed, Place)>,
+    names: HashSet<&'l ObjectName>,
     packs: u64,
     /// By the first part of their names.
     unrecorded: BTreeMap<String, Group>,
     unknown: BTreeMap<String, Group>,
     /// The newest seals.
-    newest: objects::NewestSeals,
+    newest: NewestSeals,
 }
 
 impl<'l> Survey<'l> {
     fn of(listed: &'l [Listed], ledgers: &Ledgers, gc: &GcRecords) -> Self {
         let mut survey = Self {
             known: HashMap::with_capacity(listed.len()),
+            names: listed.iter().map(|object| &object.name).collect(),
             packs: 0,
             unrecorded: BTreeMap::new(),
             unknown: BTreeMap::new(),
-            newest: objects::NewestSeals::default(),
+            newest: NewestSeals::default(),
         };
         for object in listed {
             let Some(place) = place(&object.name) else {
@@ -174,15 +179,15 @@ impl<'l> Survey<'l> {
     /// What is missing, unrecorded or unknown.
     fn report(&self, ledgers: &Ledgers, gc: &GcRecords, findings: &mut Vec<Finding>) {
         for (name, record) in &ledgers.recorded {
-            let Some(place) = place(name) else { continue };
-            if !self.known.contains_key(name) && !gc.excuses(name, &place) {
+            if !self.names.contains(name) && !place(name).is_some_and(|place| gc.excuses(name, &place)) {
                 let doubt = if gc.sound { "" } else { ", and a gc record that might explain it cannot be read" };
                 let what = format!("it is missing, although {} names it{doubt}", record.entry);
                 findings.push(Finding::damage(name, what));
             }
         }
-        if self.newest.officers.is_none() {
-            findings.push(Finding::damage(Subject::Area("seals/"), "there is none; without it no key can be opened"));
+        if ledgers.entries() == 0 && !self.unrecorded.is_empty() {
+            let what = "no entry counts, so nothing says what should be here";
+            findings.push(Finding::unchecked(Subject::Area("ledger/"), what));
         }
         for group in self.unrecorded.values() {
             let what = format!(
@@ -227,14 +232,4 @@ fn add(groups: &mut BTreeMap<String, Group>, object: &Listed) {
         groups.entry(area).or_insert_with(|| Group { first: object.name.clone(), count: 0, bytes: Bytes::ZERO });
     group.count += 1;
     group.bytes += object.length;
-}
-
-impl objects::NewestSeals {
-    fn see(&mut self, seq: Seq, which: SealFor) {
-        let slot = match which {
-            SealFor::Officers => &mut self.officers,
-            SealFor::Writers => &mut self.writers,
-        };
-        *slot = (*slot).max(Some(seq));
-    }
 }

@@ -16,6 +16,7 @@ pub mod integrity;
 pub mod inventory;
 pub mod levels;
 pub mod needs;
+pub mod objective;
 pub mod readback;
 pub mod sample;
 pub mod span;

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lifeboat_repo::format::names::{Place, place};
-use lifeboat_repo::format::snapshot::{Counts, Share, Status};
+use lifeboat_repo::format::snapshot::Share;
 use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::snapshots::{Judge, Listed, Standing};
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::Bytes;
 
 use crate::damage::Finding;
 use crate::error::VerifyError;
@@ -37,7 +37,6 @@ pub struct Needs {
     pub(crate) ledgers: Ledgers,
     /// What was found on the way: snapshots that are gone or void, index objects that cannot be read.
     pub(crate) findings: Vec<Finding>,
-    pub(crate) condemned: lifeboat_repo::repository::gc::Condemned,
 }
 
 /// A snapshot that counts.
@@ -46,10 +45,6 @@ pub(crate) struct Counting {
     pub(crate) name: ObjectName,
     pub(crate) component: Label,
     pub(crate) run: RunId,
-    pub(crate) counts: Counts,
-    pub(crate) status: Status,
-    pub(crate) end: Timestamp,
-    pub(crate) recovery_point: Timestamp,
 }
 
 /// A tenant's share of one or more snapshots.
@@ -86,6 +81,7 @@ impl Needs {
             for listed in judge.list(Some(&component))? {
                 seen.insert(listed.name.clone());
                 judge_standing(&listed, &ledgers, &mut findings);
+                findings.extend(check_totals(&listed));
                 collected.take(listed, &judge);
             }
         }
@@ -99,12 +95,11 @@ impl Needs {
                 findings.push(Finding::damage(name, what));
             }
         }
-        let condemned = judge.condemned().clone();
         drop(judge);
         observer.tell(Event::Phase("reading the index"));
         let holdings = collected.load_holdings(repository, catalog, scope, observer, &ledgers, &mut findings)?;
         let Collected { snapshots, shares, .. } = collected;
-        Ok(Self { snapshots, shares, holdings, ledgers, findings, condemned })
+        Ok(Self { snapshots, shares, holdings, ledgers, findings })
     }
 
     /// How many snapshots count.
@@ -191,6 +186,21 @@ fn judge_standing(listed: &Listed, ledgers: &Ledgers, findings: &mut Vec<Finding
     }
 }
 
+/// A snapshot's totals must be those of its shares.
+fn check_totals(listed: &Listed) -> Option<Finding> {
+    let snapshot = listed.snapshot.as_ref().filter(|_| listed.standing == Standing::Counts)?;
+    let entries: u64 = snapshot.keys.iter().map(|share| share.entries).sum();
+    let bytes: Bytes = snapshot.keys.iter().map(|share| share.bytes).sum();
+    let counts = &snapshot.counts;
+    (entries != counts.entries || bytes != counts.bytes).then(|| {
+        let what = format!(
+            "it counts {} entries with {}, but its shares have {entries} with {bytes}",
+            counts.entries, counts.bytes
+        );
+        Finding::damage(&listed.name, what)
+    })
+}
+
 /// Snapshots and shares while they are collected.
 #[derive(Default)]
 struct Collected {
@@ -221,15 +231,7 @@ impl Collected {
                 share.snapshots.push(at);
             }
         }
-        self.snapshots.push(Counting {
-            name: listed.name,
-            component: listed.component,
-            run: listed.run,
-            counts: snapshot.counts,
-            status: snapshot.status,
-            end: snapshot.end,
-            recovery_point: snapshot.recovery_point,
-        });
+        self.snapshots.push(Counting { name: listed.name, component: listed.component, run: listed.run });
     }
 
     fn load_holdings(

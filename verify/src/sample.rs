@@ -27,6 +27,12 @@ impl Seed {
         hasher.update(checkpoint.as_bytes()).update(nonce);
         Self(*hasher.finalize().as_bytes())
     }
+
+    /// The first bytes of BLAKE3 of a name, keyed with the seed: names with the lowest are drawn.
+    pub(crate) fn score(&self, name: &[u8]) -> [u8; 8] {
+        let hash = blake3::keyed_hash(&self.0, name);
+        hash.as_bytes().first_chunk().copied().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Seed {

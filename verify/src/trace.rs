@@ -282,8 +282,9 @@ pub(crate) fn settle(findings: &mut Vec<Finding>, needs: &Needs, walk: Walk) {
             "it names chunks that no segment listed for it holds, first for {}",
             walk.strays.first()
         );
+        let at = findings.len();
         findings.push(Finding::damage(manifests::subject(needs, share), what));
-        affect(findings, needs, share, findings.len() - 1, tenant, &walk.strays.into_extent());
+        affect(findings, needs, share, at, tenant, &walk.strays.into_extent());
     }
 }
 

@@ -109,7 +109,7 @@ fn failure_of(error: BackupError) -> Failure {
         None => (whole.clone(), None),
     };
     let failure = match error.kind {
-        BackupErrorKind::Repository(error) => return Failure::from(error),
+        BackupErrorKind::Repository(error) => return Failure::from(*error),
         BackupErrorKind::Source(_) => Failure::new(Exit::Failed, whole)
             .next("check that the component's path exists and that this user may read it"),
         BackupErrorKind::State(_) => Failure::new(Exit::Failed, whole)

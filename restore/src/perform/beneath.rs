@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_repo::format::text;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fgetxattr, fremovexattr, mkdir, open, openat, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fgetxattr_query, fremovexattr, mkdir, open, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::RestoreError;
@@ -46,20 +46,27 @@ impl Root {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(Errno::NOENT) => {
-                return Err(RestoreError::refused(shown(), "the directory it would lie in is not there; make it"));
+                return Err(RestoreError::refused(
+                    shown(),
+                    "the directory it would lie in is not there; make it",
+                ));
             }
             Err(error) => return Err(RestoreError::io(shown(), "make it", error)),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOTDIR => RestoreError::refused(shown(), "it is not a directory; name an empty or a new one"),
+            Errno::NOTDIR => {
+                RestoreError::refused(shown(), "it is not a directory; name an empty or a new one")
+            }
             error => RestoreError::io(shown(), "open it", error),
         })?;
         if !made {
             refuse_full(&fd, &shown)?;
         }
         let mut notes = Vec::new();
-        if drop_default_acl(fd.as_fd()).map_err(|error| RestoreError::io(shown(), "drop its default ACL", error))? {
+        if drop_default_acl(fd.as_fd())
+            .map_err(|error| RestoreError::io(shown(), "drop its default ACL", error))?
+        {
             notes.push("its default ACL was dropped, so that nothing restored inherits it".to_owned());
         }
         Ok((Self { fd, path: path.to_owned(), whole_paths: AtomicBool::new(true) }, notes))
@@ -76,7 +83,12 @@ impl Root {
     }
 
     /// Opens the directory at `path` below `base`, through no link.
-    pub(super) fn open_dir(&self, base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_dir(
+        &self,
+        base: BorrowedFd<'_>,
+        path: &[u8],
+        flags: OFlags,
+    ) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if self.whole_paths.load(Ordering::Relaxed) {
             match open_whole(base, path, flags) {
@@ -140,10 +152,9 @@ fn refuse_full(fd: &OwnedFd, shown: &dyn Fn() -> String) -> Result<(), RestoreEr
 
 /// Whether the target had a default ACL, which everything made in it would inherit.
 fn drop_default_acl(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let mut nothing: [u8; 0] = [];
-    match fgetxattr(fd, ACL_DEFAULT, &mut nothing) {
+    match fgetxattr_query(fd, ACL_DEFAULT) {
         Ok(0) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-        Ok(_) | Err(Errno::RANGE) => fremovexattr(fd, ACL_DEFAULT).map(|()| true),
+        Ok(_) => fremovexattr(fd, ACL_DEFAULT).map(|()| true),
         Err(error) => Err(error),
     }
 }

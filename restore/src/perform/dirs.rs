@@ -33,10 +33,10 @@ impl<'s, 'w> Dirs<'s, 'w> {
     /// # Errors
     /// It could not be made, or is no longer what was made.
     pub(super) fn get(&mut self, node: u32) -> Result<Rc<OwnedFd>, Trouble> {
-        if let Some((held, fd)) = &self.last {
-            if *held == node {
-                return Ok(Rc::clone(fd));
-            }
+        if let Some((held, fd)) = &self.last
+            && *held == node
+        {
+            return Ok(Rc::clone(fd));
         }
         let fd = self.find(node)?;
         self.last = Some((node, Rc::clone(&fd)));

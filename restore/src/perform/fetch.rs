@@ -67,8 +67,8 @@ fn work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) {
 }
 
 fn try_work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) -> Result<(), RestoreError> {
-    let mut dirs = Dirs::new(site)
-        .map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))?;
+    let mut dirs =
+        Dirs::new(site).map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))?;
     let mut reader = SegmentReader::new(store)?;
     let mut plain = Vec::new();
     while !site.stopped() {
@@ -176,10 +176,10 @@ fn lose(
     let mut named = HashSet::new();
     for one in uses {
         loss.bytes += Bytes(u64::from(one.take));
-        if let Some(node) = site.work.node_of(one.sink) {
-            if named.insert(node) {
-                loss.add_path(|| site.work.tree.path(node));
-            }
+        if let Some(node) = site.work.node_of(one.sink)
+            && named.insert(node)
+        {
+            loss.add_path(|| site.work.tree.path(node));
         }
     }
     site.lose(loss);
@@ -207,7 +207,8 @@ fn lose(
 fn give_up_on_store(error: &RepositoryError, failures: &AtomicU32) -> Result<(), RestoreError> {
     use lifeboat_repo::repository::RepositoryErrorKind::Store;
     if matches!(error.kind, Store(_)) && failures.fetch_add(1, Ordering::Relaxed) + 1 >= STORE_FAILURES_MAX {
-        let why = format!("the store failed {STORE_FAILURES_MAX} times in a row, at last with: {}", error.kind);
+        let why =
+            format!("the store failed {STORE_FAILURES_MAX} times in a row, at last with: {}", error.kind);
         return Err(RestoreError::new(error.what.clone(), RestoreErrorKind::Unchecked(why)));
     }
     Ok(())

@@ -66,10 +66,11 @@ pub(super) fn create(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, node: &Node) -> R
 
 /// Learns, from the first thing made, who owns what this process makes below the target.
 pub(super) fn learn_owner(site: &Site<'_>, fd: BorrowedFd<'_>) {
-    if site.owner.get().is_none() {
-        if let Ok(stat) = fstat(fd) {
-            let _ = site.owner.set((stat.st_uid, stat.st_gid));
-        }
+    if site.owner.get().is_none()
+        && let Ok(stat) = fstat(fd)
+    {
+        // Another thread may have been first; it learned the same.
+        let _ = site.owner.set((stat.st_uid, stat.st_gid));
     }
 }
 

@@ -45,10 +45,10 @@ pub(super) fn apply(site: &Site<'_>, handle: &Handle<'_>, number: u32, node: &No
             set_xattrs(site, handle, number, extra, acls);
         }
     }
-    if node.role != Role::Symlink {
-        if let Err(errno) = handle.chmod(Mode::from_raw_mode(mode)) {
-            warn(&|| format!("its mode {mode:04o} could not be set: {errno}"));
-        }
+    if node.role != Role::Symlink
+        && let Err(errno) = handle.chmod(Mode::from_raw_mode(mode))
+    {
+        warn(&|| format!("its mode {mode:04o} could not be set: {errno}"));
     }
     if let Err(errno) = handle.touch(node.mtime) {
         warn(&|| format!("its time could not be set: {errno}"));
@@ -74,7 +74,11 @@ fn set_owner(site: &Site<'_>, handle: &Handle<'_>, number: u32, node: &Node) -> 
     let speaks = if group_set { SET_UID } else { SET_UID | SET_GID };
     let dropped = if matches!(node.role, Role::Dir) { 0 } else { node.mode & speaks };
     site.find(Severity::Warning, number, || {
-        let bits = if dropped == 0 { "" } else { "; setuid and setgid were left out, since they would speak for another" };
+        let bits = if dropped == 0 {
+            ""
+        } else {
+            "; setuid and setgid were left out, since they would speak for another"
+        };
         format!("its owner {uid}:{gid} could not be set: {errno}{bits}")
     });
     dropped

@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use lifeboat_repo::format::manifest::EntryKind;
 use lifeboat_repo::format::text;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, symlinkat,
+};
 use rustix::io::Errno;
 
 use super::beneath::{LOST_AND_FOUND, PRIVATE_DIR, PRIVATE_FILE};
@@ -25,22 +27,26 @@ const BATCH: usize = 1024;
 /// The restore must stop.
 pub(super) fn make_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
     let tree = &site.work.tree;
-    each(site, |role| matches!(role, Role::Dir | Role::Implied), |dirs, number, node| {
-        if number == ROOT {
-            return Ok(());
-        }
-        let made = dirs.get(node.parent).and_then(|parent| {
-            let name = tree.name(node);
-            match mkdirat(parent.as_fd(), name, PRIVATE_DIR) {
-                Err(Errno::EXIST) if node.parent == ROOT && name == LOST_AND_FOUND => Ok(()),
-                // Directories are made first, each once: it came from elsewhere.
-                Err(Errno::EXIST) => Err(Trouble::Meddled(Errno::EXIST)),
-                outcome => outcome.map_err(|errno| Trouble::Errno("make the directory", errno)),
+    each(
+        site,
+        |role| matches!(role, Role::Dir | Role::Implied),
+        |dirs, number, node| {
+            if number == ROOT {
+                return Ok(());
             }
-        });
-        site.settle(number, made)?;
-        Ok(())
-    })
+            let made = dirs.get(node.parent).and_then(|parent| {
+                let name = tree.name(node);
+                match mkdirat(parent.as_fd(), name, PRIVATE_DIR) {
+                    Err(Errno::EXIST) if node.parent == ROOT && name == LOST_AND_FOUND => Ok(()),
+                    // Directories are made first, each once: it came from elsewhere.
+                    Err(Errno::EXIST) => Err(Trouble::Meddled(Errno::EXIST)),
+                    outcome => outcome.map_err(|errno| Trouble::Errno("make the directory", errno)),
+                }
+            });
+            site.settle(number, made)?;
+            Ok(())
+        },
+    )
 }
 
 /// Sets what directories say of themselves, deepest first.
@@ -90,27 +96,31 @@ pub(super) fn set_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
 /// The restore must stop.
 pub(super) fn make_links(site: &Site<'_>) -> Result<(), RestoreError> {
     let tree = &site.work.tree;
-    each(site, |role| matches!(role, Role::Link(_)), |dirs, number, node| {
-        let Role::Link(first_number) = node.role else { return Ok(()) };
-        let Some(first) = tree.node(first_number) else { return Ok(()) };
-        if site.is_absent(first_number) {
-            site.set_absent(number);
-            site.find(Severity::Missing, number, || {
-                let path = tree.path(first_number);
-                format!("it is another name of {}, which could not be restored", text::display(&path))
+    each(
+        site,
+        |role| matches!(role, Role::Link(_)),
+        |dirs, number, node| {
+            let Role::Link(first_number) = node.role else { return Ok(()) };
+            let Some(first) = tree.node(first_number) else { return Ok(()) };
+            if site.is_absent(first_number) {
+                site.set_absent(number);
+                site.find(Severity::Missing, number, || {
+                    let path = tree.path(first_number);
+                    format!("it is another name of {}, which could not be restored", text::display(&path))
+                });
+                return Ok(());
+            }
+            let made = dirs.get(first.parent).and_then(|from| {
+                let to = dirs.get(node.parent)?;
+                linkat(from.as_fd(), tree.name(first), to.as_fd(), tree.name(node), AtFlags::empty())
+                    .map_err(|errno| Trouble::Errno("link it", errno))
             });
-            return Ok(());
-        }
-        let made = dirs.get(first.parent).and_then(|from| {
-            let to = dirs.get(node.parent)?;
-            linkat(from.as_fd(), tree.name(first), to.as_fd(), tree.name(node), AtFlags::empty())
-                .map_err(|errno| Trouble::Errno("link it", errno))
-        });
-        if site.settle(number, made)? {
-            site.count(false);
-        }
-        Ok(())
-    })
+            if site.settle(number, made)? {
+                site.count(false);
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Makes fifos, sockets and devices.
@@ -118,23 +128,27 @@ pub(super) fn make_links(site: &Site<'_>) -> Result<(), RestoreError> {
 /// # Errors
 /// The restore must stop.
 pub(super) fn make_specials(site: &Site<'_>) -> Result<(), RestoreError> {
-    each(site, |role| matches!(role, Role::Special(_)), |dirs, number, node| {
-        let Role::Special(kind) = node.role else { return Ok(()) };
-        let (kind, doing) = match kind {
-            EntryKind::Fifo => (FileType::Fifo, "make the fifo"),
-            EntryKind::Socket => (FileType::Socket, "make the socket"),
-            EntryKind::Char => (FileType::CharacterDevice, "make the character device"),
-            _ => (FileType::BlockDevice, "make the block device"),
-        };
-        let (major, minor) = site.work.tree.extra(node).map(|extra| extra.device).unwrap_or_default();
-        let made = dirs.get(node.parent).and_then(|dir| {
-            let name = site.work.tree.name(node);
-            mknodat(dir.as_fd(), name, kind, PRIVATE_FILE, makedev(major, minor))
-                .map_err(|errno| Trouble::Errno(doing, errno))?;
-            hold(dir.as_fd(), name, kind)
-        });
-        finish(site, number, node, made)
-    })
+    each(
+        site,
+        |role| matches!(role, Role::Special(_)),
+        |dirs, number, node| {
+            let Role::Special(kind) = node.role else { return Ok(()) };
+            let (kind, doing) = match kind {
+                EntryKind::Fifo => (FileType::Fifo, "make the fifo"),
+                EntryKind::Socket => (FileType::Socket, "make the socket"),
+                EntryKind::Char => (FileType::CharacterDevice, "make the character device"),
+                _ => (FileType::BlockDevice, "make the block device"),
+            };
+            let (major, minor) = site.work.tree.extra(node).map(|extra| extra.device).unwrap_or_default();
+            let made = dirs.get(node.parent).and_then(|dir| {
+                let name = site.work.tree.name(node);
+                mknodat(dir.as_fd(), name, kind, PRIVATE_FILE, makedev(major, minor))
+                    .map_err(|errno| Trouble::Errno(doing, errno))?;
+                hold(dir.as_fd(), name, kind)
+            });
+            finish(site, number, node, made)
+        },
+    )
 }
 
 /// Makes symbolic links.
@@ -142,15 +156,20 @@ pub(super) fn make_specials(site: &Site<'_>) -> Result<(), RestoreError> {
 /// # Errors
 /// The restore must stop.
 pub(super) fn make_symlinks(site: &Site<'_>) -> Result<(), RestoreError> {
-    each(site, |role| matches!(role, Role::Symlink), |dirs, number, node| {
-        let target = site.work.tree.extra(node).map(|extra| extra.target.as_slice()).unwrap_or_default();
-        let made = dirs.get(node.parent).and_then(|dir| {
-            let name = site.work.tree.name(node);
-            symlinkat(target, dir.as_fd(), name).map_err(|errno| Trouble::Errno("make the link", errno))?;
-            hold(dir.as_fd(), name, FileType::Symlink)
-        });
-        finish(site, number, node, made)
-    })
+    each(
+        site,
+        |role| matches!(role, Role::Symlink),
+        |dirs, number, node| {
+            let target = site.work.tree.extra(node).map(|extra| extra.target.as_slice()).unwrap_or_default();
+            let made = dirs.get(node.parent).and_then(|dir| {
+                let name = site.work.tree.name(node);
+                symlinkat(target, dir.as_fd(), name)
+                    .map_err(|errno| Trouble::Errno("make the link", errno))?;
+                hold(dir.as_fd(), name, FileType::Symlink)
+            });
+            finish(site, number, node, made)
+        },
+    )
 }
 
 /// Sets the metadata of what was made and is held.

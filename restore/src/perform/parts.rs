@@ -88,7 +88,11 @@ pub(super) fn lose(site: &Site<'_>, number: u32, bytes: u32) {
 pub(super) fn piece_done(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32) -> Result<(), RestoreError> {
     let Some(part) = site.parts.get(number as usize) else { return Ok(()) };
     // What other threads wrote before they counted down is seen here.
-    if part.remaining.fetch_sub(1, Ordering::AcqRel) == 1 { complete(site, dirs, number, part) } else { Ok(()) }
+    if part.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
+        complete(site, dirs, number, part)
+    } else {
+        Ok(())
+    }
 }
 
 fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) -> Result<(), RestoreError> {
@@ -114,7 +118,9 @@ fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) 
     }
     metadata::apply(site, &Handle::File(fd.as_fd()), part.node, node);
     if lost > 0 {
-        site.find(Severity::Missing, part.node, || format!("{} of it are lost and read as zeros", Bytes(lost)));
+        site.find(Severity::Missing, part.node, || {
+            format!("{} of it are lost and read as zeros", Bytes(lost))
+        });
     } else {
         site.count(true);
     }

@@ -83,7 +83,11 @@ impl<'w> Site<'w> {
             root,
             ids,
             observer,
-            values: work.values.iter().map(|value| Mutex::new(Some(vec![0; value.length as usize]))).collect(),
+            values: work
+                .values
+                .iter()
+                .map(|value| Mutex::new(Some(vec![0; value.length as usize])))
+                .collect(),
             parts: work.parts.iter().map(Part::new).collect(),
             open_files: OpenFiles::default(),
             dirs_open_max: (descriptors / 2 / workers.max(1)).clamp(4, 256),

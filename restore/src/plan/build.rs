@@ -136,7 +136,8 @@ impl<'m> Builder<'m> {
     pub(crate) fn resolve_links(&mut self) -> Result<bool, RestoreError> {
         let links = std::mem::take(&mut self.links);
         let found = self.tree.find_files(self.share_start, links.iter().map(|link| link.first.as_slice()));
-        let firsts: Vec<Option<u32>> = links.iter().map(|link| found.get(link.first.as_slice()).copied()).collect();
+        let firsts: Vec<Option<u32>> =
+            links.iter().map(|link| found.get(link.first.as_slice()).copied()).collect();
         for (link, first) in links.into_iter().zip(firsts) {
             match first {
                 Some(first) => self.link(&link.path, first)?,
@@ -191,8 +192,7 @@ impl<'m> Builder<'m> {
             ));
         }
         for path in unmatched {
-            self.findings
-                .add(Severity::Missing, || (path, "the snapshot holds nothing at this path".into()));
+            self.findings.add(Severity::Missing, || (path, "the snapshot holds nothing at this path".into()));
         }
         Ok(())
     }
@@ -393,7 +393,10 @@ mod tests {
         assert_eq!(all(&[chunk(3), chunk(4)], &[]), [(0, 3, 0), (0, 4, 3)]);
         assert_eq!(all(&[chunk(3), chunk(4)], &[hole(0, 10), hole(13, 5)]), [(0, 3, 10), (0, 4, 18)]);
         // One chunk across two holes, and a hole at the end.
-        assert_eq!(all(&[chunk(7)], &[hole(2, 3), hole(6, 1), hole(11, 9)]), [(0, 2, 0), (2, 1, 5), (3, 4, 7)]);
+        assert_eq!(
+            all(&[chunk(7)], &[hole(2, 3), hole(6, 1), hole(11, 9)]),
+            [(0, 2, 0), (2, 1, 5), (3, 4, 7)]
+        );
         assert_eq!(all(&[], &[hole(0, 9)]), []);
     }
 }

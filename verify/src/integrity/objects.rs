@@ -12,6 +12,7 @@ use lifeboat_repo::store::Listed;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
 use super::gc::GcRecords;
+use super::seals::NewestSeals;
 use crate::damage::{Finding, Severity};
 use crate::error::VerifyError;
 use crate::ledgers::{Ledgers, Record};
@@ -19,13 +20,6 @@ use crate::ledgers::{Ledgers, Record};
 /// Packs are read in pieces of this length: large enough that a request costs little beside it, and all the
 /// memory a thread needs.
 const PIECE: Bytes = Bytes::mib(4);
-
-/// The highest numbers of seals.
-#[derive(Clone, Debug, Default)]
-pub(super) struct NewestSeals {
-    pub(super) officers: Option<Seq>,
-    pub(super) writers: Option<Seq>,
-}
 
 /// What objects are checked against.
 pub(super) struct Check<'c> {
@@ -36,20 +30,31 @@ pub(super) struct Check<'c> {
     pub(super) now: Timestamp,
 }
 
+/// What came of an object.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub(super) finding: Option<Finding>,
+    /// Whether it is a good snapshot that no ledger names.
+    pub(super) unrecorded_snapshot: bool,
+}
+
 impl Check<'_> {
     /// Reads an object and says what is wrong with it.
-    pub(super) fn object(&self, object: &Listed, observer: &dyn Observer) -> Result<Option<Finding>, VerifyError> {
-        let Some(place) = place(&object.name) else { return Ok(None) };
+    pub(super) fn object(&self, object: &Listed, observer: &dyn Observer) -> Result<Checked, VerifyError> {
+        let Some(place) = place(&object.name) else { return Ok(Checked::default()) };
         let record = self.ledgers.recorded.get(&object.name);
-        let found = match place {
-            Place::Pack(pack) => self.pack(object, pack, record, observer)?,
+        let mut checked = match place {
+            Place::Pack(pack) => {
+                Checked { finding: self.pack(object, pack, record, observer)?, ..Checked::default() }
+            }
             _ => {
-                let found = self.signed(object, &place, record);
+                let checked = self.signed(object, &place, record);
                 observer.tell(Event::Progress { items: 1, bytes: object.length });
-                found
+                checked
             }
         };
-        Ok(found.map(|finding| self.weigh(finding, &object.name, &place, record)))
+        checked.finding = checked.finding.map(|finding| self.weigh(finding, &object.name, &place, record));
+        Ok(checked)
     }
 
     /// Damage to what nothing relies on is worth knowing, no more.
@@ -67,15 +72,16 @@ impl Check<'_> {
         finding
     }
 
-    fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Option<Finding> {
+    fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Checked {
         let name = &object.name;
         let limit = match place {
             Place::Index(..) | Place::Snapshot(..) => CATALOGED_STORED_MAX,
             _ => RECORD_MAX,
         };
+        let found = |finding| Checked { finding: Some(finding), unrecorded_snapshot: false };
         let bytes = match self.repository.store().read(name, limit) {
             Ok(bytes) => bytes,
-            Err(error) => return Some(Finding::of_store_error(name, &error)),
+            Err(error) => return found(Finding::of_store_error(name, &error)),
         };
         let length = Bytes::of(&bytes);
         let checked = self.check_signature(name, bytes, place, record);
@@ -83,14 +89,21 @@ impl Check<'_> {
         match (checked, record) {
             (Ok(signed), Some(record)) if differs(signed.hash) => {
                 let what = format!("it is well signed, but not the object that {} names", record.entry);
-                Some(Finding::damage(name, what))
+                found(Finding::damage(name, what))
             }
-            (Ok(_), _) => None,
+            (Ok(signed), None) if signed.kind == Kind::Snapshot && !self.gc.excuses(name, place) => Checked {
+                finding: Some(Finding::notice(
+                    name,
+                    "no ledger names it: its run was cut off in its last moment; its writer's next run records it",
+                )),
+                unrecorded_snapshot: true,
+            },
+            (Ok(_), _) => Checked::default(),
             (Err(error), Some(record)) if record.length != length => {
                 let what = format!("it is {} bytes long instead of {}: {}", length.0, record.length.0, error.kind);
-                Some(Finding::damage(name, what))
+                found(Finding::damage(name, what))
             }
-            (Err(error), _) => Some(Finding::of_error(name, &error)),
+            (Err(error), _) => found(Finding::of_error(name, &error)),
         }
     }
 
