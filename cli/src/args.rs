@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 #[derive(clap::Args)]
 pub(crate) struct Global {
     /// The configuration [default: ./lifeboat.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "LIFEBOAT_CONFIG", hide_env = true)]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print one JSON object on standard output, errors too
     #[arg(long, global = true)]
@@ -105,6 +105,7 @@ fn after_help() -> String {
          Environment:\n  \
            LIFEBOAT_CONFIG         the configuration, as --config\n  \
            LIFEBOAT_IDENTITY       recovery identity files, as --identity, set apart by colons\n  \
+           LIFEBOAT_OFFICER_KEY    an officer's signing key, as --officer-key\n  \
            LIFEBOAT_SIGNING_KEY    instead of signing_key in [host]\n  \
            LIFEBOAT_CARD_IDENTITY  instead of card_identity in [host]\n  \
            LIFEBOAT_STATE          instead of state in [host]\n  \

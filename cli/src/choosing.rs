@@ -35,7 +35,8 @@ impl Which {
             (Some(name), _) if name == "latest" => Ok(Choice::Latest),
             (Some(name), _) => Ok(Choice::Run(run_by_prefix(listed, component, name)?)),
             (None, Some(moment)) => {
-                let moment = parse_moment(moment, context.now()).map_err(|why| Failure::usage(why).at("--at"))?;
+                let moment =
+                    parse_moment(moment, context.now()).map_err(|why| Failure::usage(why).at("--at"))?;
                 Ok(Choice::At(moment))
             }
             (None, None) => Ok(Choice::Latest),
@@ -66,7 +67,9 @@ pub(crate) fn restore_failure(error: RestoreError) -> Failure {
         _ => Exit::Failed,
     };
     let default = match exit {
-        Exit::Damaged => "try an earlier snapshot (`lifeboat snapshots`), and see the extent with `lifeboat verify`",
+        Exit::Damaged => {
+            "try an earlier snapshot (`lifeboat snapshots`), and see the extent with `lifeboat verify`"
+        }
         Exit::Interrupted => "run it again when you are ready",
         Exit::Refused => "see `lifeboat help restore`",
         _ => "check the target's space and permissions and that the store can be reached, then run it again",

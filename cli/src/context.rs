@@ -30,16 +30,50 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Whether only errors and the result are wanted.
     pub(crate) quiet: bool,
-    /// The configuration file named on the command line or in the environment.
+    /// The configuration file named on the command line.
     pub(crate) config_path: Option<PathBuf>,
-    /// What the environment sets instead of the file.
-    pub(crate) overrides: Overrides,
+    /// What the environment says.
+    pub(crate) environment: Environment,
     /// Set by Ctrl-C.
     pub(crate) cancelled: Arc<AtomicBool>,
     /// The machine's clock.
     pub(crate) clock: SystemClock,
     /// The machine's randomness.
     pub(crate) entropy: SystemEntropy,
+}
+
+/// What the environment says. A variable that is empty says nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Environment {
+    /// `LIFEBOAT_CONFIG`
+    pub(crate) config: Option<PathBuf>,
+    /// `LIFEBOAT_IDENTITY`, set apart by colons.
+    pub(crate) identities: Vec<PathBuf>,
+    /// `LIFEBOAT_OFFICER_KEY`
+    pub(crate) officer_key: Option<PathBuf>,
+    /// What it sets instead of the configuration.
+    pub(crate) overrides: Overrides,
+}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read() -> Self {
+        let value = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let path = |name: &str| value(name).map(PathBuf::from);
+        let identities = value("LIFEBOAT_IDENTITY").unwrap_or_default();
+        Self {
+            config: path("LIFEBOAT_CONFIG"),
+            identities: std::env::split_paths(&identities)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
+            officer_key: path("LIFEBOAT_OFFICER_KEY"),
+            overrides: Overrides {
+                signing_key: path("LIFEBOAT_SIGNING_KEY"),
+                card_identity: path("LIFEBOAT_CARD_IDENTITY"),
+                state: path("LIFEBOAT_STATE"),
+            },
+        }
+    }
 }
 
 impl Context {
@@ -61,12 +95,15 @@ impl Context {
 
     /// Where the configuration is, or would be.
     pub(crate) fn config_file(&self) -> PathBuf {
-        self.config_path.clone().unwrap_or_else(|| PathBuf::from(FILE))
+        self.config_path
+            .clone()
+            .or_else(|| self.environment.config.clone())
+            .unwrap_or_else(|| PathBuf::from(FILE))
     }
 
     /// Reads and checks the configuration.
     pub(crate) fn config(&self) -> Result<Config> {
-        Config::load(&self.config_file(), &self.overrides)
+        Config::load(&self.config_file(), &self.environment.overrides)
     }
 
     /// Opens a region's repository, trusting the officers pinned for it and nobody else.
@@ -83,7 +120,8 @@ impl Context {
         }
         let place = repository_place(region);
         let store = open_store(region)?;
-        let repository = Repository::open(store, &region.pins()).map_err(|error| Failure::from(error).at(&place))?;
+        let repository =
+            Repository::open(store, &region.pins()).map_err(|error| Failure::from(error).at(&place))?;
         let header = &repository.trust().header;
         if header.region != region.name || header.jurisdiction != region.jurisdiction {
             return Err(Failure::new(
@@ -192,7 +230,8 @@ pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
     match LocalStore::open(&region.repository) {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) => {
-            let missing = matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
+            let missing =
+                matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
             let failure = Failure::from(error);
             Err(if missing {
                 Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name))

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_to_do_is_split_from_what_happened() {
-        let failure = Failure::from(RepositoryError::refused("writer x", "it is not enrolled; an officer enrols it"));
+        let failure =
+            Failure::from(RepositoryError::refused("writer x", "it is not enrolled; an officer enrols it"));
         assert_eq!(failure.what, "writer x: it is not enrolled");
         assert_eq!(failure.next.as_deref(), Some("an officer enrols it"));
         assert_eq!(failure.exit, Exit::Refused);

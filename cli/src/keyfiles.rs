@@ -57,7 +57,11 @@ fn read(path: &Path, whose: &str) -> Result<Vec<u8>> {
     });
     text.map_err(|error| {
         let missing = error.kind() == ErrorKind::NotFound;
-        let what = if missing { format!("there is no {whose}") } else { format!("cannot read the {whose}: {error}") };
+        let what = if missing {
+            format!("there is no {whose}")
+        } else {
+            format!("cannot read the {whose}: {error}")
+        };
         Failure::usage(what).at(shown(path))
     })
 }
@@ -77,14 +81,17 @@ fn write_new(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         private_directory(directory)?;
     }
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
-        file.write_all(text)?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+            file.write_all(text)?;
+            file.sync_all()
+        });
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(Exit::Refused, "there is a file of that name; it is never overwritten")
-            .at(shown(path))
-            .next("move it away if you no longer need it, or choose another place"),
+        ErrorKind::AlreadyExists => {
+            Failure::new(Exit::Refused, "there is a file of that name; it is never overwritten")
+                .at(shown(path))
+                .next("move it away if you no longer need it, or choose another place")
+        }
         _ => Failure::file("write a key", path, &error),
     })
 }

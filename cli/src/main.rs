@@ -26,7 +26,6 @@ mod verbs;
 mod when;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,8 +37,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Global};
-use config::Overrides;
-use context::Context;
+use context::{Context, Environment};
 use exit::Exit;
 use failure::Failure;
 
@@ -74,16 +72,11 @@ fn misused(error: &clap::Error) -> Exit {
 }
 
 fn context_of(global: Global) -> failure::Result<Context> {
-    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     Ok(Context {
         json: global.json,
         quiet: global.quiet,
         config_path: global.config.filter(|path| !path.as_os_str().is_empty()),
-        overrides: Overrides {
-            signing_key: path("LIFEBOAT_SIGNING_KEY"),
-            card_identity: path("LIFEBOAT_CARD_IDENTITY"),
-            state: path("LIFEBOAT_STATE"),
-        },
+        environment: Environment::read(),
         cancelled: on_interrupt()?,
         clock: SystemClock,
         entropy: SystemEntropy,
@@ -111,7 +104,8 @@ fn start_log(global: &Global) {
     };
     let filter = EnvFilter::try_from_env("LIFEBOAT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let json = std::env::var_os("LIFEBOAT_LOG_FORMAT").is_some_and(|format| format == "json");
     // A second subscriber is impossible here, and without any the program still works.
     let _ = if json { log.json().try_init() } else { log.with_ansi(colours).try_init() };

@@ -45,7 +45,13 @@ pub(crate) struct Measured {
 impl Measured {
     /// A measurement made now.
     #[cfg(feature = "recover")]
-    pub(crate) fn new(component: &Component, run: RunId, at: Timestamp, projected: Duration, verdict: Verdict) -> Self {
+    pub(crate) fn new(
+        component: &Component,
+        run: RunId,
+        at: Timestamp,
+        projected: Duration,
+        verdict: Verdict,
+    ) -> Self {
         let (component, region) = (component.name.clone(), component.region.clone());
         Self { component, region, run, at, seconds: projected.as_secs_f64(), verdict }
     }
@@ -100,6 +106,10 @@ pub(crate) fn load(state: &Path, component: &Component) -> Option<Measured> {
 /// Remembers a measurement. That it cannot be remembered is no reason to fail.
 #[cfg(feature = "recover")]
 pub(crate) fn store(state: &Path, measured: &Measured) {
+    // A machine that only restores has no state, and none is made for this.
+    if !state.is_dir() {
+        return;
+    }
     let path = file(state, &measured.component);
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
         let text = serde_json::to_vec_pretty(measured)?;

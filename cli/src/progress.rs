@@ -98,7 +98,9 @@ impl Progress {
         state.warnings += 1;
         let text = match state.warnings {
             ..=WARNINGS_SHOWN => tame(text),
-            seen if seen == WARNINGS_SHOWN + 1 => "further warnings are not shown; the result counts them".to_owned(),
+            seen if seen == WARNINGS_SHOWN + 1 => {
+                "further warnings are not shown; the result counts them".to_owned()
+            }
             _ => return,
         };
         let line = format!("{} {text}\n", Paint::of(&io::stderr()).paint(Tone::Warn, "warning:"));

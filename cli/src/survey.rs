@@ -16,8 +16,15 @@ use crate::failure::{Failure, Result, tame};
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct Identities {
     /// A file with a recovery identity, as age-keygen writes it; may be given several times
-    #[arg(long = "identity", value_name = "FILE", env = "LIFEBOAT_IDENTITY", hide_env = true, value_delimiter = ':')]
+    #[arg(long = "identity", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+impl Identities {
+    /// The files given on the command line, else those of the environment.
+    pub(crate) fn files<'a>(&'a self, context: &'a Context) -> &'a [PathBuf] {
+        if self.files.is_empty() { &context.environment.identities } else { &self.files }
+    }
 }
 
 /// Everything under snapshots' names in a region, oldest first.
@@ -34,7 +41,11 @@ pub(crate) fn snapshots_of(
 }
 
 /// Everything under snapshots' names in an opened repository, oldest first.
-pub(crate) fn listed(repository: &Repository, reader: &Reader<'_>, component: Option<&Label>) -> Result<Vec<Listed>> {
+pub(crate) fn listed(
+    repository: &Repository,
+    reader: &Reader<'_>,
+    component: Option<&Label>,
+) -> Result<Vec<Listed>> {
     let judge = Judge::new(repository, reader.catalog())?;
     Ok(judge.list(component)?)
 }

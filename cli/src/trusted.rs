@@ -1,8 +1,8 @@
 //! What a repository's trust says, in the words of the command line.
 
-use lifeboat_repo::crypto::sign::VerifyingKey;
 #[cfg(feature = "recover")]
 use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::{Principal, Repository};
 use lifeboat_repo::units::Timestamp;
@@ -28,10 +28,9 @@ pub(crate) fn writers(repository: &Repository) -> Vec<Writer> {
     let mut writers: Vec<Writer> = Vec::new();
     for entry in repository.trust().signers.entries() {
         let Some(Principal::Writer(name)) = Principal::parse(&entry.principal) else { continue };
-        let bound = entry
-            .namespaces
-            .iter()
-            .filter_map(|namespace| namespace.strip_prefix(&prefix)?.strip_suffix("/*")?.parse::<Label>().ok());
+        let bound = entry.namespaces.iter().filter_map(|namespace| {
+            namespace.strip_prefix(&prefix)?.strip_suffix("/*")?.parse::<Label>().ok()
+        });
         let at = writers.iter().position(|writer| writer.name == name).unwrap_or_else(|| {
             let (from, until) = (entry.valid_after, entry.valid_before);
             writers.push(Writer { name, key: entry.key, components: Vec::new(), from, until });
@@ -67,6 +66,8 @@ pub(crate) fn officer_of(repository: &Repository, signing: &SigningKey) -> crate
             crate::exit::Exit::Refused,
             format!("{} is no officer of region {}", key.fingerprint(), repository.trust().header.region),
         )
-        .next("give an officer's signing key with --officer-key FILE; `lifeboat keys paper` names the officers")
+        .next(
+            "give an officer's signing key with --officer-key FILE; `lifeboat keys paper` names the officers",
+        )
     })
 }

@@ -56,7 +56,11 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         HOUR..DAY => (seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
         _ => (seconds / DAY, "d", seconds % DAY / HOUR, "h"),
     };
-    if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+    if small == 0 {
+        format!("{large} {large_unit}")
+    } else {
+        format!("{large} {large_unit} {small} {small_unit}")
+    }
 }
 
 /// An objective as its author wrote it: whole hours stay hours (`48 h`, not `2 d`).
@@ -84,10 +88,15 @@ pub(crate) fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Stri
         let back = i64::try_from(ago.as_secs()).unwrap_or(i64::MAX);
         return Ok(Timestamp::new(now.seconds().saturating_sub(back), now.nanos()));
     }
+    // As `--json` shows moments of files.
+    if let Ok(moment) = trimmed.parse::<Timestamp>() {
+        return Ok(moment);
+    }
     if let Ok(moment) = trimmed.parse::<jiff::Timestamp>() {
         return Ok(moment.into());
     }
-    let local = trimmed.parse::<DateTime>().ok().and_then(|civil| TimeZone::system().to_timestamp(civil).ok());
+    let local =
+        trimmed.parse::<DateTime>().ok().and_then(|civil| TimeZone::system().to_timestamp(civil).ok());
     local.map(Timestamp::from).ok_or_else(|| {
         format!(
             "{text:?} is no moment; write 2026-11-23T18:43:39Z, 2026-11-23 18:43 (this machine's zone), now, or 3h ago"
@@ -132,7 +141,9 @@ mod tests {
         assert_eq!(seconds("2d"), Ok(2 * DAY));
         assert_eq!(seconds("1w"), Ok(WEEK));
         assert_eq!(seconds("0s"), Ok(0));
-        for bad in ["", "24", "h", "1.5h", "-1h", "24 hours", "9999999999999999999h", "18446744073709551615w", "1ä"] {
+        for bad in
+            ["", "24", "h", "1.5h", "-1h", "24 hours", "9999999999999999999h", "18446744073709551615w", "1ä"]
+        {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }
@@ -159,6 +170,7 @@ mod tests {
         assert_eq!(parse_moment("1h ago", now), Ok(Timestamp::new(1_763_919_856, 7)));
         assert_eq!(parse_moment("2025-11-23T18:44:16Z", now), Ok(Timestamp::new(1_763_923_456, 0)));
         assert_eq!(parse_moment("2025-11-23T19:44:16+01:00", now), Ok(Timestamp::new(1_763_923_456, 0)));
+        assert_eq!(parse_moment("1763923456.000000007", Timestamp::default()), Ok(now));
         assert!(parse_moment("2025-11-23 18:44", now).is_ok());
         assert!(parse_moment("2025-11-23", now).is_ok());
         for bad in ["", "yesterday", "18:44", "2025-13-01", "h ago"] {

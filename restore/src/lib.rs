@@ -6,7 +6,7 @@
 //!
 //! Invariants: every chunk is compared with its id before it is written; nothing outside the target is ever
 //! written, whatever a manifest says and whatever somebody does to the target meanwhile; what cannot be restored
-//! is named as a [`Loss`](report::Loss) and does not stop the rest.
+//! is named as a [`Loss`] and does not stop the rest.
 
 pub mod choose;
 pub mod error;

@@ -18,7 +18,8 @@ use crate::shares::{self, Ended, ManifestReader, Shares};
 use crate::work::Work;
 use build::Builder;
 
-pub(crate) mod build;
+mod build;
+mod stretch;
 
 /// What a restore will do. Printing it is the dry run.
 #[derive(Serialize)]

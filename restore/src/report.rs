@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{KeyId, Tenant};
+use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::units::Bytes;
 use serde::{Serialize, Serializer};
 
@@ -47,6 +48,17 @@ pub enum LossKind {
     Damaged,
     /// The store failed; the bytes may be whole.
     Unchecked,
+}
+
+impl LossKind {
+    /// Why bytes under a key that opens cannot be had.
+    pub(crate) fn of(error: &RepositoryError) -> Self {
+        match error.kind {
+            RepositoryErrorKind::WrongKey(_) => Self::Damaged,
+            _ if error.is_damage() => Self::Damaged,
+            _ => Self::Unchecked,
+        }
+    }
 }
 
 /// Something of the snapshot that could not be restored.

@@ -95,13 +95,7 @@ pub(crate) fn segments(
 
 /// A share that cannot be had, or not all of it.
 pub(crate) fn lost_share(share: &Share, tenant: Option<&Tenant>, error: &RepositoryError) -> Loss {
-    let kind = if tenant.is_none() {
-        LossKind::Key
-    } else if error.is_damage() || blames_key(error) {
-        LossKind::Damaged
-    } else {
-        LossKind::Unchecked
-    };
+    let kind = if tenant.is_none() { LossKind::Key } else { LossKind::of(error) };
     let mut loss = Loss::new(share.key, tenant.cloned(), kind, error.to_string());
     loss.path_count = share.entries;
     loss.bytes = share.bytes;

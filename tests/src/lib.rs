@@ -2,6 +2,14 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "test support fails loudly")]
 
+pub mod compare;
+pub mod model;
+pub mod proof;
+pub mod trees;
+
+pub mod examine;
+pub mod forge;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +22,10 @@ use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::officer::{self, NewRepository, NewWriter, Officer};
 use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::local::LocalStore;
+use lifeboat_restore::{Choice, Options, RestoreError, Selection};
 
 /// A repository with one officer and one writer bound to the component `files`, and the keys of both.
 pub struct World {
@@ -153,6 +163,33 @@ impl World {
     pub fn backup_over(&self, store: Arc<dyn Store>) -> Result<Report, BackupError> {
         let repository = Repository::open(store, &[self.officer.public()])?;
         lifeboat_backup::run(&repository, self.credentials(), &self.job(), &SystemClock, &SystemEntropy, &Silent)
+    }
+
+    /// Restores all of the latest snapshot into `target`, which is made.
+    ///
+    /// # Errors
+    /// As choosing, planning and performing.
+    pub fn restore(&self, target: &Path) -> Result<lifeboat_restore::Report, RestoreError> {
+        self.restore_with(target, &Selection::default(), &Options::default())
+    }
+
+    /// Restores what is selected of the latest snapshot.
+    ///
+    /// # Errors
+    /// As choosing, planning and performing.
+    pub fn restore_with(
+        &self,
+        target: &Path,
+        selection: &Selection,
+        options: &Options,
+    ) -> Result<lifeboat_restore::Report, RestoreError> {
+        let repository = self.repository();
+        let recovery = self.recovery(&repository);
+        let component = label("files");
+        let listed = Judge::new(&repository, recovery.catalog())?.list(Some(&component))?;
+        let chosen = lifeboat_restore::choose(&listed, &component, Choice::Latest)?;
+        let plan = lifeboat_restore::plan(&recovery, chosen.snapshot, selection, &Silent)?;
+        lifeboat_restore::perform(repository.store(), &plan, target, options, &Silent)
     }
 }
 

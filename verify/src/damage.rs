@@ -162,7 +162,8 @@ pub enum Extent {
 
 impl fmt::Display for Affected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenant = self.tenant.as_ref().map_or_else(|| "a tenant".to_owned(), |tenant| format!("tenant {tenant}"));
+        let tenant =
+            self.tenant.as_ref().map_or_else(|| "a tenant".to_owned(), |tenant| format!("tenant {tenant}"));
         match &self.extent {
             Extent::Unknown => write!(f, "something of {tenant} in {}", self.snapshot),
             Extent::Whole => write!(f, "the whole of {tenant} in {}", self.snapshot),

@@ -87,7 +87,8 @@ impl Holdings {
             packs: HashMap::new(),
         };
         let mut numbers = HashMap::new();
-        for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?) {
+        for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?)
+        {
             match outcome {
                 Ok(index) => holdings.absorb(index, &mut numbers),
                 Err(error) => {
@@ -165,7 +166,11 @@ impl Holdings {
     }
 
     /// Every copy of a chunk of this share's key in a segment that the share lists.
-    pub(crate) fn copies<'h>(&'h self, share: &'h Share, chunk: &ChunkId) -> impl Iterator<Item = Copy> + use<'h> {
+    pub(crate) fn copies<'h>(
+        &'h self,
+        share: &'h Share,
+        chunk: &ChunkId,
+    ) -> impl Iterator<Item = Copy> + use<'h> {
         let chunk = *chunk;
         let at = |number: &u32| self.chunks.get(*number as usize);
         let first = self.by_id.partition_point(|number| at(number).is_some_and(|known| known.0 < chunk));
@@ -179,7 +184,9 @@ impl Holdings {
                 let segment = *self.owners.get(number as usize)? as usize;
                 Some(Copy { number: ChunkNumber(number), segment, length: known.1 })
             })
-            .filter(|copy| self.segments.get(copy.segment).is_some_and(|segment| lists(share, &segment.needed)))
+            .filter(|copy| {
+                self.segments.get(copy.segment).is_some_and(|segment| lists(share, &segment.needed))
+            })
     }
 
     /// Where in its segment's plaintext a chunk begins.
@@ -196,7 +203,11 @@ pub(crate) fn lists(share: &Share, segment: &NeededSegment) -> bool {
 }
 
 /// The index objects that there are; those that a ledger names and that are gone become findings.
-fn names(source: &Source<'_>, writer: &Label, findings: &mut Vec<Finding>) -> Result<Vec<ObjectName>, VerifyError> {
+fn names(
+    source: &Source<'_>,
+    writer: &Label,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<ObjectName>, VerifyError> {
     let listed = source.repository.store().list(&format!("index/{writer}/"))?;
     let names: Vec<ObjectName> = listed
         .into_iter()
@@ -206,7 +217,8 @@ fn names(source: &Source<'_>, writer: &Label, findings: &mut Vec<Finding>) -> Re
     let prefix = format!("index/{writer}/");
     for (name, record) in &source.ledgers.recorded {
         if name.as_str().starts_with(&prefix) && names.binary_search(name).is_err() {
-            findings.push(Finding::damage(name, format!("it is missing, although {} names it", record.entry)));
+            findings
+                .push(Finding::damage(name, format!("it is missing, although {} names it", record.entry)));
         }
     }
     Ok(names)

@@ -168,7 +168,8 @@ impl<'l> Survey<'l> {
                 place,
                 Place::Pack(_) | Place::Index(..) | Place::Key(..) | Place::Card(..) | Place::Run(..)
             );
-            if recordable && !ledgers.recorded.contains_key(&object.name) && !gc.excuses(&object.name, &place) {
+            if recordable && !ledgers.recorded.contains_key(&object.name) && !gc.excuses(&object.name, &place)
+            {
                 add(&mut survey.unrecorded, object);
             }
             survey.known.insert(&object.name, (object, place));
@@ -180,7 +181,8 @@ impl<'l> Survey<'l> {
     fn report(&self, ledgers: &Ledgers, gc: &GcRecords, findings: &mut Vec<Finding>) {
         for (name, record) in &ledgers.recorded {
             if !self.names.contains(name) && !place(name).is_some_and(|place| gc.excuses(name, &place)) {
-                let doubt = if gc.sound { "" } else { ", and a gc record that might explain it cannot be read" };
+                let doubt =
+                    if gc.sound { "" } else { ", and a gc record that might explain it cannot be read" };
                 let what = format!("it is missing, although {} names it{doubt}", record.entry);
                 findings.push(Finding::damage(name, what));
             }
@@ -198,8 +200,13 @@ impl<'l> Survey<'l> {
         }
         for (area, group) in &self.unknown {
             let reserved = matches!(area.as_str(), "erasures" | "bundles" | "state" | "wal");
-            let why = if reserved { "a newer Lifeboat stores such objects" } else { "no object of Lifeboat has such a name" };
-            findings.push(Finding::notice(&group.first, format!("{} not checked: {why}", group.with_others())));
+            let why = if reserved {
+                "a newer Lifeboat stores such objects"
+            } else {
+                "no object of Lifeboat has such a name"
+            };
+            findings
+                .push(Finding::notice(&group.first, format!("{} not checked: {why}", group.with_others())));
         }
     }
 
@@ -209,7 +216,9 @@ impl<'l> Survey<'l> {
         let mut jobs: Vec<Listed> = self
             .known
             .values()
-            .filter(|(_, place)| !matches!(place, Place::Hint | Place::Trust(_) | Place::Ledger(..) | Place::Gc(_)))
+            .filter(|(_, place)| {
+                !matches!(place, Place::Hint | Place::Trust(_) | Place::Ledger(..) | Place::Gc(_))
+            })
             .map(|(object, _)| (*object).clone())
             .collect();
         jobs.sort_unstable_by(|a, b| (b.length, &a.name).cmp(&(a.length, &b.name)));
@@ -228,8 +237,11 @@ impl Group {
 
 fn add(groups: &mut BTreeMap<String, Group>, object: &Listed) {
     let area = object.name.parts().next().unwrap_or_default().to_owned();
-    let group =
-        groups.entry(area).or_insert_with(|| Group { first: object.name.clone(), count: 0, bytes: Bytes::ZERO });
+    let group = groups.entry(area).or_insert_with(|| Group {
+        first: object.name.clone(),
+        count: 0,
+        bytes: Bytes::ZERO,
+    });
     group.count += 1;
     group.bytes += object.length;
 }

@@ -57,8 +57,10 @@ pub fn inventory(
     find_lost_keys(repository, &needs, &mut hurt, &mut findings)?;
     attribute(&mut findings, &hurt, &needs, None, scope.threads, observer)?;
     let (segments, bytes) = needs.population();
-    let packs: HashSet<PackId> =
-        needs.segments().flat_map(|(_, segment)| segment.needed.places.iter().map(|place| place.pack)).collect();
+    let packs: HashSet<PackId> = needs
+        .segments()
+        .flat_map(|(_, segment)| segment.needed.places.iter().map(|place| place.pack))
+        .collect();
     Ok(InventoryReport {
         outcome: needs.outcome(&findings),
         snapshots: needs.snapshots.len() as u64,
@@ -144,7 +146,8 @@ fn find_lost_packs(
             }
         }
     }
-    let needed: HashSet<PackId> = needs.segments().filter_map(|(_, segment)| segment.needed.places.first()).map(|p| p.pack).collect();
+    let needed: HashSet<PackId> =
+        needs.segments().filter_map(|(_, segment)| segment.needed.places.first()).map(|p| p.pack).collect();
     note_unrecorded(needs, needed, &there, findings)
 }
 
@@ -152,7 +155,9 @@ fn lost_pack(pack: PackId, found: Option<Bytes>, stated: Option<Bytes>) -> Resul
     let name = names::pack(pack).map_err(RepositoryError::from)?;
     let what = match (found, stated) {
         (None, _) => "it is missing".to_owned(),
-        (Some(found), Some(stated)) => format!("it is {found} long ({} bytes) instead of {}", found.0, stated.0),
+        (Some(found), Some(stated)) => {
+            format!("it is {found} long ({} bytes) instead of {}", found.0, stated.0)
+        }
         (Some(found), None) => format!("it is {found} long, and a segment in it should lie beyond that"),
     };
     Ok(Finding::damage(name, what))
@@ -206,8 +211,12 @@ fn find_lost_keys(
         owner.into_iter().for_each(|owner| hurt.add_key(owner, key, findings.len()));
         let end = format!("/{writer}/{key}");
         let recorded = needs.ledgers.recorded.keys();
-        let name = recorded.into_iter().find(|name| name.as_str().starts_with("keys/") && name.as_str().ends_with(&end));
-        let what = format!("the object of tenant key {key} of writer {writer} is missing; nothing sealed to it opens");
+        let name = recorded
+            .into_iter()
+            .find(|name| name.as_str().starts_with("keys/") && name.as_str().ends_with(&end));
+        let what = format!(
+            "the object of tenant key {key} of writer {writer} is missing; nothing sealed to it opens"
+        );
         let subject = name.map_or(Subject::Area("keys/"), Subject::from);
         findings.push(Finding::damage(subject, what));
     }

@@ -112,7 +112,8 @@ fn load_one(
             ));
         }
         if cutoff.is_some_and(|cutoff| cutoff.0 == seq && cutoff != entry.head) {
-            findings.push(Finding::damage(&name, "it is not the entry that trust names as this writer's last"));
+            findings
+                .push(Finding::damage(&name, "it is not the entry that trust names as this writer's last"));
         }
         previous = Some(Some(entry.head.1));
         ledgers.bytes += listed.get(&seq).copied().unwrap_or_default();
@@ -145,32 +146,43 @@ fn take(
         let record = Record { hash: object.1, length: object.2, moment, entry: name.clone() };
         let known = recorded.entry(object.0.clone()).or_insert_with(|| record.clone());
         if (known.hash, known.length) != (record.hash, record.length) {
-            findings.push(Finding::damage(
-                name,
-                format!("it contradicts {} about {}", known.entry, object.0),
-            ));
+            findings
+                .push(Finding::damage(name, format!("it contradicts {} about {}", known.entry, object.0)));
         }
     }
-    Link { name: name.clone(), head: entry.head, run: entry.body.run, checkpoint: entry.body.checkpoint, snapshots }
+    Link {
+        name: name.clone(),
+        head: entry.head,
+        run: entry.body.run,
+        checkpoint: entry.body.checkpoint,
+        snapshots,
+    }
 }
 
 /// A ledger speaks for what its writer alone can put; of a pack it can only say what the pack's name says.
 fn may_record(writer: &Label, name: &ObjectName, hash: ObjectHash) -> bool {
     match place(name) {
         Some(Place::Pack(pack)) => pack.as_bytes() == hash.as_bytes(),
-        Some(Place::Key(_, owner, _) | Place::Card(owner, _) | Place::Index(owner, ..) | Place::Run(owner, _)) => {
-            owner == *writer
-        }
+        Some(
+            Place::Key(_, owner, _) | Place::Card(owner, _) | Place::Index(owner, ..) | Place::Run(owner, _),
+        ) => owner == *writer,
         // Who may sign a snapshot is for trust to say; what a newer version stores, for that version.
         Some(Place::Snapshot(..)) | None => true,
         Some(_) => false,
     }
 }
 
-fn note_beyond(repository: &Repository, writer: &Label, listed: &BTreeMap<Seq, Bytes>, findings: &mut Vec<Finding>) {
+fn note_beyond(
+    repository: &Repository,
+    writer: &Label,
+    listed: &BTreeMap<Seq, Bytes>,
+    findings: &mut Vec<Finding>,
+) {
     let counted = count_of(repository, writer, listed);
     let beyond = listed.range(Seq(counted)..).count();
-    if let Some(first) = listed.range(Seq(counted)..).next().and_then(|(seq, _)| names::ledger(writer, *seq).ok()) {
+    if let Some(first) =
+        listed.range(Seq(counted)..).next().and_then(|(seq, _)| names::ledger(writer, *seq).ok())
+    {
         let what = format!("writer {writer} was revoked; {beyond} entries from here on do not count");
         findings.push(Finding::notice(first, what));
     }

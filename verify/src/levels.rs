@@ -64,9 +64,10 @@ impl Outcome {
         match (with(Severity::CouldNotCheck).count(), with(Severity::CouldNotCheck).next()) {
             (0, _) | (_, None) => Self::Passed,
             (1, Some(only)) => Self::NotRun(format!("{}: {}", only.object, only.what)),
-            (count, Some(first)) => {
-                Self::NotRun(format!("{count} things could not be checked, first {}: {}", first.object, first.what))
-            }
+            (count, Some(first)) => Self::NotRun(format!(
+                "{count} things could not be checked, first {}: {}",
+                first.object, first.what
+            )),
         }
     }
 }

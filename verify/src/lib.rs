@@ -38,3 +38,6 @@ pub use readback::{Draw, ReadbackReport, SeedFrom, readback};
 pub use sample::{Amount, Bound, Seed};
 pub use trace::trace;
 pub use workers::Threads;
+
+#[cfg(test)]
+mod tests;

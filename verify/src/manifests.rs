@@ -7,7 +7,7 @@ use lifeboat_repo::crypto::hash::chunk_id;
 use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::{Entry, EntryKind, ManifestDecoder, XattrValue, order};
 use lifeboat_repo::format::text;
-use lifeboat_repo::ids::{ChunkId, KeyId, Tenant};
+use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::recover::{Recovery, TenantKey};
@@ -16,7 +16,7 @@ use lifeboat_repo::units::Bytes;
 
 use crate::damage::{Finding, Hits, Subject};
 use crate::error::VerifyError;
-use crate::holdings::{Copy, Holdings};
+use crate::holdings::{ChunkNumber, Copy, Holdings};
 use crate::needs::{NeededShare, Needs};
 use crate::trace::Hurt;
 use crate::workers::{self, Threads};
@@ -25,8 +25,9 @@ use crate::workers::{self, Threads};
 /// this holds eight of the usual 4 MiB.
 const DECODED_MAX: Bytes = Bytes::mib(32);
 
-/// Chunks of manifests that were decoded and compared already.
-pub(crate) type Retained = HashMap<(KeyId, ChunkId), Vec<u8>>;
+/// Chunks of manifests that were decoded and compared already, by writer and number: another copy of the same
+/// chunk says nothing of this one.
+pub(crate) type Retained = HashMap<(usize, ChunkNumber), Vec<u8>>;
 
 /// What to walk through, and with what.
 pub(crate) struct Task<'t> {
@@ -116,7 +117,12 @@ impl<'w> Walker<'w> {
         Ok(Self { task, reader, decoded: VecDeque::new() })
     }
 
-    fn walk(&mut self, number: usize, share: &NeededShare, observer: &dyn Observer) -> Result<Walk, VerifyError> {
+    fn walk(
+        &mut self,
+        number: usize,
+        share: &NeededShare,
+        observer: &dyn Observer,
+    ) -> Result<Walk, VerifyError> {
         let mut walk = Walk { share: number, ..Walk::default() };
         if let Some(finding) = self.task.hurt.key(share) {
             walk.ended = Some(Ended::Known(vec![finding]));
@@ -157,21 +163,23 @@ impl<'w> Walker<'w> {
 
     /// The bytes of a chunk of a manifest, compared with its id.
     fn chunk(&mut self, at: &At<'_>, chunk: &ChunkRef) -> Result<&[u8], Ended> {
-        if let Some(bytes) = self.task.retained.get(&(at.share.share.key, chunk.0)) {
-            return Ok(bytes);
-        }
         let damaged = |needs, why: &str| Ended::new(Finding::damage(subject(needs, at.share), why));
         let needs = self.task.needs;
         let copies = copies(at, chunk);
-        let Some(copy) = copies.iter().find(|copy| self.task.hurt.spares(at.share.writer, copy)).copied() else {
+        let Some(copy) = copies.iter().find(|copy| self.task.hurt.spares(at.share.writer, copy)).copied()
+        else {
             let known = self.task.hurt.why(at.share.writer, &copies);
-            let known = if copies.is_empty() { self.task.hurt.lost(at.share).into_iter().collect() } else { known };
+            let known =
+                if copies.is_empty() { self.task.hurt.lost(at.share).into_iter().collect() } else { known };
             return Err(if known.is_empty() {
                 damaged(needs, "a chunk of it is in no segment that the snapshot lists for it")
             } else {
                 Ended::Known(known)
             });
         };
+        if let Some(bytes) = self.task.retained.get(&(at.share.writer, copy.number)) {
+            return Ok(bytes);
+        }
         let start = at.holdings.offset_of(copy);
         let plain = self.segment(at, copy)?;
         let bytes = plain.get(start..start.saturating_add(copy.length as usize)).unwrap_or_default();
@@ -190,16 +198,17 @@ impl<'w> Walker<'w> {
         } else {
             let error = RepositoryError::damaged("segment", "no index names it");
             let found = at.holdings.segments().get(copy.segment);
-            let segment =
-                found.ok_or_else(|| Ended::new(Finding::of_error(subject(self.task.needs, at.share), &error)))?;
-            let held = |all: &VecDeque<(_, Vec<u8>)>| all.iter().map(|(_, plain)| Bytes::of(plain)).sum::<Bytes>();
+            let segment = found
+                .ok_or_else(|| Ended::new(Finding::of_error(subject(self.task.needs, at.share), &error)))?;
+            let held =
+                |all: &VecDeque<(_, Vec<u8>)>| all.iter().map(|(_, plain)| Bytes::of(plain)).sum::<Bytes>();
             let mut plain = Vec::new();
             while !self.decoded.is_empty() && held(&self.decoded) + segment.needed.plain > DECODED_MAX {
                 plain = self.decoded.pop_back().map(|(_, plain)| plain).unwrap_or_default();
             }
-            self.reader
-                .read(&segment.needed, &at.key.identity, &mut plain)
-                .map_err(|error| Ended::new(Finding::of_error(Subject::Segment(segment.needed.id), &error)))?;
+            self.reader.read(&segment.needed, &at.key.identity, &mut plain).map_err(|error| {
+                Ended::new(Finding::of_error(Subject::Segment(segment.needed.id), &error))
+            })?;
             self.decoded.push_front((wanted, plain));
         }
         Ok(self.decoded.front().map(|(_, plain)| plain.as_slice()).unwrap_or_default())
@@ -228,7 +237,8 @@ impl<'w> Walker<'w> {
         let mut why = BTreeSet::new();
         let mut stray = false;
         for chunk in chunks_of(entry) {
-            let mut copies = at.holdings.copies(&at.share.share, &chunk.0).filter(|copy| copy.length == chunk.1);
+            let mut copies =
+                at.holdings.copies(&at.share.share, &chunk.0).filter(|copy| copy.length == chunk.1);
             if copies.any(|copy| self.task.hurt.spares(at.share.writer, &copy)) {
                 continue;
             }

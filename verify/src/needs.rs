@@ -86,18 +86,22 @@ impl Needs {
             }
         }
         let in_scope = |name: &ObjectName| match place(name) {
-            Some(Place::Snapshot(component, _)) => scope.component.as_ref().is_none_or(|only| *only == component),
+            Some(Place::Snapshot(component, _)) => {
+                scope.component.as_ref().is_none_or(|only| *only == component)
+            }
             _ => false,
         };
         for (name, record) in &ledgers.recorded {
             if in_scope(name) && !seen.contains(name) && !judge.condemned().snapshot(name) {
-                let what = format!("it is missing, although {} names it and nothing expired it", record.entry);
+                let what =
+                    format!("it is missing, although {} names it and nothing expired it", record.entry);
                 findings.push(Finding::damage(name, what));
             }
         }
         drop(judge);
         observer.tell(Event::Phase("reading the index"));
-        let holdings = collected.load_holdings(repository, catalog, scope, observer, &ledgers, &mut findings)?;
+        let holdings =
+            collected.load_holdings(repository, catalog, scope, observer, &ledgers, &mut findings)?;
         let Collected { snapshots, shares, .. } = collected;
         Ok(Self { snapshots, shares, holdings, ledgers, findings })
     }
@@ -251,7 +255,8 @@ impl Collected {
         let mut all = Vec::with_capacity(self.writers.len());
         for (at, writer) in self.writers.iter().enumerate() {
             let wanted = wanted.get(&at).unwrap_or(&none);
-            let source = crate::holdings::Source { repository, catalog, ledgers, threads: scope.threads, observer };
+            let source =
+                crate::holdings::Source { repository, catalog, ledgers, threads: scope.threads, observer };
             all.push(Holdings::load(&source, writer, wanted, findings)?);
         }
         Ok(all)

@@ -168,7 +168,10 @@ pub fn project(trial: &Trial, objective: RtoObjective, assumptions: Assumptions)
     let (basis, note) = if trial.whole {
         (Basis::Measured, "the whole component was restored".to_owned())
     } else {
-        (Basis::Modelled, format!("a sample took {}, and the whole is {factor:.1} times that", span::show(trial.transfer)))
+        (
+            Basis::Modelled,
+            format!("a sample took {}, and the whole is {factor:.1} times that", span::show(trial.transfer)),
+        )
     };
     let terms = vec![
         assumed("setup", assumptions.setup, "until a machine stands ready"),
@@ -198,8 +201,14 @@ pub fn project(trial: &Trial, objective: RtoObjective, assumptions: Assumptions)
 }
 
 fn assumed(name: &'static str, configured: Option<Duration>, what: &str) -> Term {
-    let source = if configured.is_some() { "as configured" } else { "0 assumed, since nothing is configured" };
-    Term { name, time: configured.unwrap_or_default(), basis: Basis::Assumed, note: format!("{what}: {source}") }
+    let source =
+        if configured.is_some() { "as configured" } else { "0 assumed, since nothing is configured" };
+    Term {
+        name,
+        time: configured.unwrap_or_default(),
+        basis: Basis::Assumed,
+        note: format!("{what}: {source}"),
+    }
 }
 
 /// How many times larger the whole is; infinite where nothing of something was restored.
@@ -231,7 +240,10 @@ fn verdict(trial: &Trial, factor: f64, projected: Duration, objective: RtoObject
 /// What is missing to judge by a trial, if anything is.
 fn insufficient(trial: &Trial, factor: f64) -> Option<String> {
     if trial.lost > 0 {
-        return Some(format!("{} paths could not be restored; the time of a restore that failed proves nothing", trial.lost));
+        return Some(format!(
+            "{} paths could not be restored; the time of a restore that failed proves nothing",
+            trial.lost
+        ));
     }
     if trial.restored == Size::default() {
         return Some("nothing was restored".into());
@@ -242,25 +254,39 @@ fn insufficient(trial: &Trial, factor: f64) -> Option<String> {
     let bytes_wanted = SAMPLE_BYTES_MIN.min(trial.full.bytes);
     let files_wanted = SAMPLE_FILES_MIN.min(trial.full.files);
     if trial.restored.bytes < bytes_wanted {
-        return Some(format!("{} were restored; at least {bytes_wanted} or the whole component tell something", trial.restored.bytes));
+        return Some(format!(
+            "{} were restored; at least {bytes_wanted} or the whole component tell something",
+            trial.restored.bytes
+        ));
     }
     if trial.restored.files < files_wanted {
-        return Some(format!("{} files were restored; at least {files_wanted} or the whole component tell something", trial.restored.files));
+        return Some(format!(
+            "{} files were restored; at least {files_wanted} or the whole component tell something",
+            trial.restored.files
+        ));
     }
-    (factor > FACTOR_MAX)
-        .then(|| format!("the whole is {factor:.0} times the sample; at most {FACTOR_MAX:.0} times can be extrapolated"))
+    (factor > FACTOR_MAX).then(|| {
+        format!(
+            "the whole is {factor:.0} times the sample; at most {FACTOR_MAX:.0} times can be extrapolated"
+        )
+    })
 }
 
 fn notes(trial: &Trial) -> Vec<String> {
     let mut notes = vec![
-        "measured on this machine, to scratch space; elsewhere disk, network and processors differ".to_owned(),
+        "measured on this machine, to scratch space; elsewhere disk, network and processors differ"
+            .to_owned(),
     ];
     let small = trial.restored.bytes < SAMPLE_BYTES_MIN || trial.restored.files < SAMPLE_FILES_MIN;
     if trial.whole && small {
-        notes.push("the whole component was restored, but it is small: its rates say little of larger ones".into());
+        notes.push(
+            "the whole component was restored, but it is small: its rates say little of larger ones".into(),
+        );
     }
     if !trial.whole {
-        notes.push("the sample reads segments of which it uses a part, so a whole restore is rather faster".into());
+        notes.push(
+            "the sample reads segments of which it uses a part, so a whole restore is rather faster".into(),
+        );
     }
     notes
 }

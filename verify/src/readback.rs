@@ -95,7 +95,8 @@ pub fn readback(
     observer.tell(Event::Phase("opening tenant keys"));
     let keys = open_keys(recovery, &needs, scope, observer, &mut hurt, &mut findings)?;
     let chosen = choose(&needs, wanted)?;
-    let pass = Pass { needs: &needs, store: recovery.repository().store(), keys: &keys, threads: scope.threads };
+    let pass =
+        Pass { needs: &needs, store: recovery.repository().store(), keys: &keys, threads: scope.threads };
     let read = read_segments(&pass, &chosen.places, &mut hurt, &mut findings, observer)?;
     observer.tell(Event::Phase("reading manifests"));
     attribute_snapshots(&mut findings, &needs);
@@ -150,7 +151,10 @@ fn choose(needs: &Needs, wanted: &Draw) -> Result<Chosen, VerifyError> {
         SeedFrom::Given(seed) => *seed,
         SeedFrom::Checkpoint { nonce } => {
             let checkpoint = needs.newest_checkpoint().ok_or_else(|| {
-                VerifyError::refused("sample", "no ledger holds a checkpoint to make a seed from; give a seed")
+                VerifyError::refused(
+                    "sample",
+                    "no ledger holds a checkpoint to make a seed from; give a seed",
+                )
             })?;
             Seed::from_checkpoint(&checkpoint, nonce)
         }

@@ -218,7 +218,10 @@ mod tests {
         assert!(bound.failure_rate_max < 0.05 && bound.failure_rate_max > 0.049, "{bound:?}");
         assert!((Bound::of_clean(1, 2).unwrap().failure_rate_max - 0.95).abs() < 1e-12);
         assert!((Bound::of_clean(299, 10_000).unwrap().failure_rate_max - 0.009_969).abs() < 1e-5);
-        assert_eq!(Bound::of_clean(10, 10).map(|bound| (bound.failure_rate_max, bound.exact)), Some((0.0, true)));
+        assert_eq!(
+            Bound::of_clean(10, 10).map(|bound| (bound.failure_rate_max, bound.exact)),
+            Some((0.0, true))
+        );
         assert_eq!(Bound::of_clean(0, 10), None);
         assert_eq!(Bound::of_clean(0, 0), None);
     }

@@ -53,7 +53,8 @@ pub(crate) fn read_segments(
     findings: &mut Vec<Finding>,
     observer: &dyn Observer,
 ) -> Result<Read, VerifyError> {
-    let mut jobs: Vec<Job<'_>> = places.iter().filter_map(|(writer, at)| Job::new(pass, *writer, *at)).collect();
+    let mut jobs: Vec<Job<'_>> =
+        places.iter().filter_map(|(writer, at)| Job::new(pass, *writer, *at)).collect();
     jobs.sort_unstable_by_key(|job| job.segment.needed.places.first().copied());
     let stored: Bytes = jobs.iter().map(Job::stored).sum();
     observer.tell(Event::Phase("reading segments"));
@@ -193,11 +194,10 @@ impl<'w> Worker<'w> {
                 wrong.push(number);
                 continue;
             }
-            let slot = (key.key, chunk.0);
-            if self.shared.manifest_chunks.contains(&slot) {
+            if self.shared.manifest_chunks.contains(&(key.key, chunk.0)) {
                 let held = self.shared.retained.fetch_add(length as u64, Ordering::Relaxed);
                 if held.saturating_add(length as u64) <= RETAINED_MAX.0 {
-                    self.read.retained.insert(slot, bytes.to_vec());
+                    self.read.retained.insert((job.writer, number), bytes.to_vec());
                 }
             }
         }

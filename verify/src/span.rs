@@ -70,7 +70,8 @@ mod tests {
         assert_eq!(seconds("2d"), Ok(172_800));
         assert_eq!(seconds(" 1d 12h30m5s "), Ok(131_405));
         assert_eq!(seconds("0s"), Ok(0));
-        for bad in ["", "h", "24", "1.5h", "-1h", "1h1h", "5m1h", "1w", "1 h", "99999999999999999999s", "1é"] {
+        for bad in ["", "h", "24", "1.5h", "-1h", "1h1h", "5m1h", "1w", "1 h", "99999999999999999999s", "1é"]
+        {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!(parse("18446744073709551615d").is_err());

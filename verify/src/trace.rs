@@ -71,8 +71,12 @@ impl Hurt {
 
     /// The findings that say why these copies cannot be had.
     pub(crate) fn why(&self, writer: usize, copies: &[Copy]) -> Vec<usize> {
-        let mut why: Vec<usize> =
-            copies.iter().filter_map(|copy| self.segments.get(&(writer, copy.segment))).flatten().copied().collect();
+        let mut why: Vec<usize> = copies
+            .iter()
+            .filter_map(|copy| self.segments.get(&(writer, copy.segment)))
+            .flatten()
+            .copied()
+            .collect();
         why.sort_unstable();
         why.dedup();
         why
@@ -84,7 +88,8 @@ impl Hurt {
         let Some(holdings) = needs.writer(share) else { return found };
         for prefix in &share.share.segments {
             let mut known = false;
-            for (at, _) in holdings.with_prefix(*prefix).filter(|(_, held)| lists(&share.share, &held.needed)) {
+            for (at, _) in holdings.with_prefix(*prefix).filter(|(_, held)| lists(&share.share, &held.needed))
+            {
                 known = true;
                 found.extend(self.segments.get(&(share.writer, at)).into_iter().flatten());
             }
@@ -131,7 +136,12 @@ pub fn trace(
                 _ => {}
             },
             Subject::LostSegment(prefix) => {
-                for (writer, _) in needs.holdings.iter().enumerate().filter(|(_, held)| held.with_prefix(*prefix).next().is_none()) {
+                for (writer, _) in needs
+                    .holdings
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, held)| held.with_prefix(*prefix).next().is_none())
+                {
                     hurt.add_lost(writer, at);
                 }
             }
@@ -160,7 +170,9 @@ fn probe(
             segments.filter(|(_, segment)| all_damaged(segment)).map(|(at, segment)| (writer, at, segment)),
         );
     }
-    let whole = workers::map(&suspects, threads, observer, |(_, _, segment)| Ok(has_whole_copy(repository, segment)))?;
+    let whole = workers::map(&suspects, threads, observer, |(_, _, segment)| {
+        Ok(has_whole_copy(repository, segment))
+    })?;
     for ((writer, at, segment), whole) in suspects.into_iter().zip(whole) {
         if !whole {
             for finding in segment.needed.places.iter().filter_map(|place| packs.get(&place.pack)) {
@@ -177,7 +189,9 @@ fn has_whole_copy(repository: &Repository, segment: &Segment) -> bool {
         stored.clear();
         names::pack(place.pack)
             .ok()
-            .and_then(|pack| repository.store().read_range(&pack, place.offset, place.length, &mut stored).ok())
+            .and_then(|pack| {
+                repository.store().read_range(&pack, place.offset, place.length, &mut stored).ok()
+            })
             .is_some_and(|()| segment_id(&stored) == segment.needed.id)
     })
 }
@@ -225,7 +239,11 @@ pub(crate) fn attribute_snapshots(findings: &mut [Finding], needs: &Needs) {
             Some(Place::Run(_, run)) => {
                 let end = format!("/{run}");
                 let recorded = needs.ledgers.recorded.keys();
-                recorded.filter(|known| known.as_str().starts_with("snapshots/") && known.as_str().ends_with(&end)).collect()
+                recorded
+                    .filter(|known| {
+                        known.as_str().starts_with("snapshots/") && known.as_str().ends_with(&end)
+                    })
+                    .collect()
             }
             _ => continue,
         };
@@ -278,10 +296,8 @@ pub(crate) fn settle(findings: &mut Vec<Finding>, needs: &Needs, walk: Walk) {
         affect(findings, needs, share, finding, tenant, &hits.into_extent());
     }
     if walk.strays.count() > 0 {
-        let what = format!(
-            "it names chunks that no segment listed for it holds, first for {}",
-            walk.strays.first()
-        );
+        let what =
+            format!("it names chunks that no segment listed for it holds, first for {}", walk.strays.first());
         let at = findings.len();
         findings.push(Finding::damage(manifests::subject(needs, share), what));
         affect(findings, needs, share, at, tenant, &walk.strays.into_extent());

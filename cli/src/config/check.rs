@@ -29,28 +29,47 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
             .next("add [regions.NAME] with jurisdiction and repository"));
     }
     let host = raw.host.map(|host| check_host(source, &host)).transpose()?;
-    let objectives = raw
+    let defaults = raw
         .regions
         .iter()
-        .map(|(name, region)| {
-            let defaults = RtoObjective { target: RTO_TARGET, limit: RTO_LIMIT };
-            let rto = objective(source, region.rto_target.as_ref(), region.rto_limit.as_ref(), defaults)?;
-            Ok((name.get_ref().clone(), rto))
-        })
-        .collect::<Result<BTreeMap<String, RtoObjective>>>()?;
+        .map(|(name, region)| Ok((name.get_ref().clone(), Defaults::of(source, region)?)))
+        .collect::<Result<BTreeMap<String, Defaults>>>()?;
     let regions = in_order(raw.regions, |name, region| check_region(source, name, region))?;
     refuse_shared_repositories(source, &regions)?;
     let components = in_order(raw.components, |name, component| {
-        let Some(rto) = objectives.get(component.region.get_ref()) else {
+        let Some(defaults) = defaults.get(component.region.get_ref()) else {
             return Err(source
-                .mistake(component.region.span(), format!("component {} names a region that is not here", name.get_ref()))
-                .next(format!("use {}", list(objectives.keys()))));
+                .mistake(
+                    component.region.span(),
+                    format!("component {} names a region that is not here", name.get_ref()),
+                )
+                .next(format!("use {}", list(defaults.keys()))));
         };
-        check_component(source, name, component, *rto)
+        check_component(source, name, component, defaults)
     })?;
     let components = check_needs(source, components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
     Ok(Config { path: source.path.to_owned(), host, regions, components })
+}
+
+/// What a region says for all its components.
+struct Defaults {
+    rto: RtoObjective,
+    setup: Option<Duration>,
+    cutover: Option<Duration>,
+}
+
+impl Defaults {
+    fn of(source: &Source<'_>, region: &RawRegion) -> Result<Self> {
+        let promised = RtoObjective { target: RTO_TARGET, limit: RTO_LIMIT };
+        let read =
+            |text: &Option<Spanned<String>>| text.as_ref().map(|text| duration(source, text)).transpose();
+        Ok(Self {
+            rto: objective(source, region.rto_target.as_ref(), region.rto_limit.as_ref(), promised)?,
+            setup: read(&region.rto_setup)?,
+            cutover: read(&region.rto_cutover)?,
+        })
+    }
 }
 
 /// What a table's entries become, in the order they stand in the file.
@@ -85,7 +104,10 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
     let address = raw.repository.get_ref();
     if let Some((scheme, _)) = address.split_once("://") {
         return Err(source
-            .mistake(raw.repository.span(), format!("a repository at {scheme}://… is not supported by this version"))
+            .mistake(
+                raw.repository.span(),
+                format!("a repository at {scheme}://… is not supported by this version"),
+            )
             .next("give a directory; S3 comes with a later version"));
     }
     let mut officers: Vec<PinnedOfficer> = Vec::new();
@@ -122,7 +144,10 @@ fn refuse_shared_repositories(source: &Source<'_>, regions: &[Placed<Region>]) -
         let earlier = regions.iter().take(at).find(|(other, _)| other.repository == region.repository);
         if let Some((other, _)) = earlier {
             return Err(source
-                .mistake(span.clone(), format!("region {} has the same repository as region {}", region.name, other.name))
+                .mistake(
+                    span.clone(),
+                    format!("region {} has the same repository as region {}", region.name, other.name),
+                )
                 .next("give each region a repository of its own: data of one never goes to the other"));
         }
     }
@@ -133,7 +158,7 @@ fn check_component(
     source: &Source<'_>,
     name: &Spanned<String>,
     raw: RawComponent,
-    defaults: RtoObjective,
+    defaults: &Defaults,
 ) -> Result<(Component, Vec<Spanned<String>>)> {
     for pattern in &raw.tenants {
         check_pattern(source, pattern)?;
@@ -141,7 +166,9 @@ fn check_component(
     if raw.tenants.is_empty() && raw.system.is_none() {
         return Err(source
             .mistake(name.span(), format!("component {} does not say whose data it holds", name.get_ref()))
-            .next("add tenants = [\"uploads/{tenant}\"], or system = \"why it belongs to no tenant\", or both"));
+            .next(
+                "add tenants = [\"uploads/{tenant}\"], or system = \"why it belongs to no tenant\", or both",
+            ));
     }
     if let Some(reason) = raw.system.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
         return Err(source
@@ -159,8 +186,14 @@ fn check_component(
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
         rpo,
-        rto: objective(source, raw.rto_target.as_ref(), raw.rto_limit.as_ref(), defaults)?,
-        needs: raw.needs.iter().map(|need| label(source, need, "a component's name")).collect::<Result<_>>()?,
+        rto: objective(source, raw.rto_target.as_ref(), raw.rto_limit.as_ref(), defaults.rto)?,
+        rto_setup: raw.rto_setup.map(|text| duration(source, &text)).transpose()?.or(defaults.setup),
+        rto_cutover: raw.rto_cutover.map(|text| duration(source, &text)).transpose()?.or(defaults.cutover),
+        needs: raw
+            .needs
+            .iter()
+            .map(|need| label(source, need, "a component's name"))
+            .collect::<Result<_>>()?,
     };
     Ok((component, raw.needs))
 }
@@ -176,7 +209,10 @@ fn check_pattern(source: &Source<'_>, pattern: &Spanned<String>) -> Result<()> {
     }
     if text.starts_with('/') || parts.iter().any(|part| part.is_empty() || matches!(*part, "." | "..")) {
         return Err(source
-            .mistake(pattern.span(), "a pattern is a path below the component's path, without .. or double slashes")
+            .mistake(
+                pattern.span(),
+                "a pattern is a path below the component's path, without .. or double slashes",
+            )
             .next("write something like uploads/{tenant}"));
     }
     Ok(())
@@ -197,8 +233,10 @@ fn check_needs(source: &Source<'_>, found: Vec<(Component, Vec<Spanned<String>>)
     let mut waiting: Vec<&(Component, Vec<Spanned<String>>)> = found.iter().collect();
     loop {
         let left: Vec<&Label> = waiting.iter().map(|(component, _)| &component.name).collect();
-        let (still, gone): (Vec<_>, Vec<_>) =
-            waiting.iter().copied().partition(|(component, _)| component.needs.iter().any(|need| left.contains(&need)));
+        let (still, gone): (Vec<_>, Vec<_>) = waiting
+            .iter()
+            .copied()
+            .partition(|(component, _)| component.needs.iter().any(|need| left.contains(&need)));
         if gone.is_empty() {
             break;
         }
@@ -219,7 +257,8 @@ fn objective(
     limit: Option<&Spanned<String>>,
     defaults: RtoObjective,
 ) -> Result<RtoObjective> {
-    let read = |text: Option<&Spanned<String>>, or: Duration| text.map_or(Ok(or), |text| duration(source, text));
+    let read =
+        |text: Option<&Spanned<String>>, or: Duration| text.map_or(Ok(or), |text| duration(source, text));
     let found = RtoObjective { target: read(target, defaults.target)?, limit: read(limit, defaults.limit)? };
     if found.target > found.limit {
         let span = target.or(limit).map_or(0..0, Spanned::span);
@@ -234,7 +273,9 @@ fn objective(
 fn duration(source: &Source<'_>, text: &Spanned<String>) -> Result<Duration> {
     let duration = parse_duration(text.get_ref()).map_err(|why| source.mistake(text.span(), why))?;
     if duration.is_zero() {
-        return Err(source.mistake(text.span(), "an objective of nothing can never be met").next("write 15m, or 24h"));
+        return Err(source
+            .mistake(text.span(), "an objective of nothing can never be met")
+            .next("write 15m, or 24h"));
     }
     Ok(duration)
 }
@@ -251,7 +292,9 @@ fn label(source: &Source<'_>, text: &Spanned<String>, what: &str) -> Result<Labe
 fn path(source: &Source<'_>, text: &Spanned<String>) -> Result<PathBuf> {
     let bad = text.get_ref().is_empty() || text.get_ref().contains('\0');
     if bad {
-        return Err(source.mistake(text.span(), "a path is empty").next("write an absolute path, or one relative to this file"));
+        return Err(source
+            .mistake(text.span(), "a path is empty")
+            .next("write an absolute path, or one relative to this file"));
     }
     let base = source.path.parent().unwrap_or(Path::new(""));
     Ok(tidy(&base.join(text.get_ref())))

@@ -36,10 +36,14 @@ pub(crate) fn pin(config: &Config, text: &str, region: &Label, officer: &PinnedO
     let found = spans.regions.get(region.as_str()).ok_or_else(by_hand)?.get_ref();
     let edited = match &found.officers {
         Some(officers) => {
-            let mut all: Vec<String> =
-                officers.get_ref().iter().map(|known| text.get(known.span()).unwrap_or_default().to_owned()).collect();
+            let mut all: Vec<String> = officers
+                .get_ref()
+                .iter()
+                .map(|known| text.get(known.span()).unwrap_or_default().to_owned())
+                .collect();
             all.push(line.clone());
-            let list = if all.len() == 1 { format!("[{line}]") } else { format!("[\n  {},\n]", all.join(",\n  ")) };
+            let list =
+                if all.len() == 1 { format!("[{line}]") } else { format!("[\n  {},\n]", all.join(",\n  ")) };
             splice(text, officers.span(), &list)
         }
         None => {

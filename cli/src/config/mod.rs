@@ -86,6 +86,10 @@ pub(crate) struct Component {
     pub(crate) rpo: Duration,
     /// How long a restore may take.
     pub(crate) rto: RtoObjective,
+    /// What no timed restore can show: until a machine stands ready.
+    pub(crate) rto_setup: Option<Duration>,
+    /// And from restored data to a service that people use.
+    pub(crate) rto_cutover: Option<Duration>,
     /// Components that must be back first.
     pub(crate) needs: Vec<Label>,
 }
@@ -149,7 +153,9 @@ impl Config {
     pub(crate) fn region(&self, name: &Label) -> Result<&Region> {
         self.regions.iter().find(|region| region.name == *name).ok_or_else(|| {
             let known = list(self.regions.iter().map(|region| &region.name));
-            Failure::usage(format!("there is no region {name}")).at(shown(&self.path)).next(format!("use {known}"))
+            Failure::usage(format!("there is no region {name}"))
+                .at(shown(&self.path))
+                .next(format!("use {known}"))
         })
     }
 

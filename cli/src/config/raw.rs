@@ -33,6 +33,8 @@ pub(super) struct RawRegion {
     pub(super) officers: Vec<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,
     pub(super) rto_limit: Option<Spanned<String>>,
+    pub(super) rto_setup: Option<Spanned<String>>,
+    pub(super) rto_cutover: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,8 @@ pub(super) struct RawComponent {
     pub(super) rpo: Option<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,
     pub(super) rto_limit: Option<Spanned<String>>,
+    pub(super) rto_setup: Option<Spanned<String>>,
+    pub(super) rto_cutover: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) needs: Vec<Spanned<String>>,
 }

@@ -24,6 +24,9 @@ repository = "repositories/eu-fra"           # a directory; on another machine o
 # How long a restore may take: what you aim for, and what you promised.
 rto_target = "24h"
 rto_limit = "48h"
+# What a timed restore cannot show, if you know it (0 is assumed, and said so):
+# rto_setup = "2h"                           # until a machine stands ready to restore to
+# rto_cutover = "30m"                        # from restored data to a service that people use
 
 # A second region looks just the same:
 # [regions.us-dal]

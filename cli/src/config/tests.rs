@@ -63,7 +63,11 @@ fn mistake(from: &str, to: &str, line_column: &str, what: &str, next: &str) {
     let place = failure.place.clone().unwrap_or_default();
     assert!(place.contains(line_column), "{place} should have {line_column}");
     assert!(failure.what.contains(what), "{:?} should have {what:?}", failure.what);
-    assert!(failure.next.clone().unwrap_or_default().contains(next), "{:?} should have {next:?}", failure.next);
+    assert!(
+        failure.next.clone().unwrap_or_default().contains(next),
+        "{:?} should have {next:?}",
+        failure.next
+    );
 }
 
 #[test]
@@ -74,12 +78,36 @@ fn mistakes_are_found_where_they_are() {
     mistake("\"15m\"", "\"0s\"", "line 20, column 7", "never be met", "15m");
     mistake("\"4h\"", "\"49h\"", "line 21, column 14", "49 h", "rto_target ≤ rto_limit");
     mistake("jurisdiction = \"EU\"\n", "", "line 7", "missing field `jurisdiction`", "");
-    mistake("\"repositories/eu-fra\"", "\"s3://bucket\"", "line 9, column 14", "not supported by this version", "S3");
-    mistake("region = \"eu-fra\"\npath = \"/srv/chats\"", "region = \"eu-paris\"\npath = \"/srv/chats\"", "line 17, column 10", "chats", "use eu-fra");
-    mistake("needs = [\"identity\"]", "needs = [\"identiti\"]", "line 22, column 10", "chats needs", "identity or chats");
+    mistake(
+        "\"repositories/eu-fra\"",
+        "\"s3://bucket\"",
+        "line 9, column 14",
+        "not supported by this version",
+        "S3",
+    );
+    mistake(
+        "region = \"eu-fra\"\npath = \"/srv/chats\"",
+        "region = \"eu-paris\"\npath = \"/srv/chats\"",
+        "line 17, column 10",
+        "chats",
+        "use eu-fra",
+    );
+    mistake(
+        "needs = [\"identity\"]",
+        "needs = [\"identiti\"]",
+        "line 22, column 10",
+        "chats needs",
+        "identity or chats",
+    );
     mistake("needs = [\"identity\"]", "needs = [\"chats\"]", "line 22, column 10", "waits for itself", "");
     mistake("\"uploads/{tenant}\"", "\"uploads\"", "line 19, column 12", "exactly once", "uploads/{tenant}");
-    mistake("\"uploads/{tenant}\"", "\"../{tenant}\"", "line 19, column 12", "below the component's path", "");
+    mistake(
+        "\"uploads/{tenant}\"",
+        "\"../{tenant}\"",
+        "line 19, column 12",
+        "below the component's path",
+        "",
+    );
     mistake("system = \"ours\"", "", "line 12", "whose data", "system");
     mistake("\"ours\"", "\" \"", "line 15, column 10", "empty", "");
     mistake("officers = []", "officers = [\"ssh-rsa AAAA\"]", "line 10, column 13", "not an Ed25519", ".pub");
@@ -94,7 +122,8 @@ fn officers_and_repositories_are_not_doubled() {
     let twice = GOOD.replace("officers = []", &format!("officers = [\"{KEY} a\",\n\"{KEY} b\"]"));
     let failure = parse(&twice).unwrap_err();
     assert!(failure.place.unwrap_or_default().contains("line 11, column 1"), "{}", failure.what);
-    let second = format!("{GOOD}\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"./repositories/eu-fra\"\n");
+    let second =
+        format!("{GOOD}\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"./repositories/eu-fra\"\n");
     let failure = parse(&second).unwrap_err();
     assert!(failure.what.contains("same repository"), "{}", failure.what);
     assert!(failure.place.unwrap_or_default().contains("line 26"));
@@ -108,7 +137,8 @@ fn an_officer_is_pinned_and_nothing_else_changes() {
         let config = parse(&text).unwrap();
         let edited = edit::pin(&config, &text, &region, &officer("alice")).unwrap();
         assert_eq!(parse(&edited).unwrap().regions[0].officers, [officer("alice")]);
-        let kept = text.lines().filter(|line| !line.starts_with("officers")).all(|line| edited.contains(line));
+        let kept =
+            text.lines().filter(|line| !line.starts_with("officers")).all(|line| edited.contains(line));
         assert!(kept, "{edited}");
     }
     // A file whose layout is unusual is left alone.

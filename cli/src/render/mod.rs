@@ -11,6 +11,8 @@ mod page;
 mod table;
 
 pub(crate) use page::Page;
+#[cfg(feature = "recover")]
+pub(crate) use page::short_hashes;
 pub(crate) use table::{Cell, Column, Table};
 
 /// What a verb that came to its end has to say.
@@ -143,7 +145,8 @@ mod tests {
     #[test]
     fn json_is_one_object_either_way() {
         let failure = Failure::failed("x");
-        let object: Value = serde_json::from_str(&envelope("ls", failure.exit, "error", failure.json())).unwrap();
+        let object: Value =
+            serde_json::from_str(&envelope("ls", failure.exit, "error", failure.json())).unwrap();
         assert_eq!(object["exit"], 1);
         assert_eq!(object["error"]["what"], "x");
     }

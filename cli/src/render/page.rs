@@ -117,6 +117,29 @@ pub(crate) fn wrap(text: &str, indent: usize) -> String {
     wrapped
 }
 
+/// Hashes for people: of a run of 64 hexadecimal digits the first 12 are enough to find the rest with `--json`.
+pub(crate) fn short_hashes(text: &str) -> String {
+    const WHOLE: usize = 64;
+    const SHOWN: usize = 12;
+    let mut shown = String::with_capacity(text.len());
+    let mut digits = String::new();
+    for character in text.chars().chain(['\0']) {
+        if character.is_ascii_digit() || ('a'..='f').contains(&character) {
+            digits.push(character);
+            continue;
+        }
+        match digits.get(..SHOWN) {
+            Some(first) if digits.len() == WHOLE => shown.extend([first, "…"]),
+            _ => shown.push_str(&digits),
+        }
+        digits.clear();
+        if character != '\0' {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +151,14 @@ mod tests {
         let key = "k".repeat(120);
         assert!(wrap(&format!("a {key} b"), 4).contains(&key));
         assert_eq!(wrap("a\nb", 2), "a\n  b");
+    }
+
+    #[test]
+    fn hashes_are_shortened_and_nothing_else() {
+        let hash = "0123456789abcdef".repeat(4);
+        assert_eq!(short_hashes(&format!("packs/01/{hash}: gone")), "packs/01/0123456789ab…: gone");
+        for text in ["", "a deadbeef", &"ab".repeat(31), &"a".repeat(65), "é"] {
+            assert_eq!(short_hashes(text), text);
+        }
     }
 }

@@ -136,7 +136,11 @@ fn dry_run(config: &Config, components: &[&Component], mut page: Page) -> Result
         values.push(json!({ "component": component.name, "region": region.name,
                             "path": shown(&component.path), "repository": shown(&region.repository) }));
     }
-    Ok(Outcome { exit: Exit::Ok, value: json!({ "dry_run": true, "components": values }), page: page.finish() })
+    Ok(Outcome {
+        exit: Exit::Ok,
+        value: json!({ "dry_run": true, "components": values }),
+        page: page.finish(),
+    })
 }
 
 fn render(page: &mut Page, component: &Component, report: &Report) {
@@ -148,7 +152,10 @@ fn render(page: &mut Page, component: &Component, report: &Report) {
     page.field_toned("status", tone, status);
     page.field("snapshot", &report.run.to_string());
     let tenants = count_of(report.tenants as u64, "tenant key", "tenant keys");
-    page.field("holds", &format!("{} files, {}, {tenants}", show_count(report.counts.files), report.counts.bytes));
+    page.field(
+        "holds",
+        &format!("{} files, {}, {tenants}", show_count(report.counts.files), report.counts.bytes),
+    );
     let against = if report.parent.is_some() { "" } else { " (nothing to compare with: all was read)" };
     let packs = count_of(report.packs, "pack", "packs");
     page.field("stored anew", &format!("{} in {packs}{against}", report.stored));
@@ -171,7 +178,11 @@ fn render_problems(page: &mut Page, report: &Report) {
         page.toned(Tone::Warn, &format!("  {} {words}:", show_count(problems.of(*kind))));
         let named: Vec<&Problem> = problems.named.iter().filter(|problem| problem.kind == *kind).collect();
         for problem in named.iter().take(PROBLEMS_SHOWN) {
-            let why = if matches!(kind, ProblemKind::Unreadable) { format!(": {}", tame(&problem.why)) } else { String::new() };
+            let why = if matches!(kind, ProblemKind::Unreadable) {
+                format!(": {}", tame(&problem.why))
+            } else {
+                String::new()
+            };
             page.item("-", &format!("{}{why}", text::display(&problem.path)));
         }
         let rest = problems.of(*kind).saturating_sub(named.len().min(PROBLEMS_SHOWN) as u64);

@@ -21,5 +21,9 @@ pub(crate) fn run(_context: &Context, args: &Args) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "lifeboat", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
-    Ok(Outcome { exit: Exit::Ok, value: json!({ "shell": args.shell.to_string(), "script": script }), page: script })
+    Ok(Outcome {
+        exit: Exit::Ok,
+        value: json!({ "shell": args.shell.to_string(), "script": script }),
+        page: script,
+    })
 }

@@ -93,7 +93,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     });
     host::check(&config, &mut findings);
     for region in context.regions(&config, &args.region)? {
-        store::check(context, &config, region, args.passive, &args.identities.files, &mut findings);
+        store::check(context, &config, region, args.passive, args.identities.files(context), &mut findings);
     }
     Ok(Outcome { exit: findings.exit(), value: value(&findings), page: render(context, &findings) })
 }
@@ -116,14 +116,21 @@ fn render(context: &Context, findings: &Findings) -> String {
             page.paragraph(7, &format!("→ {next}"));
         }
     }
-    let count = |wanted: fn(&Verdict) -> bool| findings.0.iter().filter(|finding| wanted(&finding.verdict)).count();
+    let count =
+        |wanted: fn(&Verdict) -> bool| findings.0.iter().filter(|finding| wanted(&finding.verdict)).count();
     let (warned, failed) =
         (count(|verdict| *verdict == Verdict::Warn), count(|verdict| matches!(verdict, Verdict::Fail(_))));
     page.gap();
     match (failed, warned) {
         (0, 0) => page.toned(Tone::Good, "All is well."),
-        (0, _) => page.toned(Tone::Warn, &format!("Works, with {}.", crate::when::count_of(warned as u64, "warning", "warnings"))),
-        _ => page.toned(Tone::Bad, &format!("{} must be mended.", crate::when::count_of(failed as u64, "thing", "things"))),
+        (0, _) => page.toned(
+            Tone::Warn,
+            &format!("Works, with {}.", crate::when::count_of(warned as u64, "warning", "warnings")),
+        ),
+        _ => page.toned(
+            Tone::Bad,
+            &format!("{} must be mended.", crate::when::count_of(failed as u64, "thing", "things")),
+        ),
     };
     page.finish()
 }

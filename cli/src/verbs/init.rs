@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(crate) officer: Option<Label>,
     /// The officer's signing key, as `ssh-keygen -t ed25519` writes it
-    #[arg(long, value_name = "FILE", env = "LIFEBOAT_OFFICER_KEY", hide_env = true)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) officer_key: Option<PathBuf>,
     /// Who may recover: an age recipient; may be given several times. Without, an identity is made
     #[arg(long, value_name = "age1…", value_parser = parse_recipient)]
@@ -128,12 +128,25 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
         let enrolled = enrol(context, args, &config, region, keys)?;
         let recovery_file = recovery_file(keys, region).filter(|file| file.exists());
         let (created, officer) = (false, region.officers.first().cloned());
-        return Ok(Done { region: region.name.clone(), repository: id, place, created, officer, recovery_file, enrolled });
+        return Ok(Done {
+            region: region.name.clone(),
+            repository: id,
+            place,
+            created,
+            officer,
+            recovery_file,
+            enrolled,
+        });
     }
     if exists {
-        return Err(Failure::new(Exit::Refused, "there is a repository already, and no officer of it is pinned")
-            .at(place)
-            .next("if it is yours, pin its officer's public key in lifeboat.toml (it is on the paper in the safe)"));
+        return Err(Failure::new(
+            Exit::Refused,
+            "there is a repository already, and no officer of it is pinned",
+        )
+        .at(place)
+        .next(
+            "if it is yours, pin its officer's public key in lifeboat.toml (it is on the paper in the safe)",
+        ));
     }
     let name = officer_name(args)?;
     let signing = officer_key(context, args, &name, keys)?;
@@ -181,7 +194,8 @@ fn officer_name(args: &Args) -> Result<Label> {
     }
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     user.to_lowercase().parse().map_err(|_| {
-        Failure::usage("the officer has no name").next("give one with --officer NAME, such as --officer alice")
+        Failure::usage("the officer has no name")
+            .next("give one with --officer NAME, such as --officer alice")
     })
 }
 
@@ -222,7 +236,10 @@ fn recovery(
     let identity = if path.exists() {
         keyfiles::read_identity(&path, "recovery identity")?
     } else {
-        let comment = format!("recovery identity of region {}: opens every backup there; keep it in a safe", region.name);
+        let comment = format!(
+            "recovery identity of region {}: opens every backup there; keep it in a safe",
+            region.name
+        );
         let identity = keyfiles::make_identity(&path, &comment)?;
         keys.made.push((path.clone(), "opens every backup of its region; to the safe, not on this host"));
         identity
@@ -243,8 +260,10 @@ fn pin_text(config: &Config, region: &Region, officer: &PinnedOfficer) -> Result
 /// Replaces the file at once or not at all, keeping its permissions.
 fn write_config(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error: std::io::Error| Failure::file(&format!("pin the officer's key in {FILE}"), path, &error);
+    let directory =
+        path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed =
+        |error: std::io::Error| Failure::file(&format!("pin the officer's key in {FILE}"), path, &error);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     let permissions = std::fs::metadata(path).map_err(failed)?.permissions();
@@ -265,32 +284,46 @@ fn create(
     let store = LocalStore::create_at(&region.repository)
         .map_err(|error| Failure::from(error).exit(Exit::Refused).at(shown(&region.repository)))?;
     let officer = Officer { name: name.clone(), signing };
-    let new = NewRepository { region: region.name.clone(), jurisdiction: region.jurisdiction.clone(), recovery };
+    let new =
+        NewRepository { region: region.name.clone(), jurisdiction: region.jurisdiction.clone(), recovery };
     officer::create(&store, &officer, &new, &context.clock, &context.entropy)
         .map_err(|error| Failure::from(error).at(repository_place(region)))
 }
 
 /// Enrols this host for its components in a region, if the keys at hand allow it.
-fn enrol(context: &Context, args: &Args, config: &Config, region: &Region, keys: &mut Keys) -> Result<Enrolled> {
-    let Some(host) = &config.host else { return Ok(Enrolled::NotYet("this configuration has no [host]".into())) };
+fn enrol(
+    context: &Context,
+    args: &Args,
+    config: &Config,
+    region: &Region,
+    keys: &mut Keys,
+) -> Result<Enrolled> {
+    let Some(host) = &config.host else {
+        return Ok(Enrolled::NotYet("this configuration has no [host]".into()));
+    };
     let components: Vec<Label> =
         config.components_of(&region.name).map(|component| component.name.clone()).collect();
     let credentials = context.credentials(host)?;
     let repository = context.open(region)?;
     let writer = trusted::writers(&repository).into_iter().find(|writer| writer.name == host.writer);
     let bound = |label: &Label| writer.as_ref().is_some_and(|writer| writer.components.contains(label));
-    if writer.as_ref().is_some_and(|writer| writer.key == credentials.signing.public()) && components.iter().all(bound) {
+    if writer.as_ref().is_some_and(|writer| writer.key == credentials.signing.public())
+        && components.iter().all(bound)
+    {
         return Ok(Enrolled::Already);
     }
     if components.is_empty() {
         return Ok(Enrolled::NotYet("no component names this region".into()));
     }
-    let mut files = args.identities.files.clone();
+    let mut files = args.identities.files(context).to_vec();
     files.extend(recovery_file(keys, region).filter(|file| file.exists()));
     let officer_path = officer_file(args, &officer_name(args)?, keys);
     if files.is_empty() || !officer_path.exists() {
         let list = components.iter().map(|name| format!(" --component {name}")).collect::<String>();
-        return Ok(Enrolled::NotYet(format!("an officer runs: lifeboat keys writer add {}{list}", host.writer)));
+        return Ok(Enrolled::NotYet(format!(
+            "an officer runs: lifeboat keys writer add {}{list}",
+            host.writer
+        )));
     }
     let signing = keyfiles::read_signing_key(&officer_path, "officer's signing key")?;
     let name = trusted::officer_of(&repository, &signing)?;

@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     for region in regions {
         let repository = context.open(region)?;
-        let recovery = context.recover(&repository, &args.identities.files)?;
+        let recovery = context.recover(&repository, args.identities.files(context))?;
         let listed = Judge::new(&repository, recovery.catalog()).and_then(|judge| judge.list(named.as_ref()));
         let listed = listed.map_err(|error| Failure::from(error).at(repository_place(region)))?;
         let Some((component, choice)) = find(context, args, &listed, named.as_ref())? else { continue };
@@ -52,11 +52,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         let progress = context.progress("reading");
         let mut show = Show::new(context.json);
         let selection = args.which.selection(&args.paths);
-        let listing =
-            lifeboat_restore::list(&recovery, chosen.snapshot, &selection, &progress, &mut |tenant, entry| {
-                show.entry(tenant, entry)
-            })
-            .map_err(|error| restore_failure(error).at(repository_place(region)))?;
+        let listing = lifeboat_restore::list(
+            &recovery,
+            chosen.snapshot,
+            &selection,
+            &progress,
+            &mut |tenant, entry| show.entry(tenant, entry),
+        )
+        .map_err(|error| restore_failure(error).at(repository_place(region)))?;
         let exit = if listing.losses.is_empty() { Exit::Ok } else { Exit::Partly };
         let entries = show.finish()?;
         let mut page = context.page();
@@ -67,8 +70,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                             "entries": entries, "losses": listing.losses });
         return Ok(Outcome { exit, value, page: page.finish() });
     }
-    Err(Failure::usage(format!("{} is neither a component nor the beginning of a snapshot's name", tame(&args.what)))
-        .next("`lifeboat snapshots` lists both"))
+    Err(Failure::usage(format!(
+        "{} is neither a component nor the beginning of a snapshot's name",
+        tame(&args.what)
+    ))
+    .next("`lifeboat snapshots` lists both"))
 }
 
 /// The component meant, where the argument names one.
@@ -195,7 +201,8 @@ fn mode_of(entry: &Entry) -> String {
     };
     let mode = entry.metadata.mode;
     let mut text = String::from(kind);
-    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
         text.push(if bits & 2 != 0 { 'w' } else { '-' });
@@ -227,10 +234,18 @@ mod tests {
     #[test]
     fn lines_look_like_those_people_know() {
         let metadata = Metadata { mode: 0o4755, uid: 7, ..Metadata::default() };
-        let mut entry =
-            Entry { path: b"a\x1b[2J".to_vec(), kind: EntryKind::File, metadata, size: Bytes(12), tail: Tail::default() };
+        let mut entry = Entry {
+            path: b"a\x1b[2J".to_vec(),
+            kind: EntryKind::File,
+            metadata,
+            size: Bytes(12),
+            tail: Tail::default(),
+        };
         let line = line_of(&entry);
-        assert!(line.starts_with("  -rwsr-xr-x 7        0             12 B  1970-01-01 00:00  a\\0033[2J"), "{line}");
+        assert!(
+            line.starts_with("  -rwsr-xr-x 7        0             12 B  1970-01-01 00:00  a\\0033[2J"),
+            "{line}"
+        );
         entry.kind = EntryKind::Dir;
         entry.metadata.mode = 0o1777;
         assert_eq!(mode_of(&entry), "drwxrwxrwt");

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use lifeboat_repo::format::snapshot::Status as SnapshotStatus;
+use lifeboat_repo::format::snapshot::{Snapshot, Status as SnapshotStatus};
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::observe::Observer;
@@ -11,15 +11,15 @@ use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
-use lifeboat_restore::{Chosen, IdMap, Loss, Options, Plan, Report, Severity, Status};
+use lifeboat_restore::{IdMap, Loss, Options, Plan, Report, Severity, Status};
 use serde_json::{Value, json};
 
 use crate::choosing::{Which, restore_failure};
-use crate::config::{Component, Region};
+use crate::config::{Component, Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
-use crate::render::{Outcome, Page, Tone};
+use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::survey::{Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
 
@@ -29,10 +29,10 @@ const SHOWN: usize = 20;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The component
-    component: Label,
+    pub(crate) component: Label,
     /// An empty directory, or one to make
     #[arg(long, value_name = "DIR")]
-    target: PathBuf,
+    pub(crate) target: PathBuf,
     /// Only this path, relative to the component's root, with what is below it; may be given several times
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<OsString>,
@@ -58,51 +58,75 @@ fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
     parse_mapping(text).map_err(|error| error.to_string())
 }
 
+/// A restore that came to its end, or the plan of one.
+pub(crate) struct Done {
+    snapshot: Snapshot,
+    unrecorded: bool,
+    plan: Plan,
+    /// What was restored; none after a dry run.
+    pub(crate) report: Option<Report>,
+}
+
+impl Args {
+    /// A whole component's latest snapshot.
+    #[cfg(feature = "full")]
+    pub(crate) fn latest(component: Label, target: PathBuf, identities: Identities) -> Self {
+        let (paths, map_uid, map_gid) = (Vec::new(), Vec::new(), Vec::new());
+        let (which, dry_run, by_name) = (Which::default(), false, false);
+        Self { component, target, paths, which, dry_run, map_uid, map_gid, by_name, identities }
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let component = config.component(&args.component)?;
     let region = config.region(&component.region)?;
+    let done = one(context, &config, args)?;
+    let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done.plan)) };
+    let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
+                        "recovery_point": done.snapshot.recovery_point.rfc3339(),
+                        "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
+                        "target": shown(&args.target), "status": report.status(), "report": report_value(report) });
+    Ok(Outcome { exit: exit_of(report), value, page: render(context, args, component, &done, report) })
+}
+
+/// Restores, or only plans it.
+pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Done> {
+    let component = config.component(&args.component)?;
+    let region = config.region(&component.region)?;
+    let at = |failure: Failure| failure.at(repository_place(region));
     let repository = context.open(region)?;
-    let recovery = context.recover(&repository, &args.identities.files)?;
+    let recovery = context.recover(&repository, args.identities.files(context))?;
     let listed = Judge::new(&repository, recovery.catalog())
         .and_then(|judge| judge.list(Some(&component.name)))
-        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+        .map_err(|error| at(error.into()))?;
     let choice = args.which.choice(context, &listed, &component.name)?;
     let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
+    let (snapshot, unrecorded) = (chosen.snapshot.clone(), chosen.unrecorded);
     let progress = context.progress(&format!("restore of {}", component.name));
     let selection = args.which.selection(&args.paths);
-    let at = |error| restore_failure(error).at(repository_place(region));
-    let plan = lifeboat_restore::plan(&recovery, chosen.snapshot, &selection, &progress).map_err(at)?;
-    if args.dry_run {
-        drop(progress);
-        return Ok(dry_run(context, args, region, &plan));
-    }
-    let done = perform(&repository, &plan, args, &progress);
-    drop(progress);
-    let report = done.map_err(|failure| failure.at(repository_place(region)))?;
-    let exit = exit_of(&report);
-    let page = render(context, args, component, &chosen, &report);
-    let value = json!({ "component": component.name, "region": region.name, "run": chosen.listed.run,
-                        "recovery_point": chosen.snapshot.recovery_point.rfc3339(),
-                        "snapshot_status": status_word(chosen.snapshot.status), "unrecorded": chosen.unrecorded,
-                        "target": shown(&args.target), "status": report.status(), "report": report_value(&report) });
-    Ok(Outcome { exit, value, page })
+    let plan = lifeboat_restore::plan(&recovery, &snapshot, &selection, &progress)
+        .map_err(|error| at(restore_failure(error)))?;
+    let report = match args.dry_run {
+        true => None,
+        false => Some(perform(&repository, &plan, args, &progress).map_err(at)?),
+    };
+    Ok(Done { snapshot, unrecorded, plan, report })
 }
 
 fn perform(repository: &Repository, plan: &Plan, args: &Args, observer: &dyn Observer) -> Result<Report> {
-    let options = Options {
-        ids: IdMap {
-            uids: args.map_uid.iter().copied().collect(),
-            gids: args.map_gid.iter().copied().collect(),
-            by_name: args.by_name,
-        },
-        ..Options::default()
+    let ids = IdMap {
+        uids: args.map_uid.iter().copied().collect(),
+        gids: args.map_gid.iter().copied().collect(),
+        by_name: args.by_name,
     };
-    lifeboat_restore::perform(repository.store(), plan, &args.target, &options, observer).map_err(restore_failure)
+    let options = Options { ids, ..Options::default() };
+    lifeboat_restore::perform(repository.store(), plan, &args.target, &options, observer)
+        .map_err(restore_failure)
 }
 
 /// What a restore that came to its end means.
-fn exit_of(report: &Report) -> Exit {
+pub(crate) fn exit_of(report: &Report) -> Exit {
     let losses = report.losses.iter().map(|loss| match loss.kind {
         LossKind::Damaged => Exit::Damaged,
         LossKind::Unchecked => Exit::Unchecked,
@@ -118,13 +142,14 @@ fn dry_run(context: &Context, args: &Args, region: &Region, plan: &Plan) -> Outc
     page.raw(plan.to_string().trim_end());
     page.raw(&format!("  into      {}", shown(&args.target)));
     let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
-    let value = json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan });
+    let value =
+        json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan });
     Outcome { exit, value, page: page.finish() }
 }
 
-fn render(context: &Context, args: &Args, component: &Component, chosen: &Chosen<'_>, report: &Report) -> String {
+fn render(context: &Context, args: &Args, component: &Component, done: &Done, report: &Report) -> String {
     let mut page: Page = context.page();
-    let snapshot = chosen.snapshot;
+    let snapshot = &done.snapshot;
     page.heading(&format!("{} restored to {}", component.name, shown(&args.target)));
     let (tone, words) = match report.status() {
         Status::Complete => (Tone::Good, "everything asked for is there"),
@@ -133,15 +158,34 @@ fn render(context: &Context, args: &Args, component: &Component, chosen: &Chosen
     page.field_toned("status", tone, words);
     page.field("snapshot", &snapshot.run.to_string());
     page.field("holds data to", &show_moment(snapshot.recovery_point));
-    if chosen.unrecorded {
-        page.field_toned("note", Tone::Warn, "no ledger names this snapshot yet: only its signature vouches for it");
+    if done.unrecorded {
+        page.field_toned(
+            "note",
+            Tone::Warn,
+            "no ledger names this snapshot yet: only its signature vouches for it",
+        );
     }
     if snapshot.status == SnapshotStatus::Partial {
-        page.field_toned("note", Tone::Warn, "the snapshot itself is partial: its backup could not read everything");
+        page.field_toned(
+            "note",
+            Tone::Warn,
+            "the snapshot itself is partial: its backup could not read everything",
+        );
     }
-    page.field("restored", &format!("{} files, {} entries, {}", show_count(report.files), show_count(report.entries), report.bytes));
+    page.field(
+        "restored",
+        &format!(
+            "{} files, {} entries, {}",
+            show_count(report.files),
+            show_count(report.entries),
+            report.bytes
+        ),
+    );
     let rate = report.bytes.0 as f64 / report.duration.as_secs_f64().max(0.001) / 1e6;
-    page.field("took", &format!("{}, {rate:.0} MB/s, {} fetched", show_duration(report.duration), report.fetched));
+    page.field(
+        "took",
+        &format!("{}, {rate:.0} MB/s, {} fetched", show_duration(report.duration), report.fetched),
+    );
     render_losses(&mut page, &report.losses);
     render_findings(&mut page, report);
     page.finish()
@@ -153,11 +197,17 @@ fn render_losses(page: &mut Page, losses: &[Loss]) {
     }
     page.toned(Tone::Bad, "  lost:");
     for loss in losses.iter().take(SHOWN) {
-        let whose = loss.tenant.as_ref().map_or_else(|| format!("key {}", loss.key), |tenant| format!("tenant {tenant}"));
+        let whose = loss
+            .tenant
+            .as_ref()
+            .map_or_else(|| format!("key {}", loss.key), |tenant| format!("tenant {tenant}"));
         let paths: Vec<_> = loss.paths.iter().take(3).map(|path| text::display(path).into_owned()).collect();
         let named = if paths.is_empty() { String::new() } else { format!(" ({}, …)", paths.join(", ")) };
         let count = count_of(loss.path_count, "path", "paths");
-        page.item("-", &format!("{whose}: {count}, {}{named}: {}", loss.bytes, tame(&loss.why)));
+        page.item(
+            "-",
+            &format!("{whose}: {count}, {}{named}: {}", loss.bytes, short_hashes(&tame(&loss.why))),
+        );
     }
     if losses.len() > SHOWN {
         page.item("-", &format!("and {} more", losses.len() - SHOWN));

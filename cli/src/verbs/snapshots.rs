@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut values = Vec::new();
     let mut exit = Exit::Ok;
     for region in context.regions(&config, &args.region)? {
-        let listed = survey::snapshots_of(context, &config, region, None, &args.identities.files)?;
+        let listed = survey::snapshots_of(context, &config, region, None, args.identities.files(context))?;
         let wanted = |one: &&Listed| {
             let named = args.components.is_empty() || args.components.contains(&one.component);
             named && (args.all || !matches!(one.standing, Standing::Expired | Standing::Fenced))
@@ -78,7 +78,9 @@ fn render(page: &mut Page, context: &Context, region: &Region, component: &Label
     let mut void = Vec::new();
     for one in snapshots {
         let status = match (&one.standing, &one.snapshot) {
-            (Standing::Counts, Some(snapshot)) if snapshot.status == lifeboat_repo::format::snapshot::Status::Complete => {
+            (Standing::Counts, Some(snapshot))
+                if snapshot.status == lifeboat_repo::format::snapshot::Status::Complete =>
+            {
                 Cell::toned(Tone::Good, "complete")
             }
             (Standing::Counts, Some(snapshot)) => Cell::toned(Tone::Warn, status_word(snapshot.status)),
@@ -88,9 +90,10 @@ fn render(page: &mut Page, context: &Context, region: &Region, component: &Label
             }
             (standing, _) => Cell::toned(Tone::Warn, standing_word(standing)),
         };
-        let (files, size, point) = one.snapshot.as_ref().map_or((String::new(), String::new(), one.run.moment()), |s| {
-            (show_count(s.counts.files), s.counts.bytes.to_string(), s.recovery_point)
-        });
+        let (files, size, point) =
+            one.snapshot.as_ref().map_or((String::new(), String::new(), one.run.moment()), |s| {
+                (show_count(s.counts.files), s.counts.bytes.to_string(), s.recovery_point)
+            });
         let age = show_duration(context.now().since(point));
         table.row([one.run.to_string().into(), age.into(), files.into(), size.into(), status]);
     }

@@ -59,17 +59,15 @@ fn region_stats(
     page: &mut Page,
 ) -> Result<Value> {
     let repository = context.open(region)?;
-    let objects = repository
-        .store()
-        .list("")
-        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+    let objects =
+        repository.store().list("").map_err(|error| Failure::from(error).at(repository_place(region)))?;
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     for object in &objects {
         let kind = kinds.entry(object.name.parts().next().unwrap_or_default()).or_default();
         kind.objects += 1;
         kind.bytes += object.length;
     }
-    let reader = context.reader(config, &repository, &args.identities.files)?;
+    let reader = context.reader(config, &repository, args.identities.files(context))?;
     let listed = survey::listed(&repository, &reader, None)?;
     let mut components: BTreeMap<&Label, Held> = BTreeMap::new();
     for one in listed.iter().filter(|one| one.standing == Standing::Counts) {
@@ -86,7 +84,10 @@ fn region_stats(
     if stored > Bytes::ZERO {
         page.gap();
         let ratio = logical.0 as f64 / stored.0 as f64;
-        page.paragraph(2, &format!("All snapshots together hold {logical} in {stored} stored: {ratio:.1} to 1."));
+        page.paragraph(
+            2,
+            &format!("All snapshots together hold {logical} in {stored} stored: {ratio:.1} to 1."),
+        );
     }
     let components: Vec<Value> = components
         .iter()

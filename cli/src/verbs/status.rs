@@ -49,11 +49,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         config.component(name)?;
     }
     for region in context.regions(&config, &args.region)? {
-        let wanted = |component: &&Component| args.components.is_empty() || args.components.contains(&component.name);
+        let wanted =
+            |component: &&Component| args.components.is_empty() || args.components.contains(&component.name);
         if !config.components_of(&region.name).any(|component| wanted(&component)) {
             continue;
         }
-        match survey::snapshots_of(context, &config, region, None, &args.identities.files) {
+        match survey::snapshots_of(context, &config, region, None, args.identities.files(context)) {
             Ok(listed) => {
                 let components = config.components_of(&region.name).filter(wanted);
                 looks.extend(components.map(|component| look(context, &config, component, &listed)));
@@ -73,9 +74,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     advise(&mut page, &looks);
     let components: Vec<Value> = looks.iter().map(value).collect();
-    let regions: Vec<Value> =
-        failures.iter().map(|(region, failure)| json!({ "region": region, "error": failure.json() })).collect();
-    Ok(Outcome { exit, value: json!({ "components": components, "unreachable": regions }), page: page.finish() })
+    let regions: Vec<Value> = failures
+        .iter()
+        .map(|(region, failure)| json!({ "region": region, "error": failure.json() }))
+        .collect();
+    Ok(Outcome {
+        exit,
+        value: json!({ "components": components, "unreachable": regions }),
+        page: page.finish(),
+    })
 }
 
 fn look<'c>(context: &Context, config: &Config, component: &'c Component, listed: &[Listed]) -> Look<'c> {

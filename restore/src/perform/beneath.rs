@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_repo::format::text;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fgetxattr_query, fremovexattr, mkdir, open, openat, openat2};
+use rustix::fs::{
+    Dir, Mode, OFlags, ResolveFlags, fgetxattr_query, fremovexattr, mkdir, open, openat, openat2,
+};
 use rustix::io::Errno;
 
 use crate::error::RestoreError;

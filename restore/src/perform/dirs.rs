@@ -61,7 +61,7 @@ impl<'s, 'w> Dirs<'s, 'w> {
         let base = self.open.get(&above).map_or_else(|| Rc::clone(&self.root), |(fd, _)| Rc::clone(fd));
         let path = tree.path_below(above, node);
         let opened = self.site.root.handle(base.as_fd(), &path).map_err(|errno| {
-            if self.site.is_absent_below(node) { Trouble::NoDirectory } else { Trouble::Meddled(errno) }
+            if self.site.is_absent_below(node) { Trouble::NoDirectory } else { Trouble::again(errno) }
         })?;
         self.make_room();
         let fd = Rc::new(opened);

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use lifeboat_repo::crypto::hash::chunk_id;
-use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::recover::TenantKey;
 use lifeboat_repo::repository::segments::SegmentReader;
+use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::units::Bytes;
 
@@ -167,12 +167,7 @@ fn lose(
     uses: &[Use],
     error: &RepositoryError,
 ) -> Result<(), RestoreError> {
-    let kind = match error.kind {
-        lifeboat_repo::repository::RepositoryErrorKind::WrongKey(_) => LossKind::Damaged,
-        _ if error.is_damage() => LossKind::Damaged,
-        _ => LossKind::Unchecked,
-    };
-    let mut loss = Loss::new(key.key, Some(key.tenant.clone()), kind, error.to_string());
+    let mut loss = Loss::new(key.key, Some(key.tenant.clone()), LossKind::of(error), error.to_string());
     let mut named = HashSet::new();
     for one in uses {
         loss.bytes += Bytes(u64::from(one.take));
@@ -205,8 +200,9 @@ fn lose(
 
 /// A store that keeps failing is not asked for every segment of a large restore.
 fn give_up_on_store(error: &RepositoryError, failures: &AtomicU32) -> Result<(), RestoreError> {
-    use lifeboat_repo::repository::RepositoryErrorKind::Store;
-    if matches!(error.kind, Store(_)) && failures.fetch_add(1, Ordering::Relaxed) + 1 >= STORE_FAILURES_MAX {
+    if matches!(error.kind, RepositoryErrorKind::Store(_))
+        && failures.fetch_add(1, Ordering::Relaxed) + 1 >= STORE_FAILURES_MAX
+    {
         let why =
             format!("the store failed {STORE_FAILURES_MAX} times in a row, at last with: {}", error.kind);
         return Err(RestoreError::new(error.what.clone(), RestoreErrorKind::Unchecked(why)));

@@ -63,7 +63,7 @@ pub(super) fn set_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
         }
         let opened = dirs.get(node.parent).and_then(|parent| {
             let name = if number == ROOT { b".".as_slice() } else { site.work.tree.name(node) };
-            site.root.open_dir(parent.as_fd(), name, OFlags::RDONLY).map_err(Trouble::Meddled)
+            site.root.open_dir(parent.as_fd(), name, OFlags::RDONLY).map_err(Trouble::again)
         });
         match opened {
             Ok(fd) => {
@@ -192,8 +192,8 @@ fn finish(
 /// Holds what was just made, without opening it.
 fn hold(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], kind: FileType) -> Result<OwnedFd, Trouble> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(dir, name, flags, Mode::empty()).map_err(Trouble::Meddled)?;
-    let stat = fstat(&fd).map_err(Trouble::Meddled)?;
+    let fd = openat(dir, name, flags, Mode::empty()).map_err(Trouble::again)?;
+    let stat = fstat(&fd).map_err(Trouble::again)?;
     if FileType::from_raw_mode(stat.st_mode) == kind { Ok(fd) } else { Err(Trouble::Meddled(Errno::EXIST)) }
 }
 

@@ -179,7 +179,7 @@ fn open(
             let dir = dirs.get(node.parent)?;
             let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let fd = openat(dir.as_fd(), site.work.tree.name(node), flags, Mode::empty())
-                .map_err(Trouble::Meddled)?;
+                .map_err(Trouble::again)?;
             if identity(&fd)? != made {
                 return Err(Trouble::Meddled(Errno::EXIST));
             }

@@ -246,6 +246,20 @@ impl<'w> Site<'w> {
 }
 
 impl Trouble {
+    /// What was made before cannot be opened again.
+    pub(super) fn again(errno: Errno) -> Self {
+        match errno {
+            Errno::LOOP
+            | Errno::NOTDIR
+            | Errno::NOENT
+            | Errno::XDEV
+            | Errno::AGAIN
+            | Errno::NXIO
+            | Errno::ISDIR => Self::Meddled(errno),
+            _ => Self::Errno("open it again", errno),
+        }
+    }
+
     pub(super) fn words(self) -> String {
         match self {
             Self::Errno(doing, errno) => format!("cannot {doing}: {errno}"),

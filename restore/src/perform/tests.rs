@@ -1,11 +1,9 @@
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink as link_to};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::format::manifest::EntryKind;
 use lifeboat_repo::observe::Silent;
-use lifeboat_repo::store::faulty::{Fault, FaultyStore};
-use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 use super::*;
@@ -14,6 +12,9 @@ use crate::plan::plan;
 use crate::report::{LossKind, Severity, Status};
 use crate::select::Selection;
 use crate::testing::{Watcher, World, dir, file, hardlink, made, symlink, tenant};
+
+mod containment;
+mod losses;
 
 /// A place for a target, with something beside it that must stay as it is.
 struct Ground {
@@ -199,261 +200,6 @@ fn plan_error(
 }
 
 #[test]
-fn an_erased_key_and_a_lost_pack_do_not_stop_the_others() {
-    let world = World::new();
-    let a = vec![dir("a"), file("a/x", &[b"aaa"])];
-    let b = vec![dir("b"), file("b/x", &[b"bbb"])];
-    let c = vec![dir("c"), file("c/x", &[b"ccc"]), hardlink("c/y", "c/x")];
-    let snapshot = world.back_up(&[("_system", vec![dir(".")]), ("a", a), ("b", b), ("c", c)], 10);
-    let keys: Vec<_> = world.names("keys/");
-    let repository = world.repository();
-    let share_of = |name: &str| {
-        let recovery = world.recovery(&repository);
-        let mut shares = snapshot.keys.iter();
-        shares
-            .find(|share| {
-                recovery.unwrap_tenant_key(&snapshot.writer, share.key).unwrap().tenant == tenant(name)
-            })
-            .unwrap()
-            .clone()
-    };
-    let erased = share_of("b").key;
-    let damaged = share_of("c");
-    world.store.remove(keys.iter().find(|name| name.last() == erased.to_string()).unwrap());
-
-    // Flip a byte in the data segment of c: its content is lost, its manifest is not.
-    let recovery = world.recovery(&repository);
-    let wanted = damaged.segments.iter().copied().collect();
-    let map = lifeboat_repo::repository::segments::SegmentMap::load(
-        &repository,
-        recovery.catalog(),
-        &snapshot.writer,
-        &wanted,
-    )
-    .unwrap();
-    let data = map
-        .segments()
-        .iter()
-        .find(|segment| segment.kind == lifeboat_repo::format::index::SegmentKind::Data)
-        .unwrap();
-    let place = data.places[0];
-    let pack = lifeboat_repo::format::names::pack(place.pack).unwrap();
-    let mut bytes = world.store.read(&pack, lifeboat_repo::units::Bytes::mib(1)).unwrap();
-    bytes[place.offset.as_usize() + place.length.as_usize() / 2] ^= 1;
-    world.store.replace(&pack, &bytes);
-
-    let ground = Ground::new();
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let report = restored(&world, &plan, &ground.target());
-    assert_eq!(report.status(), Status::Partial);
-    let kinds: Vec<_> = report.losses.iter().map(|loss| (loss.key, loss.kind)).collect();
-    assert_eq!(kinds, [(erased, LossKind::Key), (damaged.key, LossKind::Damaged)]);
-    assert_eq!(report.losses[1].paths, [b"c/x".to_vec()]);
-    assert!(report.findings.iter().any(|one| one.path == b"c/y" && one.severity == Severity::Missing));
-    assert_eq!(fs::read(ground.target().join("a/x")).unwrap(), b"aaa");
-    assert!(!ground.target().join("b").exists());
-    assert!(ground.target().join("c").exists() && !ground.target().join("c/x").exists());
-}
-
-#[test]
-fn a_file_that_lost_a_part_is_whole_in_size_and_named() {
-    let world = World::new();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), file("f", &[b"one", b"two", b"three"])])], 1);
-    let mut plan = planned(&world, &snapshot, &Selection::default());
-    // The last segment points beyond its pack.
-    let last = plan.work.fetches.last_mut().unwrap();
-    last.segment.places[0].offset = lifeboat_repo::units::Bytes(1 << 29);
-    let ground = Ground::new();
-    let report = restored(&world, &plan, &ground.target());
-    assert_eq!(report.status(), Status::Partial);
-    assert_eq!(fs::read(ground.target().join("f")).unwrap(), b"onetwo\0\0\0\0\0");
-    assert!(
-        report.findings.iter().any(|one| one.what.contains("5 B of it are lost")),
-        "{:?}",
-        report.findings
-    );
-}
-
-#[test]
-fn a_store_that_keeps_failing_ends_it() {
-    let world = World::new();
-    let chunks: Vec<Vec<u8>> = (0..30_u8).map(|byte| vec![byte; 10]).collect();
-    let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), file("f", &chunks)])], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let store = FaultyStore::new(world.store.fork()).stop_at(1, Fault::Before);
-    let ground = Ground::new();
-    let error = perform(&store, &plan, &ground.target(), &Options::default(), &Silent).unwrap_err();
-    assert!(matches!(error.kind, RestoreErrorKind::Unchecked(_)), "{error}");
-    assert!(error.so_far.is_some());
-}
-
-#[test]
-fn only_an_empty_directory_is_a_target() {
-    let world = World::new();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), dir("lost+found"), file("f", &[b"x"])])], 5);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let ground = Ground::new();
-    let refused = |target: &Path, part: &str| {
-        let error = perform(&world.store, &plan, target, &Options::default(), &Silent).unwrap_err();
-        assert!(matches!(error.kind, RestoreErrorKind::Refused(_)), "{error}");
-        assert!(error.to_string().contains(part), "{error}");
-    };
-    refused(&ground.outside(), "precious");
-    refused(&ground.outside().join("precious"), "not a directory");
-    refused(&ground.dir.path().join("a/b"), "not there");
-    ground.assert_outside_untouched();
-    // A new file system is empty.
-    fs::create_dir_all(ground.target().join("lost+found")).unwrap();
-    assert_eq!(restored(&world, &plan, &ground.target()).status(), Status::Complete);
-}
-
-#[test]
-fn nothing_is_written_through_a_link_that_the_snapshot_itself_holds() {
-    let world = World::new();
-    let ground = Ground::new();
-    let outside = ground.outside();
-    // A link, and an entry below it: no backup makes that, a forger might.
-    let a = vec![symlink("d", outside.to_str().unwrap())];
-    let b = vec![file("d/planted", &[b"x"])];
-    let snapshot = world.back_up(&[("_system", vec![dir(".")]), ("a", a), ("b", b)], 5);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let report = restored(&world, &plan, &ground.target());
-    assert_eq!(report.status(), Status::Partial);
-    assert!(report.findings.iter().any(|one| one.path == b"d" && one.severity == Severity::Missing));
-    ground.assert_outside_untouched();
-}
-
-/// Swaps a directory of the target for a link when a phase begins.
-struct Swapper<'g> {
-    ground: &'g Ground,
-    phase: &'static str,
-}
-
-impl Observer for Swapper<'_> {
-    fn tell(&self, event: Event) {
-        if event == Event::Phase(self.phase) {
-            let victim = self.ground.target().join("d");
-            fs::rename(&victim, self.ground.dir.path().join(format!("moved {}", self.phase))).unwrap();
-            link_to(self.ground.outside(), &victim).unwrap();
-        }
-    }
-}
-
-#[test]
-fn a_directory_swapped_for_a_link_leads_nowhere() {
-    let world = World::new();
-    let entries = vec![
-        dir("."),
-        dir("d"),
-        file("d/precious", &[b"mine", b"now"]),
-        file("d/planted", &[b"x"]),
-        dir("d/e"),
-        file("d/e/f", &[b"x"]),
-        symlink("d/s", "x"),
-        made("d/fifo", EntryKind::Fifo, 0o600),
-    ];
-    let snapshot = world.back_up(&[("_system", entries)], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    for phase in ["restoring files", "restoring links and special files", "setting directories"] {
-        let ground = Ground::new();
-        let before = fs::metadata(ground.outside()).unwrap();
-        let swapper = Swapper { ground: &ground, phase };
-        let error =
-            perform(&world.store, &plan, &ground.target(), &Options::default(), &swapper).unwrap_err();
-        assert!(matches!(error.kind, RestoreErrorKind::Refused(_)), "{error}");
-        assert!(error.to_string().contains("changed by somebody else"), "{error}");
-        ground.assert_outside_untouched();
-        let after = fs::metadata(ground.outside()).unwrap();
-        assert_eq!((before.mode(), before.mtime(), before.uid()), (after.mode(), after.mtime(), after.uid()));
-    }
-}
-
-#[test]
-fn a_link_where_a_directory_is_needed_ends_it() {
-    struct Planter<'g>(&'g Ground);
-    impl Observer for Planter<'_> {
-        fn tell(&self, event: Event) {
-            if event == Event::Phase("making directories") {
-                link_to(self.0.outside(), self.0.target().join("d")).unwrap();
-            }
-        }
-    }
-    let world = World::new();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), dir("d"), file("d/planted", &[b"x"])])], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let ground = Ground::new();
-    let error =
-        perform(&world.store, &plan, &ground.target(), &Options::default(), &Planter(&ground)).unwrap_err();
-    assert!(matches!(error.kind, RestoreErrorKind::Refused(_)), "{error}");
-    ground.assert_outside_untouched();
-}
-
-#[test]
-fn paths_are_opened_beneath_with_and_without_openat2() {
-    let ground = Ground::new();
-    fs::create_dir_all(ground.target().join("a")).unwrap();
-    let (root, _) = Root::open(&ground.dir.path().join("target/a")).unwrap();
-    fs::create_dir_all(ground.target().join("a/b/c")).unwrap();
-    link_to(ground.outside(), ground.target().join("a/l")).unwrap();
-    link_to("b", ground.target().join("a/b/inner")).unwrap();
-    let mut root = root;
-    for _ in 0..2 {
-        let base = std::os::fd::AsFd::as_fd(&root.fd);
-        assert!(root.handle(base, b"b/c").is_ok());
-        assert!(root.open_dir(base, b".", OFlags::RDONLY).is_ok());
-        for path in [b"l".as_slice(), b"b/inner", b"b/inner/c", b"l/x", b"b/none"] {
-            assert!(root.handle(base, path).is_err(), "{}", String::from_utf8_lossy(path));
-        }
-        root = root.without_whole_paths();
-    }
-}
-
-#[test]
-fn a_default_acl_of_the_target_is_not_inherited() {
-    let world = World::new();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), file("f", &[b"x"])])], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let ground = Ground::new();
-    fs::create_dir(ground.target()).unwrap();
-    let entry = |tag: u16, perm: u16, id: u32| {
-        [tag.to_le_bytes().as_slice(), &perm.to_le_bytes(), &id.to_le_bytes()].concat()
-    };
-    let all = u32::MAX;
-    let acl = [
-        vec![2, 0, 0, 0],
-        entry(1, 7, all),
-        entry(2, 7, 4711),
-        entry(4, 5, all),
-        entry(16, 7, all),
-        entry(32, 5, all),
-    ]
-    .concat();
-    if xattr::set(ground.target(), "system.posix_acl_default", &acl).is_err() {
-        return; // A file system without ACLs inherits none.
-    }
-    let report = restored(&world, &plan, &ground.target());
-    assert_eq!(report.finding_counts.notes, 1);
-    assert_eq!(xattr::get(ground.target().join("f"), "system.posix_acl_access").unwrap(), None);
-}
-
-#[test]
-fn stopping_says_how_far_it_came() {
-    let world = World::new();
-    let files = (0..50).map(|n| file(&format!("f{n:02}"), &[format!("{n}").as_bytes()]));
-    let snapshot = world.back_up(&[("_system", [dir(".")].into_iter().chain(files).collect())], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let ground = Ground::new();
-    let watcher = Watcher::stopping_after(10);
-    let options = Options { workers: NonZeroUsize::new(1), ..Options::default() };
-    let error = perform(&world.store, &plan, &ground.target(), &options, &watcher).unwrap_err();
-    assert!(matches!(error.kind, RestoreErrorKind::Cancelled), "{error}");
-    let so_far = error.so_far.unwrap();
-    assert!(so_far.entries > 0 && so_far.entries < 51, "{so_far:?}");
-    assert!(error.to_string().contains("of 51 entries"), "{error}");
-}
-
-#[test]
 fn many_large_files_need_few_descriptors() {
     let world = World::new();
     let mut entries = vec![dir(".")];
@@ -476,40 +222,6 @@ fn many_large_files_need_few_descriptors() {
         let expected: String = (0..4).map(|part| format!("{part}:{n}")).collect();
         assert_eq!(fs::read_to_string(ground.target().join(format!("d{n:02}/f"))).unwrap(), expected);
     }
-}
-
-#[test]
-fn what_was_not_read_is_told_again() {
-    let world = World::new();
-    let mut unread = made("gone\u{1b}[2J", EntryKind::Error, 0);
-    unread.entry.tail.error = Some("permission denied\u{7}".into());
-    let mut changed = file("log", &[b"x"]);
-    changed.entry.tail.changed = true;
-    let snapshot = world.back_up(&[("_system", vec![dir("."), unread, changed])], 5);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    assert_eq!(plan.finding_counts.warnings, 2);
-    assert!(!plan.to_string().chars().any(|c| c.is_control() && c != '\n'), "{plan:?}");
-    let ground = Ground::new();
-    let report = restored(&world, &plan, &ground.target());
-    assert_eq!((report.status(), report.finding_counts.warnings), (Status::Complete, 2));
-}
-
-#[test]
-fn a_full_disk_is_an_error_that_says_so() {
-    // Writing to /dev/full is the nearest thing to a full disk that needs no mount.
-    let full = rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
-    let trouble = files::write_all_at(std::os::fd::AsFd::as_fd(&full), b"x", 0).unwrap_err();
-    let world = World::new();
-    let snapshot = world.back_up(&[("_system", vec![dir("."), file("f", &[b"x"])])], 1);
-    let plan = planned(&world, &snapshot, &Selection::default());
-    let ground = Ground::new();
-    let (root, _) = Root::open(&ground.target()).unwrap();
-    let site = Site::new(&plan.work, root, Resolved::default(), 1, &Silent);
-    let error = site.settle(1, Err(trouble)).unwrap_err();
-    assert!(
-        matches!(error.kind, RestoreErrorKind::Io { .. }) && error.to_string().contains("space"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -562,4 +274,49 @@ fn listing_shows_what_is_selected() {
     assert_eq!(shown(&Selection::default(), 3), ["_system .", "_system t", "a t/a"]);
     let selection = Selection { paths: vec![b"t/a/y".to_vec()], ..Selection::default() };
     assert_eq!(shown(&selection, 99), ["a t/a/y"]);
+}
+
+#[test]
+fn devices_come_back_where_they_may_be_made() {
+    let world = World::new();
+    let mut null = made("null", EntryKind::Char, 0o666);
+    null.entry.tail.device = Some((1, 3));
+    let mut disk = made("disk", EntryKind::Block, 0o640);
+    disk.entry.tail.device = Some((7, 300));
+    let snapshot = world.back_up(&[("_system", vec![dir("."), null, disk])], 1);
+    let ground = Ground::new();
+    let report = restored(&world, &planned(&world, &snapshot, &Selection::default()), &ground.target());
+    if report.finding_counts.missing == 2 {
+        // Without the right to make devices each is named, and the rest is there.
+        assert_eq!((report.status(), report.entries), (Status::Partial, 1));
+        return;
+    }
+    assert_eq!(report.findings, []);
+    let null = fs::metadata(ground.target().join("null")).unwrap();
+    assert!(null.file_type().is_char_device());
+    assert_eq!((null.rdev(), null.mode() & 0o7777), (rustix::fs::makedev(1, 3), 0o666));
+    let disk = fs::metadata(ground.target().join("disk")).unwrap();
+    assert!(disk.file_type().is_block_device());
+    assert_eq!(disk.rdev(), rustix::fs::makedev(7, 300));
+}
+
+#[test]
+fn owners_are_mapped_or_named() {
+    let world = World::new();
+    let mut owned = file("f", &[b"x"]);
+    (owned.entry.metadata.uid, owned.entry.metadata.gid) = (4711, 4712);
+    let snapshot = world.back_up(&[("_system", vec![dir("."), owned])], 1);
+    let plan = planned(&world, &snapshot, &Selection::default());
+    let ids = IdMap { uids: [(4711, 5711)].into(), gids: [(4712, 5712)].into(), by_name: false };
+    let ground = Ground::new();
+    let report =
+        perform(&world.store, &plan, &ground.target(), &Options { ids, workers: None }, &Silent).unwrap();
+    // Content is there either way, so it is complete.
+    assert_eq!(report.status(), Status::Complete);
+    if rustix::process::geteuid().is_root() {
+        let seen = fs::metadata(ground.target().join("f")).unwrap();
+        assert_eq!((seen.uid(), seen.gid()), (5711, 5712));
+    } else {
+        assert!(report.findings.iter().any(|one| one.what.contains("5711:5712")), "{:?}", report.findings);
+    }
 }

@@ -113,7 +113,8 @@ fn check_census(
     findings: &mut Vec<Finding>,
 ) {
     let Some(expired) = gc.expired_at(&checkpoint.gc) else {
-        let what = format!("{} gc records that {} saw are not there as it saw them", checkpoint.gc.0, link.name);
+        let what =
+            format!("{} gc records that {} saw are not there as it saw them", checkpoint.gc.0, link.name);
         findings.push(Finding::damage(Subject::Area("gc/"), what));
         return;
     };
@@ -193,11 +194,17 @@ fn compare(certain: &[&ObjectName], others: &[&ObjectName], census: &Census) -> 
     if others.len() > AMBIGUOUS_MAX {
         return Match::Unclear;
     }
-    let any = (0_u32..1 << others.len()).filter(|choice| choice.count_ones() as usize == likeliest.len()).any(|choice| {
-        let chosen: Vec<&ObjectName> =
-            others.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, name)| *name).collect();
-        names(&chosen)
-    });
+    let any = (0_u32..1 << others.len())
+        .filter(|choice| choice.count_ones() as usize == likeliest.len())
+        .any(|choice| {
+            let chosen: Vec<&ObjectName> = others
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| choice >> at & 1 == 1)
+                .map(|(_, name)| *name)
+                .collect();
+            names(&chosen)
+        });
     if any { Match::Same } else { Match::Gone }
 }
 

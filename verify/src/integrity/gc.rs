@@ -24,7 +24,8 @@ pub(super) struct GcRecords {
 
 /// Reads every gc record in a listing.
 pub(super) fn load(repository: &Repository, listed: &[Listed], findings: &mut Vec<Finding>) -> GcRecords {
-    let mut gc = GcRecords { packs: HashSet::new(), snapshots: HashSet::new(), records: Vec::new(), sound: true };
+    let mut gc =
+        GcRecords { packs: HashSet::new(), snapshots: HashSet::new(), records: Vec::new(), sound: true };
     for object in listed {
         let Some(Place::Gc(seq)) = place(&object.name) else { continue };
         let expired = match read(repository, &object.name, seq) {
@@ -47,7 +48,8 @@ pub(super) fn load(repository: &Repository, listed: &[Listed], findings: &mut Ve
 fn read(repository: &Repository, name: &ObjectName, seq: Seq) -> Result<GcBody, RepositoryError> {
     let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
     let signed = repository.read_signed(name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
-    let body: GcBody = format::decode(&signed.body, "gc record").map_err(|error| damaged(error.to_string()))?;
+    let body: GcBody =
+        format::decode(&signed.body, "gc record").map_err(|error| damaged(error.to_string()))?;
     let signer = repository.judge(&signed.key, Kind::Gc, name, JudgedAt::Moment(body.time))?;
     if body.seq == seq && matches!(signer, Principal::Maintainer(_)) {
         Ok(body)

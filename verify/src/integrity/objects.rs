@@ -58,7 +58,13 @@ impl Check<'_> {
     }
 
     /// Damage to what nothing relies on is worth knowing, no more.
-    fn weigh(&self, mut finding: Finding, name: &ObjectName, place: &Place, record: Option<&Record>) -> Finding {
+    fn weigh(
+        &self,
+        mut finding: Finding,
+        name: &ObjectName,
+        place: &Place,
+        record: Option<&Record>,
+    ) -> Finding {
         if finding.severity != Severity::Damage {
             return finding;
         }
@@ -100,7 +106,8 @@ impl Check<'_> {
             },
             (Ok(_), _) => Checked::default(),
             (Err(error), Some(record)) if record.length != length => {
-                let what = format!("it is {} bytes long instead of {}: {}", length.0, record.length.0, error.kind);
+                let what =
+                    format!("it is {} bytes long instead of {}: {}", length.0, record.length.0, error.kind);
                 found(Finding::damage(name, what))
             }
             (Err(error), _) => found(Finding::of_error(name, &error)),
@@ -129,7 +136,13 @@ impl Check<'_> {
     }
 
     /// Seals are judged now: only the newest opens anything, and only officers of today may have made it.
-    fn seal(&self, name: &ObjectName, bytes: Vec<u8>, seq: Seq, which: SealFor) -> Result<Signed, RepositoryError> {
+    fn seal(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        seq: Seq,
+        which: SealFor,
+    ) -> Result<Signed, RepositoryError> {
         let newest = match which {
             SealFor::Officers => self.newest.officers,
             SealFor::Writers => self.newest.writers,
@@ -151,7 +164,11 @@ impl Check<'_> {
         writer: &Label,
     ) -> Result<Signed, RepositoryError> {
         let signed = self.repository.check_signed(name, bytes, &[kind], at)?;
-        if signed.principal.is_writer(writer) { Ok(signed) } else { Err(wrong_signer(name, &signed.principal)) }
+        if signed.principal.is_writer(writer) {
+            Ok(signed)
+        } else {
+            Err(wrong_signer(name, &signed.principal))
+        }
     }
 
     fn run(
@@ -173,7 +190,8 @@ impl Check<'_> {
 
     /// A fence is put long after the run it ends, so its moment is in its body.
     fn snapshot(&self, name: &ObjectName, bytes: Vec<u8>, run: RunId) -> Result<Signed, RepositoryError> {
-        let signed = self.repository.check_signed(name, bytes, &[Kind::Snapshot, Kind::Fence], JudgedAt::Any)?;
+        let signed =
+            self.repository.check_signed(name, bytes, &[Kind::Snapshot, Kind::Fence], JudgedAt::Any)?;
         if signed.kind == Kind::Snapshot {
             let at = JudgedAt::Moment(run.moment());
             return match self.repository.judge(&signed.key, Kind::Snapshot, name, at)? {
@@ -224,7 +242,9 @@ impl Check<'_> {
             observer.tell(Event::Progress { items: u64::from(done == object.length), bytes: length });
         }
         let same = hash.finish() == *pack.as_bytes();
-        Ok((!same).then(|| Finding::damage(name, "its bytes are not those that were stored: their SHA-256 is another")))
+        Ok((!same).then(|| {
+            Finding::damage(name, "its bytes are not those that were stored: their SHA-256 is another")
+        }))
     }
 }
 

@@ -28,7 +28,10 @@ impl NewestSeals {
     /// Seals that are missing. That both newest ones are gone nothing here can show.
     pub(super) fn report(&self, repository: &Repository, listed: &[Listed], findings: &mut Vec<Finding>) {
         let Some(newest) = self.officers.max(self.writers) else {
-            findings.push(Finding::damage(Subject::Area("seals/"), "there is none; without it no key can be opened"));
+            findings.push(Finding::damage(
+                Subject::Area("seals/"),
+                "there is none; without it no key can be opened",
+            ));
             return;
         };
         let there: BTreeSet<Seq> = listed
@@ -38,7 +41,8 @@ impl NewestSeals {
                 _ => None,
             })
             .collect();
-        let gone = (0..=newest.0).map(Seq).filter(|seq| !there.contains(seq)).map(|seq| (seq, SealFor::Officers));
+        let gone =
+            (0..=newest.0).map(Seq).filter(|seq| !there.contains(seq)).map(|seq| (seq, SealFor::Officers));
         let enrolled = repository
             .trust()
             .signers

@@ -245,7 +245,9 @@ fn outcome(report: &Report) -> Outcome {
     let unchecked = report.losses.iter().find(|loss| loss.kind == LossKind::Unchecked);
     match (report.status(), unchecked) {
         (Status::Complete, _) => Outcome::Passed,
-        (Status::Partial, Some(loss)) if report.losses.iter().all(|loss| loss.kind == LossKind::Unchecked) => {
+        (Status::Partial, Some(loss))
+            if report.losses.iter().all(|loss| loss.kind == LossKind::Unchecked) =>
+        {
             Outcome::NotRun(loss.why.clone())
         }
         (Status::Partial, _) => Outcome::Failed,

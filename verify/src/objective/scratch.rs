@@ -57,7 +57,9 @@ pub(super) fn require_room(parent: &Path, bytes: Bytes, entries: u64) -> Result<
     }
     Err(VerifyError::refused(
         parent.display().to_string(),
-        format!("{wanted} of scratch space are needed and {free} are free; give another place, or restore a sample"),
+        format!(
+            "{wanted} of scratch space are needed and {free} are free; give another place, or restore a sample"
+        ),
     ))
 }
 
@@ -102,7 +104,7 @@ mod tests {
         fs::write(inner.join("x"), b"x").unwrap();
         let mode = fs::metadata(scratch.target().parent().unwrap()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o000)).unwrap();
         fs::set_permissions(scratch.target(), fs::Permissions::from_mode(0o500)).unwrap();
         scratch.remove().unwrap();
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);

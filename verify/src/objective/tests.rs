@@ -105,13 +105,15 @@ fn a_component_smaller_than_a_sample_may_be_sampled_to_its_end() {
 
 #[test]
 fn no_factor_overflows() {
-    let trial = Trial { restored: size(Bytes(1), 1), full: size(Bytes(u64::MAX), u64::MAX), ..tenth(Duration::MAX) };
+    let trial =
+        Trial { restored: size(Bytes(1), 1), full: size(Bytes(u64::MAX), u64::MAX), ..tenth(Duration::MAX) };
     assert_eq!(project(&trial, RtoObjective::default(), Assumptions::default()).projected, Duration::MAX);
 }
 
 #[test]
 fn json_says_the_verdict_and_seconds() {
-    let json = serde_json::to_value(project(&tenth(HOUR), RtoObjective::default(), Assumptions::default())).unwrap();
+    let json =
+        serde_json::to_value(project(&tenth(HOUR), RtoObjective::default(), Assumptions::default())).unwrap();
     assert_eq!(json["verdict"], "met");
     assert_eq!(json["objective"]["target"], 86_400.0);
     assert_eq!(json["terms"][2]["basis"], "modelled");

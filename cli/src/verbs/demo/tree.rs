@@ -133,7 +133,8 @@ pub(super) fn live_a_day(place: &Path) -> io::Result<Changes> {
     let day = place.join("chat-of-today");
     fs::create_dir_all(&day)?;
     for number in 0..20 {
-        let lines: String = (0..200).map(|line| format!("{number}:{line} customer: where is my order?\n")).collect();
+        let lines: String =
+            (0..200).map(|line| format!("{number}:{line} customer: where is my order?\n")).collect();
         fs::write(day.join(format!("thread-{number}.txt")), lines)?;
         changes.added += 1;
     }

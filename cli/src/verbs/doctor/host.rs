@@ -30,9 +30,11 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 }
 
 fn check_host(host: &Host, findings: &mut Findings) {
-    let signing = keyfiles::read_signing_key(&host.signing_key, "signing key").map(|key| key.public().fingerprint());
+    let signing =
+        keyfiles::read_signing_key(&host.signing_key, "signing key").map(|key| key.public().fingerprint());
     check_key(&host.signing_key, signing, "signing key", findings);
-    let card = keyfiles::read_identity(&host.card_identity, "card identity").map(|card| card.recipient().to_string());
+    let card = keyfiles::read_identity(&host.card_identity, "card identity")
+        .map(|card| card.recipient().to_string());
     check_key(&host.card_identity, card, "card identity", findings);
     for path in stray_secrets(host) {
         findings.warn(
@@ -52,7 +54,8 @@ fn check_key(path: &Path, key: Result<String>, what: &str, findings: &mut Findin
     match (key, keyfiles::too_open(path)) {
         (Err(failure), _) => findings.failure(
             "this host",
-            failure.next("make this host's keys with `lifeboat keys writer new`, then let an officer enrol it"),
+            failure
+                .next("make this host's keys with `lifeboat keys writer new`, then let an officer enrol it"),
         ),
         (Ok(_), Some(mode)) => findings.fail(
             "this host",
@@ -73,7 +76,8 @@ fn stray_secrets(host: &Host) -> Vec<std::path::PathBuf> {
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let own = *path == host.signing_key || *path == host.card_identity;
-            !own && (name.starts_with("recovery-") || (name.starts_with("officer-") && !name.ends_with(".pub")))
+            !own && (name.starts_with("recovery-")
+                || (name.starts_with("officer-") && !name.ends_with(".pub")))
         })
         .collect();
     found.sort();

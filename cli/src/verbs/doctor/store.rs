@@ -37,7 +37,12 @@ pub(super) fn check(
     let pinned = count_of(region.officers.len() as u64, "pinned officer", "pinned officers");
     findings.ok(
         &area,
-        format!("{} opens: {}, trust {} under {pinned}", repository_place(region), repository.id(), header.seq.0),
+        format!(
+            "{} opens: {}, trust {} under {pinned}",
+            repository_place(region),
+            repository.id(),
+            header.seq.0
+        ),
     );
     host::free_space(&region.repository, &area, findings);
     if config.host.is_some() {
@@ -64,7 +69,9 @@ fn check_enrolment(
         return;
     }
     let opened = context.credentials(host).and_then(|credentials| {
-        Agent::open(repository, credentials, &context.clock, &context.entropy).map(drop).map_err(Failure::from)
+        Agent::open(repository, credentials, &context.clock, &context.entropy)
+            .map(drop)
+            .map_err(Failure::from)
     });
     if let Err(failure) = opened {
         return findings.failure(area, failure);

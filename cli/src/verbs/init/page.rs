@@ -16,10 +16,15 @@ pub(super) fn render(context: &Context, config: &Config, keys: &Keys, done: &[Do
         page.field("repository", &format!("{} ({state})", region.repository));
         page.field("where", &region.place);
         if let Some(officer) = &region.officer {
-            page.field("officer", &format!("{}, {} (pinned in lifeboat.toml)", officer.name, officer.key.fingerprint()));
+            page.field(
+                "officer",
+                &format!("{}, {} (pinned in lifeboat.toml)", officer.name, officer.key.fingerprint()),
+            );
         }
         let words = match &region.enrolled {
-            Enrolled::Now(components) => format!("enrolled now, for {}", list(components.iter()).replace(" or ", " and ")),
+            Enrolled::Now(components) => {
+                format!("enrolled now, for {}", list(components.iter()).replace(" or ", " and "))
+            }
             Enrolled::Already => "enrolled already".to_owned(),
             Enrolled::NotYet(why) => format!("not enrolled: {why}"),
         };

@@ -14,7 +14,7 @@ use crate::config::Region;
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
-use crate::render::{Outcome, Page, Tone};
+use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::survey::Identities;
 use crate::when::count_of;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut values = Vec::new();
     let mut exit = Exit::Ok;
     for region in context.regions(&config, &args.region)? {
-        let tried = region_keys(context, region, &args.identities.files);
+        let tried = region_keys(context, region, args.identities.files(context));
         let ended = match &tried {
             Ok(tried) => tried.failed.iter().fold(Exit::Ok, |exit, (other, _)| exit.worst(*other)),
             Err(failure) => failure.exit,
@@ -59,7 +59,8 @@ fn region_keys(context: &Context, region: &Region, files: &[PathBuf]) -> Result<
     let at = |failure: Failure| failure.as_check();
     let repository = context.open(region).map_err(at)?;
     let recovery = context.recover(&repository, files).map_err(at)?;
-    try_keys(&repository, &recovery).map_err(|error| Failure::from(error).as_check().at(repository_place(region)))
+    try_keys(&repository, &recovery)
+        .map_err(|error| Failure::from(error).as_check().at(repository_place(region)))
 }
 
 fn try_keys(repository: &Repository, recovery: &Recovery<'_>) -> std::result::Result<Tried, RepositoryError> {
@@ -81,12 +82,17 @@ fn try_keys(repository: &Repository, recovery: &Recovery<'_>) -> std::result::Re
         tried.opened += 1;
         let Some(prefixes) = needed.get(slot) else { continue };
         if !maps.contains_key(writer) {
-            let wanted: HashSet<SegmentPrefix> =
-                needed.iter().filter(|((owner, _), _)| owner == writer).flat_map(|(_, some)| some).copied().collect();
+            let wanted: HashSet<SegmentPrefix> = needed
+                .iter()
+                .filter(|((owner, _), _)| owner == writer)
+                .flat_map(|(_, some)| some)
+                .copied()
+                .collect();
             maps.insert(writer, SegmentMap::load(repository, recovery.catalog(), writer, &wanted)?);
         }
         let Some(map) = maps.get(writer) else { continue };
-        let segment = map.segments().iter().find(|one| one.key == *key && prefixes.contains(&one.id.prefix()));
+        let segment =
+            map.segments().iter().find(|one| one.key == *key && prefixes.contains(&one.id.prefix()));
         let Some(segment) = segment else {
             tried.failed.push((Exit::Damaged, format!("no index says where the data of key {key} lies")));
             continue;
@@ -134,16 +140,23 @@ fn render(page: &mut Page, region: &Region, tried: &Result<Tried>) {
     let (mark, tone) = if all { ("ok  ", Tone::Good) } else { ("FAIL", Tone::Bad) };
     let keys = count_of(tried.keys as u64, "tenant key", "tenant keys");
     let segments = count_of(tried.segments as u64, "segment", "segments");
-    page.marked(mark, tone, &format!("{} of {keys} open, and {segments} sealed to them were read", tried.opened));
+    page.marked(
+        mark,
+        tone,
+        &format!("{} of {keys} open, and {segments} sealed to them were read", tried.opened),
+    );
     for (_, what) in tried.failed.iter().take(20) {
-        page.item("    -", what);
+        page.item("    -", &short_hashes(what));
     }
     if tried.failed.len() > 20 {
         page.item("    -", &format!("and {} more", tried.failed.len() - 20));
     }
     if !all {
-        page.paragraph(7, "→ see whom it hits with `lifeboat verify --level readback`; a tenant that was erased on \
-                           purpose has no key any more");
+        page.paragraph(
+            7,
+            "→ see whom it hits with `lifeboat verify --level readback`; a tenant that was erased on \
+                           purpose has no key any more",
+        );
     }
 }
 

@@ -46,8 +46,11 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
     page.field("fingerprint", &signing.public().fingerprint());
     page.field("card identity", &format!("{} ({})", shown(&host.card_identity), word(made_card)));
     page.gap();
-    page.paragraph(0, "Both stay on this host. Give this line to an officer (nothing in it opens any data), and \
-                       read the fingerprint to each other over another way, so that nobody slips in a key:");
+    page.paragraph(
+        0,
+        "Both stay on this host. Give this line to an officer (nothing in it opens any data), and \
+                       read the fingerprint to each other over another way, so that nobody slips in a key:",
+    );
     page.gap().raw(&line);
     Ok(Outcome {
         exit: Exit::Ok,

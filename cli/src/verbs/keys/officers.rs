@@ -35,7 +35,7 @@ pub(crate) struct Add {
 
 pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
     let config = context.config()?;
-    let key = keyfiles::read_signing_key(&args.officer.officer_key, "officer's signing key")?;
+    let key = args.officer.key(context)?;
     let public = keyfiles::read_public_key(&args.signing_key_file)?;
     let mut page = context.page();
     let mut regions = Vec::new();
@@ -43,17 +43,30 @@ pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
         let repository = context.open(region)?;
         let name = trusted::officer_of(&repository, &key)?;
         if !args.dry_run {
-            let recovery = context.recover(&repository, &args.officer.identities.files)?;
+            let recovery = context.recover(&repository, args.officer.identities.files(context))?;
             let acting = Officer { name, signing: &key };
-            officer::add_officer(&recovery, &acting, &args.name, public, &args.recovery_recipient, &context.clock)
-                .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+            officer::add_officer(
+                &recovery,
+                &acting,
+                &args.name,
+                public,
+                &args.recovery_recipient,
+                &context.clock,
+            )
+            .map_err(|error| Failure::from(error).at(repository_place(region)))?;
         }
         let verb = if args.dry_run { "would be" } else { "is" };
-        page.item("-", &format!("{} {verb} an officer of {} and may recover from it", args.name, region.name));
+        page.item(
+            "-",
+            &format!("{} {verb} an officer of {} and may recover from it", args.name, region.name),
+        );
         regions.push(region.name.clone());
     }
     page.item("-", &format!("the key is {}", public.fingerprint()));
-    page.item("→", "print a new paper with `lifeboat keys paper` and let the new officer run `lifeboat keys check`");
+    page.item(
+        "→",
+        "print a new paper with `lifeboat keys paper` and let the new officer run `lifeboat keys check`",
+    );
     let value = json!({ "officer": args.name, "fingerprint": public.fingerprint(), "regions": regions,
                         "dry_run": args.dry_run });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })

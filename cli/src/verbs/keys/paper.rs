@@ -31,14 +31,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     page.raw("LIFEBOAT: HOW TO GET EVERYTHING BACK");
-    page.raw(&format!("printed {}; print anew when officers or repositories change", show_moment(context.now())));
+    page.raw(&format!(
+        "printed {}; print anew when officers or repositories change",
+        show_moment(context.now())
+    ));
     let mut regions = Vec::new();
     for region in context.regions(&config, &args.region)? {
         let repository = context.open(region)?;
         render_region(&mut page, region, &repository);
         regions.push(region_value(region, &repository));
     }
-    let identities = render_identities(&mut page, args)?;
+    let identities = render_identities(context, &mut page, args)?;
     render_steps(&mut page, &config, context.regions(&config, &args.region)?.first().copied());
     let value = json!({ "regions": regions, "identities": identities });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
@@ -47,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 fn render_region(page: &mut Page, region: &Region, repository: &Repository) {
     page.heading(&format!("Region {} ({})", region.name, region.jurisdiction));
     page.field("repository", &repository.id().to_string());
-    page.field("where", &shown(&region.repository));
+    page.field("where", &whole_place(region));
     for (name, key) in trusted::officers(repository) {
         page.field("officer", &format!("{name}, {}", key.fingerprint()));
         page.raw(&format!("    {key} {name}"));
@@ -55,9 +58,17 @@ fn render_region(page: &mut Page, region: &Region, repository: &Repository) {
     for pinned in &region.officers {
         let known = trusted::officers(repository).iter().any(|(_, key)| *key == pinned.key);
         if !known {
-            page.field("pinned", &format!("{}, {} (no longer an officer)", pinned.name, pinned.key.fingerprint()));
+            page.field(
+                "pinned",
+                &format!("{}, {} (no longer an officer)", pinned.name, pinned.key.fingerprint()),
+            );
         }
     }
+}
+
+/// Where the repository lies, from the root: paper has no current directory.
+fn whole_place(region: &Region) -> String {
+    std::path::absolute(&region.repository).map_or_else(|_| shown(&region.repository), |path| shown(&path))
 }
 
 fn region_value(region: &Region, repository: &Repository) -> Value {
@@ -71,10 +82,10 @@ fn region_value(region: &Region, repository: &Repository) -> Value {
     })
 }
 
-fn render_identities(page: &mut Page, args: &Args) -> Result<Vec<Value>> {
+fn render_identities(context: &Context, page: &mut Page, args: &Args) -> Result<Vec<Value>> {
     page.heading("Recovery identity (opens every backup; keep it apart from the officers' keys)");
     let mut values = Vec::new();
-    for file in &args.identities.files {
+    for file in args.identities.files(context) {
         for identity in keyfiles::read_identities(file, "recovery identity")? {
             let recipient = identity.recipient().to_string();
             page.field("public", &recipient);
@@ -88,8 +99,11 @@ fn render_identities(page: &mut Page, args: &Args) -> Result<Vec<Value>> {
         }
     }
     if values.is_empty() {
-        page.paragraph(2, "Not read for this page (give --identity FILE to have its public half printed here). Write \
-                           by hand where its two copies lie:");
+        page.paragraph(
+            2,
+            "Not read for this page (give --identity FILE to have its public half printed here). Write \
+                           by hand where its two copies lie:",
+        );
     }
     page.gap();
     page.raw("  copy 1: ______________________________   copy 2: ______________________________");
@@ -99,28 +113,33 @@ fn render_identities(page: &mut Page, args: &Args) -> Result<Vec<Value>> {
 fn render_steps(page: &mut Page, config: &Config, region: Option<&Region>) {
     let component = region.and_then(|region| config.components_of(&region.name).next());
     let component = component.map_or_else(|| "COMPONENT".to_owned(), |component| component.name.to_string());
-    let place = region.map_or_else(|| "DIR".to_owned(), |region| shown(&region.repository));
+    let place = region.map_or_else(|| "DIR".to_owned(), whole_place);
     page.heading("To restore with Lifeboat");
     page.item("1.", "On a clean machine put the lifeboat program, lifeboat.toml and the repository (or its replica). \
                      Without lifeboat.toml: `lifeboat init` writes one; set jurisdiction and repository, and copy the \
                      officers' lines above to officers = [\"…\"].");
-    page.item("2.", "Bring the recovery identity from the safe, into memory if you can:\n\
-                     export LIFEBOAT_IDENTITY=/dev/shm/recovery.txt");
+    page.item(
+        "2.",
+        "Bring the recovery identity from the safe, into memory if you can:\n\
+                     export LIFEBOAT_IDENTITY=/dev/shm/recovery.txt",
+    );
     page.item("3.", "lifeboat keys check            does it open everything?");
     page.item("4.", "lifeboat snapshots             what is there?");
     page.item("5.", &format!("lifeboat restore {component} --target /restored/{component}"));
     page.item("6.", "lifeboat verify --level integrity    is everything else whole?");
     page.heading("To restore without Lifeboat");
-    page.paragraph(2, "With Debian's age, zstd, jq, openssh-client and the scripts break-glass and check-signatures. \
-                       Type the officers' lines above into officers.txt: believe no other copy of them.");
-    page.item("1.", &format!("sh break-glass --repository {place} --officer officers.txt --list"));
-    page.item(
-        "2.",
-        &format!(
-            "sh break-glass --repository {place} --officer officers.txt \\\n--identity recovery.txt --component \
-             {component} --target EMPTYDIR"
-        ),
+    page.paragraph(
+        2,
+        "With Debian's age, zstd, jq, openssh-client and the scripts break-glass and check-signatures. \
+                       Type the officers' lines above into officers.txt: believe no other copy of them.",
     );
-    page.paragraph(2, "It stops at the first object that is damaged or not signed; FORMAT.md says how each is read by \
-                       hand.");
+    page.raw(&format!("  1. REPOSITORY={place}"));
+    page.raw("  2. sh break-glass --repository $REPOSITORY --officer officers.txt --list");
+    page.raw("  3. sh break-glass --repository $REPOSITORY --officer officers.txt \\");
+    page.raw(&format!("       --identity recovery.txt --component {component} --target EMPTYDIR"));
+    page.paragraph(
+        2,
+        "It stops at the first object that is damaged or not signed; FORMAT.md says how each is read by \
+                       hand.",
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lifeboat_repo::crypto::envelope::Recipient;
-use lifeboat_repo::crypto::sign::VerifyingKey;
+use lifeboat_repo::crypto::sign::{SigningKey, VerifyingKey};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::officer::{self, NewWriter, Officer};
 use serde_json::json;
@@ -23,10 +23,22 @@ use crate::when::show_moment;
 #[derive(clap::Args)]
 pub(super) struct OfficerArgs {
     /// The officer's signing key
-    #[arg(long, value_name = "FILE", env = "LIFEBOAT_OFFICER_KEY", hide_env = true)]
-    pub(super) officer_key: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    officer_key: Option<PathBuf>,
     #[command(flatten)]
     pub(super) identities: Identities,
+}
+
+impl OfficerArgs {
+    /// Reads the officer's signing key.
+    pub(super) fn key(&self, context: &Context) -> Result<SigningKey> {
+        let path =
+            self.officer_key.as_ref().or(context.environment.officer_key.as_ref()).ok_or_else(|| {
+                Failure::usage("this needs an officer's signing key, and none was given")
+                    .next("give --officer-key FILE (or LIFEBOAT_OFFICER_KEY)")
+            })?;
+        keyfiles::read_signing_key(path, "officer's signing key")
+    }
 }
 
 #[derive(clap::Args)]
@@ -82,7 +94,7 @@ pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
     if args.dry_run {
         page.raw("Nothing is done; this would be:");
     }
-    let key = keyfiles::read_signing_key(&args.officer.officer_key, "officer's signing key")?;
+    let key = args.officer.key(context)?;
     for (region, components) in &by_region {
         let region = config.region(region)?;
         let repository = context.open(region)?;
@@ -94,12 +106,15 @@ pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
             components: components.clone(),
         };
         if !args.dry_run {
-            let recovery = context.recover(&repository, &args.officer.identities.files)?;
+            let recovery = context.recover(&repository, args.officer.identities.files(context))?;
             officer::add_writer(&recovery, &Officer { name, signing: &key }, &new, &context.clock)
                 .map_err(|error| Failure::from(error).at(repository_place(region)))?;
         }
         let names: Vec<&str> = components.iter().map(Label::as_str).collect();
-        page.item("-", &format!("writer {} is enrolled in {} for {}", args.name, region.name, names.join(", ")));
+        page.item(
+            "-",
+            &format!("writer {} is enrolled in {} for {}", args.name, region.name, names.join(", ")),
+        );
     }
     page.item("-", &format!("its key is {}", signing.fingerprint()));
     let value = json!({ "writer": args.name, "fingerprint": signing.fingerprint(), "regions": by_region,
@@ -124,7 +139,7 @@ fn public_keys(context: &Context, config: &Config, args: &Add) -> Result<(Verify
 
 pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
     let config = context.config()?;
-    let key = keyfiles::read_signing_key(&args.officer.officer_key, "officer's signing key")?;
+    let key = args.officer.key(context)?;
     let mut page = context.page();
     let mut values = Vec::new();
     for region in context.regions(&config, &args.region)? {
@@ -139,7 +154,7 @@ pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
             values.push(json!({ "region": region.name }));
             continue;
         }
-        let recovery = context.recover(&repository, &args.officer.identities.files)?;
+        let recovery = context.recover(&repository, args.officer.identities.files(context))?;
         let cutoff =
             officer::revoke_writer(&recovery, &Officer { name, signing: &key }, &args.name, &context.clock)
                 .map_err(|error| Failure::from(error).at(repository_place(region)))?;
@@ -154,8 +169,11 @@ pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
         return Err(Failure::new(Exit::Refused, format!("no region has a writer {}", args.name))
             .next("`lifeboat keys writer list` shows those there are"));
     }
-    page.paragraph(2, "If its host was broken into: whoever was there could read names and sizes of what this \
-                       repository holds (the catalog), never a tenant's data.");
+    page.paragraph(
+        2,
+        "If its host was broken into: whoever was there could read names and sizes of what this \
+                       repository holds (the catalog), never a tenant's data.",
+    );
     let value = json!({ "writer": args.name, "regions": values, "dry_run": args.dry_run });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
@@ -167,7 +185,12 @@ pub(crate) fn list(context: &Context, args: &List) -> Result<Outcome> {
     for region in context.regions(&config, &args.region)? {
         let repository = context.open(region)?;
         page.heading(&region.name.to_string());
-        let mut table = Table::new(&[Column::Left("writer"), Column::Left("since"), Column::Left("standing"), Column::Left("components")]);
+        let mut table = Table::new(&[
+            Column::Left("writer"),
+            Column::Left("since"),
+            Column::Left("standing"),
+            Column::Left("components"),
+        ]);
         for writer in trusted::writers(&repository) {
             let standing = match writer.until {
                 None => Cell::toned(Tone::Good, "enrolled"),

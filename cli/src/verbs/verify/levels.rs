@@ -1,0 +1,260 @@
+//! Inventory, integrity and readback, and how their findings are told.
+
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::Repository;
+use lifeboat_verify::{
+    Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Threads, VerifyError, VerifyErrorKind,
+};
+use serde_json::{Value, json};
+
+use super::{Args, Checked, Level};
+use crate::config::{Config, Region};
+use crate::context::{Context, Reader, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, tame};
+use crate::progress::Progress;
+use crate::render::short_hashes;
+use crate::when::{count_of, show_count};
+
+/// A finding for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// How grave it is.
+    pub(crate) severity: Severity,
+    /// What it is about, and what is the matter.
+    pub(crate) what: String,
+    /// Whom it hits.
+    pub(crate) affects: Vec<String>,
+}
+
+/// What a level's report comes down to.
+struct Report {
+    outcome: Outcome,
+    summary: String,
+    findings: Vec<Finding>,
+    value: Value,
+}
+
+pub(super) fn check(
+    context: &Context,
+    config: &Config,
+    region: &Region,
+    args: &Args,
+    level: Level,
+) -> Result<Checked> {
+    let repository = context.open(region)?;
+    let progress = context.progress(&format!("{} of {}", level.word(), region.name));
+    let at = |failure: Failure| failure.at(repository_place(region));
+    let reports = match level {
+        Level::Integrity => {
+            vec![integrity(context, config, region, &repository, args, &progress).map_err(at)?]
+        }
+        _ => {
+            let scopes = scopes(args, config, region);
+            let each = scopes.iter().map(|scope| match level {
+                Level::Inventory => inventory(context, config, &repository, args, scope, &progress),
+                _ => readback(context, &repository, args, scope, &progress),
+            });
+            each.collect::<Result<_>>().map_err(at)?
+        }
+    };
+    Ok(checked(region, level, reports))
+}
+
+/// The whole region, or each component asked for.
+fn scopes(args: &Args, config: &Config, region: &Region) -> Vec<Scope> {
+    let asked: Vec<Label> = super::components(config, region, args)
+        .into_iter()
+        .filter(|component| args.components.contains(&component.name))
+        .map(|component| component.name.clone())
+        .collect();
+    if asked.is_empty() {
+        return vec![Scope::default()];
+    }
+    asked
+        .into_iter()
+        .map(|component| Scope { component: Some(component), threads: Threads::default() })
+        .collect()
+}
+
+fn inventory(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    args: &Args,
+    scope: &Scope,
+    progress: &Progress,
+) -> Result<Report> {
+    let reader = context.reader(config, repository, args.identities.files(context))?;
+    let report =
+        lifeboat_verify::inventory(repository, reader.catalog(), scope, progress).map_err(verify_failure)?;
+    Ok(Report {
+        value: serde_json::to_value(&report).unwrap_or_default(),
+        summary: format!(
+            "{} need {} ({}) in {}: looked for each",
+            count_of(report.snapshots, "snapshot", "snapshots"),
+            count_of(report.segments, "segment", "segments"),
+            report.bytes,
+            count_of(report.packs, "pack", "packs"),
+        ),
+        outcome: report.outcome,
+        findings: report.findings,
+    })
+}
+
+fn integrity(
+    context: &Context,
+    config: &Config,
+    region: &Region,
+    repository: &Repository,
+    args: &Args,
+    progress: &Progress,
+) -> Result<Report> {
+    let threads = Threads::default();
+    let mut report =
+        lifeboat_verify::integrity(repository, &region.pins(), &context.clock, threads, progress)
+            .map_err(verify_failure)?;
+    if report.findings.iter().any(|finding| finding.severity == Severity::Damage) {
+        blame(context, config, repository, args, &mut report.findings, progress);
+    }
+    Ok(Report {
+        value: serde_json::to_value(&report).unwrap_or_default(),
+        summary: format!(
+            "read {} ({}), checked {} against {}",
+            count_of(report.objects, "object", "objects"),
+            report.bytes,
+            count_of(report.recorded, "hash", "hashes"),
+            count_of(report.ledger_entries, "ledger entry", "ledger entries"),
+        ),
+        outcome: report.outcome,
+        findings: report.findings,
+    })
+}
+
+/// Adds whom damage hits, as far as the keys at hand can tell. That none are at hand is no fault of the check.
+fn blame(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    args: &Args,
+    findings: &mut Vec<Finding>,
+    progress: &Progress,
+) {
+    let Ok(reader) = context.reader(config, repository, args.identities.files(context)) else { return };
+    let recovery = match &reader {
+        Reader::Recovery(recovery) => Some(recovery),
+        Reader::Agent(_) => None,
+    };
+    let scope = Scope::default();
+    let traced = Needs::load(repository, reader.catalog(), &scope, progress).and_then(|needs| {
+        lifeboat_verify::trace(findings, &needs, repository, recovery, scope.threads, progress)
+    });
+    if let Err(error) = traced {
+        tracing::warn!(%error, "cannot tell whom the damage hits");
+    }
+}
+
+fn readback(
+    context: &Context,
+    repository: &Repository,
+    args: &Args,
+    scope: &Scope,
+    progress: &Progress,
+) -> Result<Report> {
+    let recovery = context.recover(repository, args.identities.files(context))?;
+    let seed = match args.seed {
+        Some(seed) => SeedFrom::Given(seed),
+        None => SeedFrom::Checkpoint { nonce: args.nonce(context)? },
+    };
+    let draw = Draw { amount: args.sample, seed };
+    let report = lifeboat_verify::readback(&recovery, scope, &draw, progress).map_err(verify_failure)?;
+    let mut summary = format!(
+        "opened {}, {} of {}, {}; {}",
+        count_of(report.keys, "key", "keys"),
+        show_count(report.good),
+        count_of(report.population, "segment", "segments"),
+        report.plain_bytes,
+        count_of(report.entries, "entry", "entries"),
+    );
+    if let Some(bound) = report.bound.filter(|bound| !bound.exact) {
+        summary.push_str(&format!("; {bound}"));
+    }
+    if let Some(seed) = &report.seed {
+        summary.push_str(&format!("; seed {seed}"));
+    }
+    let value = serde_json::to_value(&report).unwrap_or_default();
+    Ok(Report { value, summary, outcome: report.outcome, findings: report.findings })
+}
+
+fn checked(region: &Region, level: Level, reports: Vec<Report>) -> Checked {
+    let mut exit = Exit::Ok;
+    let mut summaries = Vec::new();
+    let mut findings = Vec::new();
+    let mut values = Vec::new();
+    for report in reports {
+        exit = exit.worst(exit_of(&report.outcome));
+        summaries.push(report.summary);
+        findings.extend(report.findings.iter().map(shown));
+        values.push(report.value);
+    }
+    let value =
+        json!({ "region": region.name, "level": level.word(), "exit": exit.code(), "reports": values });
+    let summary = summaries.join("; ");
+    Checked { region: region.name.clone(), level, exit, summary, findings, objectives: Vec::new(), value }
+}
+
+/// A level that could not run.
+pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Checked {
+    let mut summary = failure.what.clone();
+    if let Some(next) = &failure.next {
+        summary.push_str(&format!(" → {next}"));
+    }
+    Checked {
+        region: region.name.clone(),
+        level,
+        exit: failure.exit,
+        summary,
+        findings: Vec::new(),
+        objectives: Vec::new(),
+        value: json!({ "region": region.name, "level": level.word(), "exit": failure.exit.code(),
+                       "error": failure.json() }),
+    }
+}
+
+const fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Passed => Exit::Ok,
+        Outcome::Failed => Exit::Damaged,
+        Outcome::NotRun(_) => Exit::Unchecked,
+    }
+}
+
+fn shown(finding: &Finding) -> Shown {
+    let text = |text: String| short_hashes(&tame(&text));
+    // One that says twice what it is about reads badly.
+    let subject = finding.object.to_string();
+    let what = finding
+        .what
+        .strip_prefix(&subject)
+        .map_or_else(|| finding.to_string(), |rest| format!("{subject}{rest}"));
+    let affects = finding.affects.iter().map(|affected| text(affected.to_string())).collect();
+    Shown { severity: finding.severity, what: text(what), affects }
+}
+
+/// A verification that could not be done, as a person needs it.
+pub(crate) fn verify_failure(error: VerifyError) -> Failure {
+    let whole = tame(&error.to_string());
+    let (exit, next) = match &error.kind {
+        VerifyErrorKind::Cancelled => (Exit::Interrupted, "run it again when you are ready"),
+        VerifyErrorKind::Repository(kind) => {
+            (Exit::of(kind), "mend what stopped it, then run it again; nothing is known until it ran")
+        }
+        VerifyErrorKind::Refused(_) => (Exit::Refused, "see `lifeboat help verify`"),
+        VerifyErrorKind::Scratch(_) => (Exit::Unchecked, "name a writable place with --scratch DIR"),
+        _ => (Exit::Unchecked, "mend what stopped it, then run it again; nothing is known until it ran"),
+    };
+    match whole.split_once("; ") {
+        Some((what, next)) => Failure::new(exit, what).next(next),
+        None => Failure::new(exit, whole).next(next),
+    }
+}
