@@ -70,7 +70,7 @@ impl Failure {
     }
 
     /// As a check reports it: where the machine or the store failed, nothing is known.
-    pub(crate) fn as_check(self) -> Self {
+    pub(crate) fn into_check(self) -> Self {
         let exit = if self.exit == Exit::Failed { Exit::Unchecked } else { self.exit };
         self.exit(exit)
     }

@@ -66,7 +66,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 /// An objective as its author wrote it: whole hours stay hours (`48 h`, not `2 d`).
 pub(crate) fn show_objective(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    if seconds > 0 && seconds % HOUR == 0 && seconds <= 4 * DAY {
+    if seconds > 0 && seconds.is_multiple_of(HOUR) && seconds <= 4 * DAY {
         format!("{} h", seconds / HOUR)
     } else {
         show_duration(duration)

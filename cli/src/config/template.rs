@@ -38,8 +38,8 @@ rto_limit = "48h"
 region = "eu-fra"
 path = "data/chats"                          # the tree to back up
 tenants = ["uploads/{tenant}"]               # which paths belong to which customer; each gets a key of its own
-system = "settings and templates of ours"    # why the rest belongs to no customer; without it, a rest found
-                                             # makes the backup "partly done"
+# Why the rest belongs to no customer. Without it, a rest that is found makes the backup "partly done".
+system = "settings and templates of ours"
 rpo = "24h"                                  # how much may be lost
 # rto_target = "4h"                          # for this component alone
 # rto_limit = "24h"

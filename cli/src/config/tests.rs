@@ -72,11 +72,11 @@ fn mistake(from: &str, to: &str, line_column: &str, what: &str, next: &str) {
 
 #[test]
 fn mistakes_are_found_where_they_are() {
-    mistake("rpo = ", "rop = ", "line 20, column 1: rop", "expected one of", "");
-    mistake("\"15m\"", "15", "line 20, column 7", "invalid type", "");
-    mistake("\"15m\"", "\"15 minutes\"", "line 20, column 7", "no duration", "");
-    mistake("\"15m\"", "\"0s\"", "line 20, column 7", "never be met", "15m");
-    mistake("\"4h\"", "\"49h\"", "line 21, column 14", "49 h", "rto_target ≤ rto_limit");
+    mistake("rpo = ", "rop = ", "line 21, column 1: rop", "expected one of", "");
+    mistake("\"15m\"", "15", "line 21, column 7", "invalid type", "");
+    mistake("\"15m\"", "\"15 minutes\"", "line 21, column 7", "no duration", "");
+    mistake("\"15m\"", "\"0s\"", "line 21, column 7", "never be met", "15m");
+    mistake("\"4h\"", "\"49h\"", "line 22, column 14", "49 h", "rto_target ≤ rto_limit");
     mistake("jurisdiction = \"EU\"\n", "", "line 7", "missing field `jurisdiction`", "");
     mistake(
         "\"repositories/eu-fra\"",
@@ -88,23 +88,23 @@ fn mistakes_are_found_where_they_are() {
     mistake(
         "region = \"eu-fra\"\npath = \"/srv/chats\"",
         "region = \"eu-paris\"\npath = \"/srv/chats\"",
-        "line 17, column 10",
+        "line 18, column 10",
         "chats",
         "use eu-fra",
     );
     mistake(
         "needs = [\"identity\"]",
         "needs = [\"identiti\"]",
-        "line 22, column 10",
+        "line 23, column 10",
         "chats needs",
         "identity or chats",
     );
-    mistake("needs = [\"identity\"]", "needs = [\"chats\"]", "line 22, column 10", "waits for itself", "");
-    mistake("\"uploads/{tenant}\"", "\"uploads\"", "line 19, column 12", "exactly once", "uploads/{tenant}");
+    mistake("needs = [\"identity\"]", "needs = [\"chats\"]", "line 23, column 10", "waits for itself", "");
+    mistake("\"uploads/{tenant}\"", "\"uploads\"", "line 20, column 12", "exactly once", "uploads/{tenant}");
     mistake(
         "\"uploads/{tenant}\"",
         "\"../{tenant}\"",
-        "line 19, column 12",
+        "line 20, column 12",
         "below the component's path",
         "",
     );
@@ -114,7 +114,7 @@ fn mistakes_are_found_where_they_are() {
     mistake("\"fra-1\"", "\"Fra 1\"", "line 2, column 10", "the writer's name", "a-z");
     mistake("[host]", "[host", "line 1", "", "");
     mistake("[regions.eu-fra]", "[region.eu-fra]", "line 7, column 2", "unknown field `region`", "");
-    mistake("[components.chats]", "[components.identity]", "line 16", "duplicate key", "");
+    mistake("[components.chats]", "[components.identity]", "line 17", "duplicate key", "");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn officers_and_repositories_are_not_doubled() {
         format!("{GOOD}\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"./repositories/eu-fra\"\n");
     let failure = parse(&second).unwrap_err();
     assert!(failure.what.contains("same repository"), "{}", failure.what);
-    assert!(failure.place.unwrap_or_default().contains("line 26"));
+    assert!(failure.place.unwrap_or_default().contains("line 27"));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Findings {
 
     /// What went wrong, as a finding.
     pub(super) fn failure(&mut self, area: &str, failure: Failure) {
-        let failure = failure.as_check();
+        let failure = failure.into_check();
         let what = match failure.place {
             Some(place) => format!("{} ({place})", failure.what),
             None => failure.what,

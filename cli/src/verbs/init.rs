@@ -54,6 +54,9 @@ pub(super) struct Done {
     pub(super) enrolled: Enrolled,
 }
 
+/// Who can open a repository: names and recipients.
+type Named = Vec<(String, Recipient)>;
+
 /// Whether this host may write.
 pub(super) enum Enrolled {
     /// It was enrolled now.
@@ -219,12 +222,7 @@ fn recovery_file(keys: &Keys, region: &Region) -> Option<PathBuf> {
 }
 
 /// Who can open the repository, and the file where that can be proven here.
-fn recovery(
-    args: &Args,
-    region: &Region,
-    name: &Label,
-    keys: &mut Keys,
-) -> Result<(Vec<(String, Recipient)>, Option<PathBuf>)> {
+fn recovery(args: &Args, region: &Region, name: &Label, keys: &mut Keys) -> Result<(Named, Option<PathBuf>)> {
     if !args.recovery_recipient.is_empty() {
         let named = |(at, recipient): (usize, &Recipient)| {
             let name = if at == 0 { name.to_string() } else { format!("{name}-{}", at + 1) };
@@ -276,7 +274,7 @@ fn create(
     region: &Region,
     name: &Label,
     signing: &SigningKey,
-    recovery: Vec<(String, Recipient)>,
+    recovery: Named,
 ) -> Result<RepositoryId> {
     if let Some(above) = region.repository.parent().filter(|above| !above.as_os_str().is_empty()) {
         keyfiles::private_directory(above)?;

@@ -60,7 +60,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                 looks.extend(components.map(|component| look(context, &config, component, &listed)));
             }
             // One region out of reach must not hide how the others are.
-            Err(failure) => failures.push((region.name.clone(), failure.as_check())),
+            Err(failure) => failures.push((region.name.clone(), failure.into_check())),
         }
     }
     let exit = looks.iter().map(|look| look.exit).chain(failures.iter().map(|(_, failure)| failure.exit));

@@ -24,7 +24,7 @@ pub(super) struct Limits {
 
 /// What was copied or changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Amount {
+pub(in crate::verbs) struct Amount {
     pub(super) files: u64,
     pub(super) bytes: Bytes,
 }
@@ -97,8 +97,8 @@ pub(super) fn add_oddities(place: &Path) -> io::Result<()> {
     fs::hard_link(&first, place.join("transcript-again.txt"))?;
     fs::write(place.join(OsStr::from_bytes(b"caf\xe9 \x1b[31m.txt")), "a name that is no UTF-8\n")?;
     let mut sparse = File::create(place.join("recording.bin"))?;
-    sparse.set_len(8 << 20)?;
-    sparse.write_all(b"a file of 8 MiB that is almost all hole")
+    sparse.set_len(1 << 20)?;
+    sparse.write_all(b"a file of 1 MiB that is almost all hole")
 }
 
 /// What a day changes.
@@ -123,11 +123,11 @@ pub(super) fn live_a_day(place: &Path) -> io::Result<Changes> {
         if at % 100 == 99 {
             fs::remove_file(path)?;
             changes.deleted += 1;
-        } else if at % 40 == 7 {
-            if let Ok(mut file) = File::options().append(true).open(path) {
-                file.write_all(b"\na line written after the first backup\n")?;
-                changes.changed += 1;
-            }
+        } else if at % 40 == 7
+            && let Ok(mut file) = File::options().append(true).open(path)
+        {
+            file.write_all(b"\na line written after the first backup\n")?;
+            changes.changed += 1;
         }
     }
     let day = place.join("chat-of-today");
@@ -294,7 +294,7 @@ mod tests {
         }
         let places: Vec<PathBuf> = ["a", "b"].iter().map(|name| directory.path().join(name)).collect();
         let limits = Limits { files: 10, bytes: Bytes(1_000_000) };
-        let copied = deal(&[from.clone()], &places, limits).unwrap();
+        let copied = deal(std::slice::from_ref(&from), &places, limits).unwrap();
         assert_eq!(copied, Amount { files: 10, bytes: Bytes(1000) });
         assert_eq!(sorted(&places[0]).unwrap().len(), 5);
         let changes = live_a_day(&places[0]).unwrap();

@@ -56,11 +56,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 fn region_keys(context: &Context, region: &Region, files: &[PathBuf]) -> Result<Tried> {
-    let at = |failure: Failure| failure.as_check();
+    let at = |failure: Failure| failure.into_check();
     let repository = context.open(region).map_err(at)?;
     let recovery = context.recover(&repository, files).map_err(at)?;
     try_keys(&repository, &recovery)
-        .map_err(|error| Failure::from(error).as_check().at(repository_place(region)))
+        .map_err(|error| Failure::from(error).into_check().at(repository_place(region)))
 }
 
 fn try_keys(repository: &Repository, recovery: &Recovery<'_>) -> std::result::Result<Tried, RepositoryError> {

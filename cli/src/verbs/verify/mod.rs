@@ -231,7 +231,8 @@ pub(crate) fn region_levels(
             Level::Objective => objective::check(context, config, region, components, args),
             _ => levels::check(context, config, region, args, *level),
         };
-        let checked = checked.unwrap_or_else(|failure| levels::not_run(region, *level, &failure.as_check()));
+        let checked =
+            checked.unwrap_or_else(|failure| levels::not_run(region, *level, &failure.into_check()));
         let interrupted = checked.exit == Exit::Interrupted;
         all.push(checked);
         if interrupted {

@@ -66,7 +66,7 @@ pub(super) fn check(
     for component in components {
         let progress = context.progress(&format!("objective of {}", component.name));
         let found = one(context, &repository, &recovery, component, args, disaster, &progress)
-            .map_err(|failure| failure.at(repository_place(region)).as_check());
+            .map_err(|failure| failure.at(repository_place(region)).into_check());
         let exit = exit_of(&found);
         if let (Ok(found), Some(host)) = (&found, &config.host) {
             remember(context, component, found, &host.state);
