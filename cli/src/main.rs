@@ -25,7 +25,6 @@ mod trusted;
 mod verbs;
 mod when;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -103,10 +102,12 @@ fn start_log(global: &Global) {
         (false, _) => "debug",
     };
     let filter = EnvFilter::try_from_env("LIFEBOAT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false);
     let json = std::env::var_os("LIFEBOAT_LOG_FORMAT").is_some_and(|format| format == "json");
     // A second subscriber is impossible here, and without any the program still works.
-    let _ = if json { log.json().try_init() } else { log.with_ansi(colours).try_init() };
+    let _ = if json { log.json().try_init() } else { log.try_init() };
 }

@@ -1,5 +1,8 @@
 //! The program as people and scripts meet it: exit codes, error texts, JSON, a whole demonstration.
 
+// Helpers here are test code too (clippy.toml).
+#![cfg(test)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -278,6 +281,45 @@ fn a_partial_backup_is_three() {
     assert!(out.contains("belong to no declared tenant") && out.contains("stray\\0033[2Jname"), "{out}");
     assert!(!(out + &err).contains('\u{1b}'), "a name moved the cursor");
     ends(at, &["status"], 3);
+}
+
+/// A terminal is made by `script` of util-linux.
+fn on_a_terminal(directory: &Path, arguments: &str, no_colour: bool) -> String {
+    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_lifeboat"));
+    let mut command = Command::new("script");
+    command
+        .current_dir(directory)
+        .args(["-qec", &line, "/dev/null"])
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm");
+    if no_colour {
+        command.env("NO_COLOR", "1");
+    }
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let directory = made();
+    let at = directory.path();
+    assert!(on_a_terminal(at, "backup --all", false).contains("\u{1b}[32mcomplete"));
+    assert!(!on_a_terminal(at, "status", true).contains("\u{1b}[32m"));
+    assert!(!ends(at, &["status"], 0).0.contains('\u{1b}'));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let directory = made();
+    let at = directory.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+    command.current_dir(at).args(["completions", "bash"]).env_clear();
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
 #[test]

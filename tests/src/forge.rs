@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{
-    ChunkIdKey, Compressor, Kind, Level, Recipient, SigningKey, chunk_id, seal_into, segment_id, sha256, sign_object,
+    ChunkIdKey, Compressor, Identity, Kind, Level, Recipient, SigningKey, chunk_id, open_into, seal_into, segment_id,
+    sha256, sign_object, split_object,
 };
 use lifeboat_repo::format::index::{
     ChunkRef, IndexHeader, PackRef, SegmentKind, SegmentLine, TableHeader, encode_index, encode_table,
 };
+use lifeboat_repo::format::keys::WritersSeal;
 use lifeboat_repo::format::manifest::{Entry, EntryKind, Metadata, Tail, encode_entry};
 use lifeboat_repo::format::pack::Footer;
 use lifeboat_repo::format::records::{LedgerBody, Recorded, RunBody};
@@ -37,6 +39,7 @@ pub struct Forger {
     pub signing: SigningKey,
     /// Seals indexes and snapshots.
     pub catalog: Arc<Catalog>,
+    catalog_recipient: Recipient,
     /// The key of the tenant whose data is forged.
     pub card: Arc<Card>,
     /// The run that claims to have made it.
@@ -73,6 +76,7 @@ impl Forger {
             repository: repository.id(),
             signing: world.credentials().signing,
             catalog: agent.catalog_shared(),
+            catalog_recipient: catalog_identities(world).last().expect("a catalog").recipient(),
             card: agent.card(&tenant).expect("a card"),
             run: RunId::new(SystemClock.now(), nonce),
             component: label("files"),
@@ -85,6 +89,15 @@ impl Forger {
     #[must_use]
     pub fn sealed(&self, bytes: &[u8]) -> Vec<u8> {
         sealed_to(bytes, &self.card.recipient)
+    }
+
+    /// An age file for the catalog that holds these bytes, whatever they are.
+    ///
+    /// # Panics
+    /// The writers' seal does not open.
+    #[must_use]
+    pub fn sealed_for_catalog(&self, bytes: &[u8]) -> Vec<u8> {
+        sealed_to(bytes, &self.catalog_recipient)
     }
 
     /// Adds a segment of these chunks; everything said of it is true.
@@ -253,6 +266,22 @@ impl Forger {
         self.put_snapshot(&snapshot.encode().expect("JSON"));
         self.record(world);
     }
+}
+
+/// The catalog identities, as the writer's host has them: from the newest writers' seal, by its card identity.
+///
+/// # Panics
+/// The seal does not open.
+#[must_use]
+pub fn catalog_identities(world: &World) -> Vec<Identity> {
+    let listed = world.store.list("seals/").expect("a listing");
+    let name = &listed.iter().rfind(|object| object.name.last() == "writers").expect("a seal").name;
+    let object = world.store.read(name, Bytes::mib(1)).expect("a seal");
+    let (_, body) = split_object(&object).expect("a signed object");
+    let mut plain = Vec::new();
+    open_into(body, &[world.credentials().card], &mut plain).expect("an open seal");
+    let seal: WritersSeal = format::decode(&plain, "seal").expect("JSON");
+    seal.catalogs.iter().map(|named| named.identity.parse().expect("an identity")).collect()
 }
 
 /// zstd of these bytes.

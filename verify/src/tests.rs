@@ -125,7 +125,7 @@ fn integrity_sees_every_flipped_or_truncated_object() {
 }
 
 #[test]
-fn integrity_misses_every_removed_object_but_the_end_of_the_only_ledger() {
+fn integrity_sees_every_removal_but_that_of_the_only_ledgers_end() {
     let fixture = Fixture::with_snapshots();
     let last_entry = fixture.names("ledger/").pop().unwrap();
     for name in fixture.names("").iter().filter(|name| name.as_str() != "lifeboat.json") {

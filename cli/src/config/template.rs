@@ -13,7 +13,7 @@ writer = "host-1"                            # its name; never give the same to 
 signing_key = "keys/host-1"                  # made by `lifeboat init`; signs what this host stores
 card_identity = "keys/host-1.card"           # made by `lifeboat init`; opens no customer's data
 state = "state"                              # what speeds up the next backup; may be lost at any time
-# A service manager can place the files elsewhere: LIFEBOAT_SIGNING_KEY, LIFEBOAT_CARD_IDENTITY, LIFEBOAT_STATE.
+# A service manager may place them elsewhere: LIFEBOAT_SIGNING_KEY, LIFEBOAT_CARD_IDENTITY, LIFEBOAT_STATE.
 
 # A region is a place with a jurisdiction. Data of its components goes to its repository and nowhere else.
 [regions.eu-fra]
@@ -37,7 +37,7 @@ rto_limit = "48h"
 [components.chats]
 region = "eu-fra"
 path = "data/chats"                          # the tree to back up
-tenants = ["uploads/{tenant}"]               # which paths belong to which customer; each gets a key of its own
+tenants = ["uploads/{tenant}"]               # which paths are which customer's; each gets a key of its own
 # Why the rest belongs to no customer. Without it, a rest that is found makes the backup "partly done".
 system = "settings and templates of ours"
 rpo = "24h"                                  # how much may be lost

@@ -106,6 +106,11 @@ impl<'r> Agent<'r> {
         &self.credentials.writer
     }
 
+    /// The living seal.
+    pub(crate) fn seal_id(&self) -> IdentityId {
+        self.seal.id
+    }
+
     /// The writer's card for a tenant, if it has a key for it.
     #[must_use]
     pub fn card(&self, tenant: &Tenant) -> Option<Arc<Card>> {

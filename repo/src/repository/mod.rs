@@ -4,6 +4,7 @@
 //! [`run`], what officers do in `officer`, what recovery needs in `recover`; the latter two are absent from an
 //! agent-only build.
 
+mod adopt;
 pub mod agent;
 pub mod catalog;
 pub mod error;

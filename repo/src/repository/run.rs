@@ -10,7 +10,8 @@ use crate::format::names::{self, Place, Seq, place};
 use crate::format::records::{Checkpoint, Head, Recorded, RunBody};
 use crate::format::snapshot::Snapshot;
 use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
-use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId, Tenant};
+use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
+use crate::repository::adopt;
 use crate::repository::agent::{Agent, Card, recorded};
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
@@ -85,7 +86,8 @@ impl<'r> Run<'r> {
             indexes: Seq(0),
         };
         run.seen = run.snapshot_names()?;
-        run.adopt_unrecorded()?;
+        let adopted = adopt::unrecorded(&run.agent, id)?;
+        run.recorded.extend(adopted);
         Ok(run)
     }
 
@@ -278,25 +280,9 @@ impl<'r> Run<'r> {
         Ok(listed.into_iter().map(|object| object.name).collect())
     }
 
-    /// Whether something under a snapshot's name is a snapshot that this writer signed.
-    fn is_own(&self, name: &ObjectName) -> Result<Option<(ObjectHash, Bytes)>, RepositoryError> {
-        let kinds = [Kind::Snapshot, Kind::Fence];
-        let read = self.agent.repository.read_signed(name, &kinds, JudgedAt::Any, CATALOGED_STORED_MAX);
-        match read {
-            Ok(signed)
-                if signed.kind == Kind::Snapshot && signed.principal.is_writer(self.agent.writer()) =>
-            {
-                Ok(Some((signed.hash, signed.length)))
-            }
-            Ok(_) => Ok(None),
-            Err(error) if error.is_damage() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     fn refuse_overlap(&self) -> Result<(), RepositoryError> {
         for name in self.snapshot_names()?.difference(&self.seen) {
-            if self.is_own(name)?.is_some() {
+            if adopt::own(&self.agent, name, Kind::Snapshot)?.is_some() {
                 return Err(RepositoryError::refused(
                     name.as_str(),
                     format!(
@@ -307,29 +293,6 @@ impl<'r> Run<'r> {
                 ));
             }
         }
-        Ok(())
-    }
-
-    /// A run cut off between its snapshot and its last ledger entry left a whole snapshot that nothing records.
-    /// It is this writer's, so this run records it.
-    fn adopt_unrecorded(&mut self) -> Result<(), RepositoryError> {
-        let Some(newest) = self.seen.iter().next_back().cloned() else { return Ok(()) };
-        let Some((hash, length)) = self.is_own(&newest)? else { return Ok(()) };
-        let Some(Place::Snapshot(_, run)) = place(&newest) else { return Ok(()) };
-        let mut head = self.head;
-        while let Some(Head(seq, _)) = head {
-            let entry = read_entry(self.agent.repository, self.agent.writer(), seq)?;
-            if entry.body.objects.iter().any(|object| object.0 == newest) {
-                return Ok(());
-            }
-            // Entries of runs begun long before cannot name it, but runs of other components interleave.
-            let older = entry.body.run < run && entry.body.checkpoint.is_some();
-            if older && seq.0.saturating_add(256) < self.head.map_or(0, |head| head.0.0) {
-                break;
-            }
-            head = seq.0.checked_sub(1).zip(entry.body.previous).map(|(seq, hash)| Head(Seq(seq), hash));
-        }
-        self.recorded.push(Recorded(newest, hash, length));
         Ok(())
     }
 }
