@@ -304,6 +304,10 @@ impl<'a> Reader<'a> {
         let Some(codec) = &mut self.codec else { return false };
         let from = (data.len() - PROBE) / 2;
         let sample = data.get(from..from + PROBE).unwrap_or(data);
+        // Text compresses; seeing that it is text costs next to nothing.
+        if sample.is_ascii() {
+            return false;
+        }
         codec.compress_into(sample, -1, &mut self.probe).is_ok() && self.probe.len() * 100 > sample.len() * 98
     }
 

@@ -147,7 +147,12 @@ pub(crate) fn extents(file: BorrowedFd<'_>, size: Bytes) -> Result<Option<Vec<(u
         if data >= size.0 {
             break;
         }
-        let end = seek(SeekFrom::Hole(data))?.min(size.0);
+        // It may have been cut since; whoever reads it will find it shorter.
+        let end = match seek(SeekFrom::Hole(data)) {
+            Ok(end) => end.min(size.0),
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error),
+        };
         if end <= data {
             break;
         }

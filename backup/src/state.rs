@@ -20,6 +20,8 @@ use crate::error::{BackupError, BackupErrorKind};
 
 /// Plaintext of a block.
 const BLOCK: usize = 4 << 20;
+/// Fast: it is written every night and read once.
+const LEVEL: i32 = -3;
 /// What a reader takes as a block's plaintext at the most: a block, its header, one record over.
 const BLOCK_MAX: Bytes = Bytes::mib(64);
 
@@ -365,7 +367,7 @@ impl BlockWriter {
 
     fn seal(&mut self) -> Result<(), BackupError> {
         let fail = |error: &dyn std::fmt::Display| BackupError::state(&self.place, error);
-        self.codec.compress_into(&self.plain, 1, &mut self.packed).map_err(|error| fail(&error))?;
+        self.codec.compress_into(&self.plain, LEVEL, &mut self.packed).map_err(|error| fail(&error))?;
         lifeboat_repo::crypto::seal_into(&self.packed, std::slice::from_ref(&self.to), &mut self.sealed)
             .map_err(|error| fail(&error))?;
         let length = u32::try_from(self.sealed.len()).map_err(|error| fail(&error))?;

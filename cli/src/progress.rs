@@ -59,7 +59,9 @@ impl Progress {
     pub(crate) fn new(title: &str, show: Show, cancelled: Arc<AtomicBool>) -> Self {
         let view = match show {
             Show::Nothing => View::Nothing,
-            Show::Progress if io::stderr().is_terminal() => View::Bar(bar()),
+            Show::Progress if io::stderr().is_terminal() => {
+                View::Bar(ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10)))
+            }
             Show::Progress => View::Lines,
         };
         let now = Instant::now();
@@ -74,7 +76,9 @@ impl Progress {
             shown: now,
             warnings: 0,
         };
-        Self { view, state: Mutex::new(state), cancelled }
+        let progress = Self { view, state: Mutex::new(state), cancelled };
+        progress.restyle(false);
+        progress
     }
 
     fn show(&self, state: &mut State, at_once: bool) {
@@ -91,6 +95,16 @@ impl Progress {
             }
             View::Lines => to_stderr(&format!("{}\n", state.line())),
             View::Nothing => {}
+        }
+    }
+
+    /// A bar where the end is known; else the text alone.
+    fn restyle(&self, planned: bool) {
+        let View::Bar(bar) = &self.view else { return };
+        let template = if planned { "[{bar:24}] {wide_msg}" } else { "{wide_msg}" };
+        // The templates are ours and constant; without them the bar merely looks plain.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
         }
     }
 
@@ -144,6 +158,7 @@ impl Observer for Progress {
             Event::Planned { items, bytes } => {
                 state.items_planned = items;
                 state.bytes_planned = bytes;
+                self.restyle(bytes > Bytes::ZERO);
             }
             Event::Progress { items, bytes } => {
                 state.items += items;
@@ -155,6 +170,7 @@ impl Observer for Progress {
                 state.phase = phase;
                 (state.items, state.bytes) = (0, Bytes::ZERO);
                 (state.items_planned, state.bytes_planned) = (0, Bytes::ZERO);
+                self.restyle(false);
                 let at_once = matches!(self.view, View::Bar(_)) || state.began.elapsed() >= LINE_EVERY;
                 self.show(&mut state, at_once);
             }
@@ -174,15 +190,6 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
-    // The template is ours and constant; without it the bar merely looks plain.
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
 }
 
 #[cfg(test)]

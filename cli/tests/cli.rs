@@ -59,6 +59,8 @@ fn made() -> tempfile::TempDir {
         fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
     }
     ends(at, &["init"], 0);
+    ends(at, &["init", "--dry-run"], 0);
+    assert!(!at.join("keys").exists() && !at.join("repositories").exists());
     ends(at, &["init"], 0);
     directory
 }
@@ -335,6 +337,17 @@ fn the_whole_demonstration_ends_well() {
     assert!(!at.join("here/host").exists(), "the host stays lost");
     assert!(at.join("here/restored/chats/uploads/aurora").is_dir());
     ends(at, &["demo", "here", "--from", "tree"], 7);
+    // The repository of another region is not taken for one's own.
+    let config = fs::read_to_string(at.join("here/lifeboat.toml")).unwrap();
+    let swapped = config
+        .replace("ies/eu-fra", "ies/x")
+        .replace("ies/us-dal", "ies/eu-fra")
+        .replace("ies/x", "ies/us-dal");
+    fs::write(at.join("here/swapped.toml"), swapped).unwrap();
+    let identity = "here/safe/recovery-eu-fra.txt";
+    let (_, err) = ends(at, &["snapshots", "--config", "here/swapped.toml", "--identity", identity], 7);
+    assert!(err.contains("this repository belongs to region us-dal (US), not to eu-fra (EU)"), "{err}");
+
     let value = json(at, &["demo", "again", "--from", "tree", "--files", "50"], 0);
     assert_eq!(value["result"]["files"], 50);
     assert!(

@@ -4,7 +4,9 @@
 
 pub mod compare;
 pub mod model;
+pub mod nobody;
 pub mod proof;
+pub mod stock;
 pub mod trees;
 
 pub mod examine;
@@ -81,7 +83,7 @@ impl World {
         let recovery = self.recovery(&repository);
         let new = NewWriter {
             name: label(name),
-            signing: key.clone(),
+            signing: *key,
             card: card.recipient(),
             components: components.iter().map(|name| label(name)).collect(),
         };

@@ -97,7 +97,10 @@ impl Tree {
                 self.add(&at.join(OsStr::from_bytes(&name)), below, firsts);
             }
         }
-        self.0.insert(path, Seen { what, mode: meta.mode(), owner: (meta.uid(), meta.gid()), mtime: mtime(&meta) });
+        self.0.insert(
+            path,
+            Seen { what, mode: meta.mode(), owner: (meta.uid(), meta.gid()), mtime: mtime(&meta) },
+        );
     }
 }
 
@@ -111,4 +114,19 @@ fn tenant_of(path: &[u8]) -> Vec<u8> {
         (Some(b"tenants"), Some(tenant)) => tenant.to_vec(),
         _ => Vec::new(),
     }
+}
+
+/// Bytes that do not compress, the same for the same seed (xorshift).
+#[must_use]
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next()).collect();
+    bytes.truncate(length);
+    bytes
 }

@@ -1,7 +1,7 @@
 //! Trees with everything that a file system can hold.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -402,25 +402,23 @@ fn sizes(m: &Maker) {
         .chain([(4 << 20) + 3, 20 << 20]);
     for size in sizes {
         m.file(size.to_string(), &noise(size as u64, size));
-        m.file(format!("zeros {size}"), &vec![0; size]);
     }
+    m.file("zeros", &vec![0; 3 << 20]);
 }
 
 fn holes(m: &Maker) {
     let (mib, some) = (1_u64 << 20, noise(20, 70_000));
     m.sparse("all hole", 100_000, &[]);
-    m.sparse("all hole, long", 40 * mib, &[]);
+    m.sparse("all hole, long", 6 * mib, &[]);
     m.sparse("leading", 200_000, &[(131_072, some.get(..68_928).unwrap_or_default())]);
     m.sparse("middle", 200_000, &[(0, b"begin"), (196_608, b"the end ")]);
     m.sparse("trailing", 200_000, &[(0, &some)]);
     m.sparse("ends in a block", 100_001, &[(98_304, b"x")]);
     m.sparse("many", 10 * mib, &(0..100).map(|n| (n * 100_000, b"island".as_slice())).collect::<Vec<_>>());
     let long = noise(21, 3_000_000);
-    m.sparse("streamed", 30 * mib, &[(mib, &long), (9 * mib, &long), (20 * mib, &some)]);
-    m.sparse("streamed, trailing", 30 * mib, &[(0, &long)]);
+    m.sparse("streamed", 12 * mib, &[(mib, &long), (6 * mib, &long), (10 * mib, &some)]);
+    m.sparse("streamed, trailing", 6 * mib, &[(0, &long)]);
     m.sparse("with attributes", 5 * mib, &[(mib, b"x")]);
     m.xattr("with attributes", "user.long", &noise(22, 2000));
-    let file = OpenOptions::new().write(true).create_new(true).open(m.path("allocated")).expect("a file");
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 1 << 20).expect("room");
-    file.write_all_at(b"x", 4096).expect("content");
+    // Room that is allocated but not written is left out: whether it is a hole depends on what is cached.
 }

@@ -356,7 +356,8 @@ fn readback_names_snapshots_tenants_and_paths() {
     assert_eq!(one_byte, [format!("1 path of tenant acme in {}: tenants/acme/later", snapshots[1])]);
     let key = whole.name_with("keys/", &whole.key_of("beta").to_string());
     let one_key = lost(&|store| store.remove(&key));
-    let whole_of = |snapshot: &ObjectName| format!("the whole of tenant beta in {snapshot}");
+    // Whose key it was only the key could tell.
+    let whole_of = |snapshot: &ObjectName| format!("the whole of a tenant in {snapshot}");
     assert_eq!(one_key, [whole_of(&snapshots[0]), whole_of(&snapshots[1])]);
     // All of the second run's content in one pack: the first snapshot keeps everything.
     let one_pack = lost(&|store| store.remove(&pack));

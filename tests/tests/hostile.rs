@@ -119,13 +119,14 @@ fn paths_that_lead_out_end_the_share() {
     let scene = Scene::new();
     let x = scene.forger().reference(b"x");
     for path in ["../outside/evil", "/outside/evil", "d/../../outside/evil", "d//evil", "d/./evil", ".."] {
-        let forger = manifest(&scene, &[dir("d"), file(path, &[x])], 2, 1);
-        scene.restore(&forger).is_partial("a path is absolute or has a part", &["d"]);
+        // The entry before a broken line might have gone on in it, so it is not taken either.
+        let forger = manifest(&scene, &[dir("c"), dir("d"), file(path, &[x])], 3, 1);
+        scene.restore(&forger).is_partial("a path is absolute or has a part", &["c"]);
         finds(&scene.readback(), "a path is absolute or has a part");
     }
     let first = hardlink("name", "../outside/precious");
-    let forger = manifest(&scene, &[dir("d"), first], 2, 0);
-    scene.restore(&forger).is_partial("a path is absolute or has a part", &["d"]);
+    let forger = manifest(&scene, &[dir("c"), dir("d"), first], 3, 0);
+    scene.restore(&forger).is_partial("a path is absolute or has a part", &["c"]);
 }
 
 #[test]
@@ -179,12 +180,12 @@ fn long_lines_and_nested_ones_end_the_share() {
     let endless = b"x".repeat(3 << 20);
     for (line, why) in [
         (long, "longer than 64 KiB"),
-        (nested, "manifest line 2"),
+        (nested, "manifest line 3"),
         (endless, "longer than 64 KiB"),
         (b"{\"more\":true,\"chunks\":[]}".to_vec(), "cut off"),
-        (b"\n".to_vec(), "manifest line 2"),
+        (b"\n".to_vec(), "manifest line 3"),
     ] {
-        let forger = manifest(&scene, &[dir("a"), line], 2, 0);
+        let forger = manifest(&scene, &[dir("a"), dir("b"), line], 3, 0);
         scene.restore(&forger).is_partial(why, &["a"]);
         finds(&scene.readback(), why);
     }
@@ -287,7 +288,7 @@ fn an_index_that_breaks_a_rule_is_named() {
             let plain = String::from_utf8(encode_index(header, lines).unwrap()).unwrap();
             Some(plain.replacen("{\"format\":0", "{\"must\":[\"x\"],\"format\":0", 1).into_bytes())
         }),
-        ("recursion limit", |_, _| Some([b"{\"format\":0,\"x\":".to_vec(), b"[".repeat(1 << 20), b"\n".to_vec()].concat())),
+        ("cannot be read", |_, _| Some([b"{\"format\":0,\"x\":".to_vec(), b"[".repeat(1 << 20), b"\n".to_vec()].concat())),
     ];
     for (why, lie) in lies {
         let scene = Scene::new();
@@ -352,8 +353,8 @@ fn a_segment_gives_no_more_than_its_index_says() {
     let promised = forger.reference(&[0; 100]);
     forger.raw_segment(SegmentKind::Data, &bomb, Bytes(100), vec![promised]);
     forger.commit(&scene.world, &file("f", &[promised]), 1, Bytes(100));
-    scene.restore(&forger).is_partial("100 B", &[]);
-    finds(&scene.readback(), "100 B");
+    scene.restore(&forger).is_partial("decompresses to more than the 100 B", &[]);
+    finds(&scene.readback(), "decompresses to more than the 100 B");
     // As manifest: the share is lost, and nothing more.
     let mut forger = scene.forger();
     forger.raw_segment(SegmentKind::Manifest, &bomb, Bytes(100), vec![promised]);
@@ -363,12 +364,12 @@ fn a_segment_gives_no_more_than_its_index_says() {
     let snapshot = forger.snapshot(vec![promised], 1, Bytes(1));
     forger.put_snapshot(&snapshot.encode().unwrap());
     forger.record(&scene.world);
-    scene.restore(&forger).is_partial("100 B", &[]);
+    scene.restore(&forger).is_partial("decompresses to more than the 100 B", &[]);
     // Longer than the index says, by a byte.
     let mut forger = scene.forger();
     forger.raw_segment(SegmentKind::Data, &packed(&[0; 101]), Bytes(100), vec![promised]);
     forger.commit(&scene.world, &file("f", &[promised]), 1, Bytes(100));
-    scene.restore(&forger).is_partial("100 B", &[]);
+    scene.restore(&forger).is_partial("decompresses to more than the 100 B", &[]);
 }
 
 #[test]
@@ -381,8 +382,8 @@ fn a_cataloged_bomb_stops_at_its_limit() {
     let body = forger.sealed_for_catalog(&bomb);
     forger.put(forger.snapshot_name(), Kind::Snapshot, &body);
     forger.record(&scene.world);
-    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "1.0 GiB");
-    finds(&scene.readback(), "1.0 GiB");
+    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "decompresses to more than");
+    finds(&scene.readback(), "decompresses to more than");
 }
 
 #[test]
@@ -453,7 +454,7 @@ fn a_snapshot_counts_only_where_it_belongs() {
     let mut forger = scene.forger();
     forger.component = label("other");
     snapshot(&mut forger, &|_| ());
-    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "no entry for this signer");
+    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "writer:w1 may not sign");
     // The snapshot of one component under the name of another; of another run; of another writer.
     let other_run = scene.forger().run;
     for lie in [
@@ -482,7 +483,7 @@ fn a_snapshot_counts_only_where_it_belongs() {
     let nested = [b"{\"format\":0,\"keys\":".to_vec(), b"[".repeat(5 << 20)].concat();
     forger.put_snapshot(&nested);
     forger.record(&scene.world);
-    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "recursion limit");
+    scene.restore(&forger).is_refused(forger.snapshot_name().as_str(), "cannot be read");
     // Without its run.
     let mut forger = scene.forger();
     let snapshot = forger.snapshot(Vec::new(), 0, Bytes::ZERO);

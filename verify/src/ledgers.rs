@@ -1,6 +1,6 @@
 //! Every ledger, read as far as it can be: a damaged entry is a finding, and what the others say still counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{Checkpoint, Head};
@@ -10,7 +10,7 @@ use lifeboat_repo::repository::ledger::{LedgerEntry, read_entry};
 use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::{Bytes, Timestamp};
 
-use crate::damage::Finding;
+use crate::damage::{Finding, Severity};
 use crate::error::VerifyError;
 use crate::workers::{self, Threads};
 
@@ -42,6 +42,8 @@ pub(crate) struct Ledgers {
     /// Whether every entry that counts was there and whole.
     pub(crate) sound: bool,
     pub(crate) bytes: Bytes,
+    /// Entries that the store would not give: nothing is known of them, so nothing may be concluded from them.
+    pub(crate) unread: HashSet<(Label, Seq)>,
 }
 
 /// Reads every ledger; what is wrong with one becomes a finding.
@@ -100,7 +102,11 @@ fn load_one(
         let entry = match outcome {
             Ok(entry) => entry,
             Err(error) => {
-                findings.push(Finding::of_error(name, &error));
+                let finding = Finding::of_error(name, &error);
+                if finding.severity == Severity::CouldNotCheck {
+                    ledgers.unread.insert((writer.clone(), seq));
+                }
+                findings.push(finding);
                 previous = None;
                 continue;
             }

@@ -154,7 +154,7 @@ fn render(page: &mut Page, component: &Component, report: &Report) {
     let tenants = count_of(report.tenants as u64, "tenant key", "tenant keys");
     page.field(
         "holds",
-        &format!("{} files, {}, {tenants}", show_count(report.counts.files), report.counts.bytes),
+        &format!("{}, {}, {tenants}", count_of(report.counts.files, "file", "files"), report.counts.bytes),
     );
     let against = if report.parent.is_some() { "" } else { " (nothing to compare with: all was read)" };
     let packs = count_of(report.packs, "pack", "packs");

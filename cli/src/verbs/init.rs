@@ -12,14 +12,18 @@ use lifeboat_repo::store::local::LocalStore;
 use serde_json::{Value, json};
 
 use crate::config::template::TEMPLATE;
-use crate::config::{Config, FILE, Host, PinnedOfficer, Region, edit};
+use crate::config::{Config, FILE, PinnedOfficer, Region, edit};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 use crate::keyfiles::{self, parse_recipient};
 use crate::render::{Outcome, Page, Tone};
 use crate::trusted;
+use keys::{
+    Keys, Named, host_keys, keys_directory, officer_file, officer_key, officer_name, recovery, recovery_file,
+};
 
+mod keys;
 mod page;
 
 #[derive(clap::Args, Default)]
@@ -39,6 +43,9 @@ pub(crate) struct Args {
     /// Who may recover: an age recipient; may be given several times. Without, an identity is made
     #[arg(long, value_name = "age1…", value_parser = parse_recipient)]
     pub(crate) recovery_recipient: Vec<Recipient>,
+    /// Only say what would be made
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) identities: crate::survey::Identities,
 }
@@ -54,9 +61,6 @@ pub(super) struct Done {
     pub(super) enrolled: Enrolled,
 }
 
-/// Who can open a repository: names and recipients.
-type Named = Vec<(String, Recipient)>;
-
 /// Whether this host may write.
 pub(super) enum Enrolled {
     /// It was enrolled now.
@@ -67,22 +71,23 @@ pub(super) enum Enrolled {
     NotYet(String),
 }
 
-/// The files of keys, and which of them were made now.
-#[derive(Default)]
-pub(super) struct Keys {
-    pub(super) directory: PathBuf,
-    pub(super) officer_file: Option<PathBuf>,
-    pub(super) made: Vec<(PathBuf, &'static str)>,
-}
-
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let path = context.config_file();
     if !path.exists() {
-        return write_template(context, &path);
+        return if args.dry_run {
+            Ok(page::would_write(context, &path))
+        } else {
+            write_template(context, &path)
+        };
     }
     let config = context.config()?;
     let regions: Vec<Region> = context.regions(&config, &args.regions)?.into_iter().cloned().collect();
-    let mut keys = Keys { directory: keys_directory(args, &config), ..Keys::default() };
+    let officer_given = args.officer_key.clone().or_else(|| context.environment.officer_key.clone());
+    let mut keys = Keys { directory: keys_directory(args, &config), officer_given, ..Keys::default() };
+    if args.dry_run {
+        let planned = plan(args, &config, &regions, &keys)?;
+        return Ok(page::would_make(context, &planned));
+    }
     let mut done = Vec::new();
     for region in &regions {
         done.push(one(context, args, region, &mut keys)?);
@@ -94,6 +99,34 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "regions": done.iter().map(value_of).collect::<Vec<_>>(),
     });
     Ok(Outcome { exit: Exit::Ok, value, page })
+}
+
+/// What would be made that is not there: a line each.
+fn plan(args: &Args, config: &Config, regions: &[Region], keys: &Keys) -> Result<Vec<String>> {
+    let mut planned = Vec::new();
+    let mut file = |path: &Path, what: &str| {
+        if !path.exists() {
+            planned.push(format!("{what} in {}", shown(path)));
+        }
+    };
+    if let Some(host) = &config.host {
+        file(&host.signing_key, "the signing key of this host");
+        file(&host.card_identity, "the card identity of this host");
+    }
+    let new = |region: &&Region| !region.repository.join("trust").exists();
+    if regions.iter().any(|region| new(&region)) {
+        file(&officer_file(args, keys)?, "the officer's signing key");
+    }
+    for region in regions.iter().filter(new) {
+        if args.recovery_recipient.is_empty() {
+            file(&recovery_file(keys, region), "a recovery identity");
+        }
+        file(
+            &region.repository,
+            &format!("the repository of {}, its officer pinned in {FILE},", region.name),
+        );
+    }
+    Ok(planned)
 }
 
 fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
@@ -112,11 +145,6 @@ fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
 
-fn keys_directory(args: &Args, config: &Config) -> PathBuf {
-    let beside = config.path.parent().unwrap_or(Path::new("")).join("keys");
-    args.keys.clone().unwrap_or(beside)
-}
-
 fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Result<Done> {
     // Read anew for each region: pinning changes it.
     let config = context.config()?;
@@ -129,7 +157,7 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
         let repository = context.open(region)?;
         let id = repository.id();
         let enrolled = enrol(context, args, &config, region, keys)?;
-        let recovery_file = recovery_file(keys, region).filter(|file| file.exists());
+        let recovery_file = Some(recovery_file(keys, region)).filter(|file| file.exists());
         let (created, officer) = (false, region.officers.first().cloned());
         return Ok(Done {
             region: region.name.clone(),
@@ -177,72 +205,6 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
         recovery_file,
         enrolled,
     })
-}
-
-fn host_keys(context: &Context, host: &Host, keys: &mut Keys) -> Result<()> {
-    if !host.signing_key.exists() {
-        keyfiles::make_signing_key(&host.signing_key, host.writer.as_str(), &context.entropy)?;
-        keys.made.push((host.signing_key.clone(), "signs what this host stores; stays on this host"));
-    }
-    if !host.card_identity.exists() {
-        keyfiles::make_identity(&host.card_identity, &format!("card identity of writer {}", host.writer))?;
-        keys.made.push((host.card_identity.clone(), "lets this host deduplicate; stays on this host"));
-    }
-    Ok(())
-}
-
-fn officer_name(args: &Args) -> Result<Label> {
-    if let Some(name) = &args.officer {
-        return Ok(name.clone());
-    }
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-    user.to_lowercase().parse().map_err(|_| {
-        Failure::usage("the officer has no name")
-            .next("give one with --officer NAME, such as --officer alice")
-    })
-}
-
-fn officer_file(args: &Args, name: &Label, keys: &Keys) -> PathBuf {
-    args.officer_key.clone().unwrap_or_else(|| keys.directory.join(format!("officer-{name}")))
-}
-
-fn officer_key(context: &Context, args: &Args, name: &Label, keys: &mut Keys) -> Result<SigningKey> {
-    let path = officer_file(args, name, keys);
-    keys.officer_file = Some(path.clone());
-    if args.officer_key.is_some() || path.exists() {
-        return keyfiles::read_signing_key(&path, "officer's signing key");
-    }
-    let key = keyfiles::make_signing_key(&path, name.as_str(), &context.entropy)?;
-    keys.made.push((path, "the officer's: enrols and revokes writers; to the safe"));
-    Ok(key)
-}
-
-fn recovery_file(keys: &Keys, region: &Region) -> Option<PathBuf> {
-    Some(keys.directory.join(format!("recovery-{}.txt", region.name)))
-}
-
-/// Who can open the repository, and the file where that can be proven here.
-fn recovery(args: &Args, region: &Region, name: &Label, keys: &mut Keys) -> Result<(Named, Option<PathBuf>)> {
-    if !args.recovery_recipient.is_empty() {
-        let named = |(at, recipient): (usize, &Recipient)| {
-            let name = if at == 0 { name.to_string() } else { format!("{name}-{}", at + 1) };
-            (name, recipient.clone())
-        };
-        return Ok((args.recovery_recipient.iter().enumerate().map(named).collect(), None));
-    }
-    let path = recovery_file(keys, region).unwrap_or_default();
-    let identity = if path.exists() {
-        keyfiles::read_identity(&path, "recovery identity")?
-    } else {
-        let comment = format!(
-            "recovery identity of region {}: opens every backup there; keep it in a safe",
-            region.name
-        );
-        let identity = keyfiles::make_identity(&path, &comment)?;
-        keys.made.push((path.clone(), "opens every backup of its region; to the safe, not on this host"));
-        identity
-    };
-    Ok((vec![(name.to_string(), identity.recipient())], Some(path)))
 }
 
 /// The configuration with the officer pinned, if that is a change; computed before anything is made.
@@ -314,8 +276,8 @@ fn enrol(
         return Ok(Enrolled::NotYet("no component names this region".into()));
     }
     let mut files = args.identities.files(context).to_vec();
-    files.extend(recovery_file(keys, region).filter(|file| file.exists()));
-    let officer_path = officer_file(args, &officer_name(args)?, keys);
+    files.extend(Some(recovery_file(keys, region)).filter(|file| file.exists()));
+    let officer_path = officer_file(args, keys)?;
     if files.is_empty() || !officer_path.exists() {
         let list = components.iter().map(|name| format!(" --component {name}")).collect::<String>();
         return Ok(Enrolled::NotYet(format!(

@@ -175,17 +175,13 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
     page.field(
         "restored",
         &format!(
-            "{} files, {} entries, {}",
-            show_count(report.files),
-            show_count(report.entries),
+            "{}, {}, {}",
+            count_of(report.files, "file", "files"),
+            count_of(report.entries, "entry", "entries"),
             report.bytes
         ),
     );
-    let rate = report.bytes.0 as f64 / report.duration.as_secs_f64().max(0.001) / 1e6;
-    page.field(
-        "took",
-        &format!("{}, {rate:.0} MB/s, {} fetched", show_duration(report.duration), report.fetched),
-    );
+    page.field("took", &format!("{}, {} fetched", show_duration(report.duration), report.fetched));
     render_losses(&mut page, &report.losses);
     render_findings(&mut page, report);
     page.finish()

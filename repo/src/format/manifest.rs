@@ -11,8 +11,11 @@ mod read;
 
 pub use read::{ManifestDecoder, PATH_LEN_MAX, check_path};
 
-/// The longest manifest line, its newline included.
-pub const LINE_MAX: usize = 64 << 10;
+/// The longest manifest line, its newline included: two paths, each byte of them escaped, and what is short.
+pub const LINE_MAX: usize = 128 << 10;
+
+// What `printf %b` reads as one byte, `\0ooo`, is six bytes in JSON.
+const _: () = assert!(2 * 6 * PATH_LEN_MAX + 4096 < LINE_MAX);
 
 /// Attribute values up to this length stand in the line; longer ones become chunks.
 pub const XATTR_INLINE_MAX: usize = 1024;

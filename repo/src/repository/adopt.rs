@@ -24,7 +24,8 @@ use crate::units::Bytes;
 /// The store failed, or the writer's own ledger is damaged.
 pub(crate) fn unrecorded(agent: &Agent<'_>, current: RunId) -> Result<Vec<Recorded>, RepositoryError> {
     let repository = agent.repository();
-    let list = |prefix: &str| repository.store().list(prefix).map_err(|error| RepositoryError::store(prefix, error));
+    let list =
+        |prefix: &str| repository.store().list(prefix).map_err(|error| RepositoryError::store(prefix, error));
     let snapshots = list("snapshots/")?;
     let ended: HashMap<RunId, &ObjectName> = snapshots
         .iter()
@@ -81,7 +82,8 @@ fn all_but(
         (format!("keys/{}/{}/", agent.seal_id(), agent.writer()), Kind::Key),
         (format!("cards/{}/", agent.writer()), Kind::Card),
     ] {
-        let listed = repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        let listed =
+            repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
         for object in listed {
             adopt(&object.name, kind)?;
         }
@@ -97,7 +99,10 @@ fn all_but(
         for pack in index::read(repository, agent.catalog(), name)?.header.packs {
             let hash = ObjectHash::from_bytes(*pack.0.as_bytes());
             let name = names::pack(pack.0)?;
-            let there = repository.store().stat(&name).map_err(|error| RepositoryError::store(name.as_str(), error))?;
+            let there = repository
+                .store()
+                .stat(&name)
+                .map_err(|error| RepositoryError::store(name.as_str(), error))?;
             // One that is not there at its length is not used either.
             if !known.contains(&name) && there.is_some_and(|listed| listed.length == pack.1) {
                 found.push(Recorded(name, hash, pack.1));

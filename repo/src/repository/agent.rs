@@ -340,7 +340,13 @@ fn enrolled(
     let name = names::run(&credentials.writer, run)?;
     let key = credentials.signing.public();
     match repository.judge(&key, Kind::Run, &name, JudgedAt::Moment(now)) {
-        Ok(principal) if principal.is_writer(&credentials.writer) => Ok(()),
+        // Revoked within a second of its enrolment, its entry is still valid for the rest of that second.
+        Ok(principal)
+            if principal.is_writer(&credentials.writer)
+                && repository.trust().cutoff(&credentials.writer).is_none() =>
+        {
+            Ok(())
+        }
         Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => {
             Err(RepositoryError::refused(
                 format!("writer {} ({})", credentials.writer, key.fingerprint()),

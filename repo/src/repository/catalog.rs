@@ -8,8 +8,8 @@ use crate::format::{CATALOGED_PLAIN_MAX, CATALOGED_STORED_MAX};
 use crate::ids::ObjectName;
 use crate::repository::{JudgedAt, Repository, RepositoryError, Signed};
 
-/// The compression level of what the catalog seals: small, read often, written once.
-const LEVEL: i32 = 6;
+/// The compression level of what the catalog seals. Most of it is hex of random bytes: harder work gains nothing.
+const LEVEL: i32 = 3;
 
 /// The catalog identities of a repository.
 pub struct Catalog {

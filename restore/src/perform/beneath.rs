@@ -26,6 +26,9 @@ pub(super) const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Flags of a handle that only other calls start from.
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
+/// The longest path that one call takes (`PATH_MAX`, less the NUL). What lies deeper is opened part by part.
+const ONE_CALL_MAX: usize = 4095;
+
 /// How often a lookup is tried again that a rename elsewhere disturbed (`openat2` then says EAGAIN).
 const RACES_MAX: u32 = 128;
 
@@ -92,7 +95,7 @@ impl Root {
         flags: OFlags,
     ) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if self.whole_paths.load(Ordering::Relaxed) {
+        if path.len() <= ONE_CALL_MAX && self.whole_paths.load(Ordering::Relaxed) {
             match open_whole(base, path, flags) {
                 // A seccomp filter that does not know the call says EPERM.
                 Err(Errno::NOSYS | Errno::PERM) => self.whole_paths.store(false, Ordering::Relaxed),

@@ -1,12 +1,16 @@
 //! What `init` says at its end: what was made, and what must go to the safe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Done, Enrolled, Keys, tone};
+use serde_json::json;
+
+use super::keys::Keys;
+use super::{Done, Enrolled, tone};
 use crate::config::{Config, list};
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::shown;
-use crate::render::Page;
+use crate::render::{Outcome, Page};
 
 pub(super) fn render(context: &Context, config: &Config, keys: &Keys, done: &[Done]) -> String {
     let mut page = context.page();
@@ -38,6 +42,28 @@ pub(super) fn render(context: &Context, config: &Config, keys: &Keys, done: &[Do
     }
     safe(&mut page, config, keys, done);
     page.finish()
+}
+
+/// A dry run where there is no configuration.
+pub(super) fn would_write(context: &Context, path: &Path) -> Outcome {
+    would_make(context, &[format!("the configuration, with every field explained, in {}", shown(path))])
+}
+
+/// A dry run.
+pub(super) fn would_make(context: &Context, planned: &[String]) -> Outcome {
+    let mut page = context.page();
+    if planned.is_empty() {
+        page.paragraph(
+            0,
+            "Nothing is done, and nothing has to be made; this host would be enrolled where it is not.",
+        );
+    } else {
+        page.raw("Nothing is done; this would be made:");
+    }
+    for line in planned {
+        page.item("-", line);
+    }
+    Outcome { exit: Exit::Ok, value: json!({ "dry_run": true, "would_make": planned }), page: page.finish() }
 }
 
 fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {

@@ -9,7 +9,8 @@ use crate::format::text::unescape;
 use crate::format::{CHUNK_MAX, FormatError};
 use crate::units::{Bytes, STORED_INTEGER_MAX, Timestamp};
 
-/// The longest path. Twice what Linux takes in one call, since trees can be deeper; escaped it still fits a line.
+/// The longest path. Twice what Linux takes in one call, since trees can be deeper; two of them, escaped, still
+/// fit a line.
 pub const PATH_LEN_MAX: usize = 8192;
 
 /// Takes a manifest's bytes as they come and gives its entries.
@@ -52,7 +53,7 @@ impl ManifestDecoder {
                 return self.without_line(rest.len());
             };
             if length >= LINE_MAX {
-                return Err(self.rule("the line is longer than 64 KiB"));
+                return Err(self.rule("the line is longer than 128 KiB"));
             }
             self.line += 1;
             let line = rest.get(..length).unwrap_or_default();
@@ -80,7 +81,7 @@ impl ManifestDecoder {
 
     fn without_line(&mut self, left: usize) -> Result<Option<Entry>, FormatError> {
         if left >= LINE_MAX {
-            return Err(self.rule("the line is longer than 64 KiB"));
+            return Err(self.rule("the line is longer than 128 KiB"));
         }
         if !self.ended {
             return Ok(None);
