@@ -27,7 +27,7 @@ pub struct Listing {
 /// `show` may end it early.
 ///
 /// # Errors
-/// What was asked for is not in the snapshot, the index is damaged, the store failed, or somebody asked to stop.
+/// What was asked for is not in the snapshot, the store failed, or somebody asked to stop.
 pub fn list(
     recovery: &Recovery<'_>,
     snapshot: &Snapshot,

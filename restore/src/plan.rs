@@ -73,10 +73,11 @@ pub struct LeftOut {
 
 /// Reads the manifests of the shares asked for and works out what to fetch and where it goes.
 ///
-/// What cannot be had (an erased tenant key, a lost segment) becomes a [`Loss`] in the plan.
+/// What cannot be had (an erased tenant key, a lost segment, what only a damaged index object knew) becomes a
+/// [`Loss`] in the plan.
 ///
 /// # Errors
-/// What was asked for is not in the snapshot, the index is damaged, the store failed, or somebody asked to stop.
+/// What was asked for is not in the snapshot, the store failed, or somebody asked to stop.
 pub fn plan(
     recovery: &Recovery<'_>,
     snapshot: &Snapshot,
@@ -91,6 +92,7 @@ pub fn plan(
     let mut reader = ManifestReader::new(recovery, &map)?;
     let mut builder = Builder::new(matcher, &map);
     builder.losses.append(&mut shares.losses);
+    builder.note_unreadable(map.unreadable());
     for one in &shares.open {
         builder.begin(&one.key);
         let mut outcome = reader.read(one, &mut |entry| {

@@ -83,7 +83,7 @@ pub(crate) fn open<'s>(
 /// The segments that the shares need, from their writer's index.
 ///
 /// # Errors
-/// The index is damaged, or the store failed.
+/// The store failed.
 pub(crate) fn segments(
     recovery: &Recovery<'_>,
     snapshot: &Snapshot,

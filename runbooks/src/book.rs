@@ -101,8 +101,11 @@ impl Book {
                     collecting = Some(Collecting { line, info: None, text: String::new() });
                 }
                 Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                    collecting =
-                        step_info(&info, line)?.map(|info| Collecting { line, info: Some(info), text: String::new() });
+                    collecting = step_info(&info, line)?.map(|info| Collecting {
+                        line,
+                        info: Some(info),
+                        text: String::new(),
+                    });
                 }
                 Event::Text(part) => {
                     if let Some(collecting) = &mut collecting {
@@ -115,9 +118,14 @@ impl Book {
                     }
                 }
                 Event::End(TagEnd::CodeBlock) => {
-                    let Some(Collecting { line, info: Some(info), text }) = collecting.take() else { continue };
+                    let Some(Collecting { line, info: Some(info), text }) = collecting.take() else {
+                        continue;
+                    };
                     if !names.insert(info.name.clone()) {
-                        return Err(BookError { line, why: format!("a second step is named {:?}", info.name) });
+                        return Err(BookError {
+                            line,
+                            why: format!("a second step is named {:?}", info.name),
+                        });
                     }
                     let Info { name, timeout, phase, on_fail } = info;
                     steps.push(Step { name, script: text, line, timeout, phase, on_fail });
@@ -125,7 +133,8 @@ impl Book {
                 _ => {}
             }
         }
-        let front = front.ok_or_else(|| BookError { line: 1, why: "it does not begin with front matter".into() })?;
+        let front =
+            front.ok_or_else(|| BookError { line: 1, why: "it does not begin with front matter".into() })?;
         if steps.is_empty() {
             return Err(BookError { line: 1, why: "it has no step".into() });
         }
@@ -146,10 +155,13 @@ fn step_info(info: &str, line: usize) -> Result<Option<Info>, BookError> {
         return Ok(None);
     }
     if language != "sh" {
-        return Err(BookError { line, why: format!("only `sh` blocks can be steps, this one is {language:?}") });
+        return Err(BookError {
+            line,
+            why: format!("only `sh` blocks can be steps, this one is {language:?}"),
+        });
     }
-    let info: Info =
-        serde_json::from_str(rest).map_err(|error| BookError { line, why: format!("the step's JSON: {error}") })?;
+    let info: Info = serde_json::from_str(rest)
+        .map_err(|error| BookError { line, why: format!("the step's JSON: {error}") })?;
     let well_named = !info.name.is_empty()
         && info.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if well_named {
@@ -189,7 +201,12 @@ mod tests {
         let bad = [
             ("no front\n\n```sh {\"name\":\"a\"}\ntrue\n```\n".to_owned(), 1),
             (FRONT.to_owned(), 1),
-            (format!("{FRONT}\n```sh {{\"name\":\"a\"}}\ntrue\n```\n\n```sh {{\"name\":\"a\"}}\ntrue\n```\n"), 13),
+            (
+                format!(
+                    "{FRONT}\n```sh {{\"name\":\"a\"}}\ntrue\n```\n\n```sh {{\"name\":\"a\"}}\ntrue\n```\n"
+                ),
+                13,
+            ),
             (format!("{FRONT}\n```sh {{\"nom\":\"a\"}}\ntrue\n```\n"), 9),
             (format!("{FRONT}\n```sh {{\"name\":\"a\",\"on_fail\":\"shrug\"}}\ntrue\n```\n"), 9),
             (format!("{FRONT}\n```python {{\"name\":\"a\"}}\ntrue\n```\n"), 9),
@@ -204,7 +221,9 @@ mod tests {
 
     #[test]
     fn steps_keep_their_script_and_place() {
-        let text = format!("{FRONT}\n```sh\nfor people\n```\n\n```sh {{\"name\":\"go\",\"timeout\":\"4h\"}}\na\n\nb\n```\n");
+        let text = format!(
+            "{FRONT}\n```sh\nfor people\n```\n\n```sh {{\"name\":\"go\",\"timeout\":\"4h\"}}\na\n\nb\n```\n"
+        );
         let book = Book::parse(&text).unwrap();
         assert_eq!(book.steps.len(), 1);
         assert_eq!((book.steps[0].script.as_str(), book.steps[0].line), ("a\n\nb\n", 13));

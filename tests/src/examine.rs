@@ -14,7 +14,8 @@ use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::Store;
 use lifeboat_restore::{Choice, Options, Report, RestoreError, Selection, Status, choose, perform, plan};
 use lifeboat_verify::{
-    Amount, Draw, Finding, Outcome, Scope, SeedFrom, Severity, Threads, VerifyError, integrity, inventory, readback,
+    Amount, Draw, Finding, Outcome, Scope, SeedFrom, Severity, Threads, VerifyError, integrity, inventory,
+    readback,
 };
 
 use crate::World;
@@ -171,7 +172,11 @@ pub fn tree(root: &Path) -> Listing {
 /// # Panics
 /// Something came back wrong, or something is missing and the restore did not say so.
 #[must_use]
-pub fn judge_restore(outcome: &Result<Report, RestoreError>, target: &Path, expected: &Listing) -> &'static str {
+pub fn judge_restore(
+    outcome: &Result<Report, RestoreError>,
+    target: &Path,
+    expected: &Listing,
+) -> &'static str {
     let found = if target.exists() { tree(target) } else { Listing::new() };
     for (path, content) in &found {
         assert_eq!(expected.get(path), Some(content), "{path} came back wrong: {outcome:?}");

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{
-    ChunkIdKey, Compressor, Identity, Kind, Level, Recipient, SigningKey, chunk_id, open_into, seal_into, segment_id,
-    sha256, sign_object, split_object,
+    ChunkIdKey, Compressor, Identity, Kind, Level, Recipient, SigningKey, chunk_id, open_into, seal_into,
+    segment_id, sha256, sign_object, split_object,
 };
 use lifeboat_repo::format::index::{
     ChunkRef, IndexHeader, PackRef, SegmentKind, SegmentLine, TableHeader, encode_index, encode_table,
@@ -67,7 +67,8 @@ impl Forger {
     #[must_use]
     pub fn new(world: &World, tenant: &str) -> Self {
         let repository = world.repository();
-        let agent = Agent::open(&repository, world.credentials(), &SystemClock, &SystemEntropy).expect("an agent");
+        let agent =
+            Agent::open(&repository, world.credentials(), &SystemClock, &SystemEntropy).expect("an agent");
         let tenant: Tenant = tenant.parse().expect("a tenant");
         let mut nonce = [0; 8];
         SystemEntropy.fill(&mut nonce).expect("randomness");
@@ -115,7 +116,13 @@ impl Forger {
     }
 
     /// Adds a segment whose stored bytes are these.
-    pub fn stored_segment(&mut self, kind: SegmentKind, stored: Vec<u8>, plain: Bytes, chunks: Vec<ChunkRef>) {
+    pub fn stored_segment(
+        &mut self,
+        kind: SegmentKind,
+        stored: Vec<u8>,
+        plain: Bytes,
+        chunks: Vec<ChunkRef>,
+    ) {
         let line = SegmentLine {
             segment: segment_id(&stored),
             pack: None,
@@ -156,8 +163,12 @@ impl Forger {
 
     /// Puts the run object.
     pub fn put_run(&mut self) {
-        let body =
-            RunBody { format: FORMAT_VERSION, writer: label("w1"), run: self.run, component: self.component.clone() };
+        let body = RunBody {
+            format: FORMAT_VERSION,
+            writer: label("w1"),
+            run: self.run,
+            component: self.component.clone(),
+        };
         let name = names::run(&label("w1"), self.run).expect("a name");
         self.put(name, Kind::Run, &format::encode(&body, "run").expect("JSON"));
     }
@@ -201,7 +212,8 @@ impl Forger {
     /// A snapshot of one share; everything said in it is true, if its numbers are.
     #[must_use]
     pub fn snapshot(&self, manifest: Vec<ChunkRef>, entries: u64, bytes: Bytes) -> Snapshot {
-        let mut prefixes: Vec<_> = self.segments.iter().map(|segment| segment.line.segment.prefix()).collect();
+        let mut prefixes: Vec<_> =
+            self.segments.iter().map(|segment| segment.line.segment.prefix()).collect();
         prefixes.sort_unstable();
         prefixes.dedup();
         let share = Share { key: self.card.key, manifest, entries, bytes, segments: prefixes };
@@ -288,7 +300,9 @@ pub fn catalog_identities(world: &World) -> Vec<Identity> {
 #[must_use]
 pub fn packed(plain: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
-    Compressor::new().and_then(|mut codec| codec.compress_into(plain, Level::FAST, &mut packed)).expect("zstd");
+    Compressor::new()
+        .and_then(|mut codec| codec.compress_into(plain, Level::FAST, &mut packed))
+        .expect("zstd");
     packed
 }
 
@@ -304,14 +318,12 @@ pub fn sealed_to(bytes: &[u8], recipient: &Recipient) -> Vec<u8> {
 #[must_use]
 pub fn header_bomb(bytes: &[u8], recipient: &Recipient, stanzas: usize) -> Vec<u8> {
     let sealed = sealed_to(bytes, recipient);
-    let find = |what: &[u8]| sealed.windows(what.len()).position(|window| window == what).expect("an age file");
+    let find =
+        |what: &[u8]| sealed.windows(what.len()).position(|window| window == what).expect("an age file");
     let (first, mac) = (find(b"-> "), find(b"\n---") + 1);
-    let mut bomb = sealed[..first].to_vec();
-    for _ in 0..stanzas {
-        bomb.extend_from_slice(&sealed[first..mac]);
-    }
-    bomb.extend_from_slice(&sealed[mac..]);
-    bomb
+    let (before, rest) = sealed.split_at(first);
+    let (stanza, after) = rest.split_at(mac - first);
+    [before, &stanza.repeat(stanzas), after].concat()
 }
 
 /// The id of a segment that nobody stored.
@@ -343,7 +355,12 @@ pub fn symlink(path: &str, target: &Path) -> Vec<u8> {
 /// A manifest's line for another name of a file.
 #[must_use]
 pub fn hardlink(path: &str, first: &str) -> Vec<u8> {
-    entry(path, EntryKind::Hardlink, Bytes(1), Tail { link: Some(first.as_bytes().to_vec()), ..Tail::default() })
+    entry(
+        path,
+        EntryKind::Hardlink,
+        Bytes(1),
+        Tail { link: Some(first.as_bytes().to_vec()), ..Tail::default() },
+    )
 }
 
 /// A manifest's line.

@@ -144,7 +144,8 @@ impl World {
         Job {
             component: label("files"),
             root: self.source(),
-            tenants: TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into())).expect("rules"),
+            tenants: TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into()))
+                .expect("rules"),
             state: self.dir.path().join("state"),
             tool: "lifeboat-tests".into(),
         }
@@ -164,7 +165,14 @@ impl World {
     /// As `lifeboat_backup::run`.
     pub fn backup_over(&self, store: Arc<dyn Store>) -> Result<Report, BackupError> {
         let repository = Repository::open(store, &[self.officer.public()])?;
-        lifeboat_backup::run(&repository, self.credentials(), &self.job(), &SystemClock, &SystemEntropy, &Silent)
+        lifeboat_backup::run(
+            &repository,
+            self.credentials(),
+            &self.job(),
+            &SystemClock,
+            &SystemEntropy,
+            &Silent,
+        )
     }
 
     /// Restores all of the latest snapshot into `target`, which is made.

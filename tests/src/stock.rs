@@ -22,13 +22,97 @@ const TOOLS: &[&str] = &["sh", "age", "zstd", "jq", "ssh-keygen", "sed", "grep"]
 
 /// GNU coreutils. `cmp` and `diff`, `find` and `xargs`, `awk` and `perl` are not among them.
 const COREUTILS: &[&str] = &[
-    "[", "arch", "b2sum", "base32", "base64", "basename", "basenc", "cat", "chgrp", "chmod", "chown", "cksum", "comm",
-    "cp", "csplit", "cut", "date", "dd", "df", "dir", "dirname", "du", "echo", "env", "expand", "expr", "factor",
-    "false", "fmt", "fold", "head", "id", "install", "join", "link", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod",
-    "mktemp", "mv", "nl", "nproc", "numfmt", "od", "paste", "pathchk", "pr", "printenv", "printf", "ptx", "pwd",
-    "readlink", "realpath", "rm", "rmdir", "seq", "sha1sum", "sha256sum", "sha512sum", "shred", "shuf", "sleep",
-    "sort", "split", "stat", "stdbuf", "stty", "sum", "sync", "tac", "tail", "tee", "test", "timeout", "touch", "tr",
-    "true", "truncate", "tsort", "tty", "uname", "unexpand", "uniq", "unlink", "vdir", "wc", "whoami", "yes",
+    "[",
+    "arch",
+    "b2sum",
+    "base32",
+    "base64",
+    "basename",
+    "basenc",
+    "cat",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cksum",
+    "comm",
+    "cp",
+    "csplit",
+    "cut",
+    "date",
+    "dd",
+    "df",
+    "dir",
+    "dirname",
+    "du",
+    "echo",
+    "env",
+    "expand",
+    "expr",
+    "factor",
+    "false",
+    "fmt",
+    "fold",
+    "head",
+    "id",
+    "install",
+    "join",
+    "link",
+    "ln",
+    "ls",
+    "md5sum",
+    "mkdir",
+    "mkfifo",
+    "mknod",
+    "mktemp",
+    "mv",
+    "nl",
+    "nproc",
+    "numfmt",
+    "od",
+    "paste",
+    "pathchk",
+    "pr",
+    "printenv",
+    "printf",
+    "ptx",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "seq",
+    "sha1sum",
+    "sha256sum",
+    "sha512sum",
+    "shred",
+    "shuf",
+    "sleep",
+    "sort",
+    "split",
+    "stat",
+    "stdbuf",
+    "stty",
+    "sum",
+    "sync",
+    "tac",
+    "tail",
+    "tee",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "truncate",
+    "tsort",
+    "tty",
+    "uname",
+    "unexpand",
+    "uniq",
+    "unlink",
+    "vdir",
+    "wc",
+    "whoami",
+    "yes",
 ];
 
 /// A directory that holds nothing but stock tools, and is all there is on the `PATH` of what runs with it.
@@ -85,7 +169,10 @@ impl Toolbox {
     #[must_use]
     pub fn shell(&self) -> Command {
         let mut command = Command::new(self.tool("sh"));
-        command.env_clear().env("PATH", self.dir.path().join("bin")).env("TMPDIR", self.dir.path().join("tmp"));
+        command
+            .env_clear()
+            .env("PATH", self.dir.path().join("bin"))
+            .env("TMPDIR", self.dir.path().join("tmp"));
         command.current_dir(project()).stdin(Stdio::null());
         command
     }
@@ -188,7 +275,11 @@ impl Safe {
     pub fn objects(&self, prefix: &str) -> Vec<String> {
         let store = lifeboat_repo::store::local::LocalStore::open(&self.repository).expect("a store");
         let listed = store.list("").expect("a listing");
-        listed.into_iter().map(|object| object.name.to_string()).filter(|name| name.starts_with(prefix)).collect()
+        listed
+            .into_iter()
+            .map(|object| object.name.to_string())
+            .filter(|name| name.starts_with(prefix))
+            .collect()
     }
 
     /// An object's path.

@@ -117,7 +117,8 @@ impl Maker {
     /// Makes a fifo, socket or device.
     pub fn node(&self, path: impl AsRef<[u8]>, kind: FileType, device: (u32, u32)) {
         let device = rustix::fs::makedev(device.0, device.1);
-        rustix::fs::mknodat(CWD, self.path(path), kind, Mode::from_raw_mode(0o600), device).expect("a special file");
+        rustix::fs::mknodat(CWD, self.path(path), kind, Mode::from_raw_mode(0o600), device)
+            .expect("a special file");
     }
 
     /// Makes a symbolic link.
@@ -195,7 +196,19 @@ pub fn one_of_each(root: &Path) {
     m.acl("dir", &["-d", "-m", "u:1234:rwx"]);
     m.dir("tenants/acme");
     m.file("tenants/acme/chat", b"hello");
-    for path in ["plain", "two names", "attributes", "listed", "sparse", "link", "null", "disk", "fifo", "socket", "dir/inner"] {
+    for path in [
+        "plain",
+        "two names",
+        "attributes",
+        "listed",
+        "sparse",
+        "link",
+        "null",
+        "disk",
+        "fifo",
+        "socket",
+        "dir/inner",
+    ] {
         m.time(path, 1_700_000_000, 123_456_789);
     }
     for path in ["tenants/acme/chat", "tenants/acme", "tenants", "dir", "."] {
@@ -262,7 +275,10 @@ fn types(m: &Maker) {
 }
 
 fn modes(m: &Maker) {
-    for mode in [0o0000, 0o0007, 0o0400, 0o0644, 0o1000, 0o1777, 0o2000, 0o2755, 0o4000, 0o4755, 0o6755, 0o7000, 0o7777] {
+    for mode in [
+        0o0000, 0o0007, 0o0400, 0o0644, 0o1000, 0o1777, 0o2000, 0o2755, 0o4000, 0o4755, 0o6755, 0o7000,
+        0o7777,
+    ] {
         let (file, dir) = (format!("f{mode:04o}"), format!("d{mode:04o}"));
         m.file(&file, file.as_bytes());
         m.dir(&dir);
@@ -397,9 +413,12 @@ fn times(m: &Maker) {
 }
 
 fn sizes(m: &Maker) {
-    let sizes = [1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_071, 131_072, 131_073, 1_048_575, 1_048_576, 1_048_577]
-        .into_iter()
-        .chain([(4 << 20) + 3, 20 << 20]);
+    let sizes = [
+        1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_071, 131_072, 131_073, 1_048_575, 1_048_576,
+        1_048_577,
+    ]
+    .into_iter()
+    .chain([(4 << 20) + 3, 20 << 20]);
     for size in sizes {
         m.file(size.to_string(), &noise(size as u64, size));
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lifeboat_repo::clock::SystemClock;
-use lifeboat_repo::crypto::{Decompressor, Identity, Kind, OpenError, open_into, read_identity_file, split_object};
+use lifeboat_repo::crypto::{
+    Decompressor, Identity, Kind, OpenError, open_into, read_identity_file, split_object,
+};
 use lifeboat_repo::format::index::SegmentLine;
 use lifeboat_repo::format::names;
 use lifeboat_repo::ids::KeyId;
@@ -90,7 +92,8 @@ fn try_open(sealed: &[u8], loot: &[(String, Identity)]) -> Option<Vec<u8>> {
 /// The blocks of a state file in clear, one after another: wherever an age file begins, up to the next.
 fn open_blocks(bytes: &[u8], loot: &[(String, Identity)]) -> Vec<u8> {
     let magic = b"age-encryption.org/v1\n";
-    let starts: Vec<usize> = bytes.windows(magic.len()).enumerate().filter(|(_, w)| w == magic).map(|(at, _)| at).collect();
+    let starts: Vec<usize> =
+        bytes.windows(magic.len()).enumerate().filter(|(_, w)| w == magic).map(|(at, _)| at).collect();
     let mut clear = Vec::new();
     for (number, start) in starts.iter().enumerate() {
         let end = starts.get(number + 1).copied().unwrap_or(bytes.len());
@@ -102,10 +105,14 @@ fn open_blocks(bytes: &[u8], loot: &[(String, Identity)]) -> Vec<u8> {
 }
 
 fn secrets_in(text: &[u8]) -> Vec<Identity> {
-    let starts = text.windows(SECRET.len()).enumerate().filter(|(_, window)| *window == SECRET).map(|(at, _)| at);
+    let starts =
+        text.windows(SECRET.len()).enumerate().filter(|(_, window)| *window == SECRET).map(|(at, _)| at);
     starts
         .map(|at| {
-            let end = text[at..].iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'-').unwrap_or(text.len() - at);
+            let end = text[at..]
+                .iter()
+                .position(|b| !b.is_ascii_alphanumeric() && *b != b'-')
+                .unwrap_or(text.len() - at);
             std::str::from_utf8(&text[at..at + end]).unwrap().parse().unwrap()
         })
         .collect()
@@ -206,17 +213,25 @@ fn no_identity_but_the_hosts_own_and_the_catalog_lies_on_the_host() {
     };
     let recipients: Vec<String> = known.iter().map(|(_, one)| one.recipient().to_string()).collect();
     let texts = opened_texts(&world, &known);
-    let opened = |part: &str| texts.keys().filter(|name| name.contains(part) && name.ends_with(" in clear")).count();
+    let opened =
+        |part: &str| texts.keys().filter(|name| name.contains(part) && name.ends_with(" in clear")).count();
     // The scan is worth something only if what it scans is in clear: the state, the cards, the catalog's objects.
-    assert!(opened("state/") >= 2 && opened("cards/") == 4 && opened("index/") == 2 && opened("snapshots/") == 2);
-    let clear = |part: &'static str| texts.iter().filter(move |(name, _)| name.contains(part) && name.ends_with(" in clear"));
+    assert!(
+        opened("state/") >= 2 && opened("cards/") == 4 && opened("index/") == 2 && opened("snapshots/") == 2
+    );
+    let clear = |part: &'static str| {
+        texts.iter().filter(move |(name, _)| name.contains(part) && name.ends_with(" in clear"))
+    };
     assert!(clear("walk.").any(|(_, text)| text.windows(8).any(|window| window == b"acme/f19")));
     let mut held = 0;
     for (name, text) in &texts {
         for secret in secrets_in(text) {
             let allowed = name.starts_with("state/host.key") || name.ends_with("/writers in clear");
             assert!(allowed, "an identity lies in {name}");
-            assert!(recipients.contains(&secret.recipient().to_string()), "an unknown identity lies in {name}");
+            assert!(
+                recipients.contains(&secret.recipient().to_string()),
+                "an unknown identity lies in {name}"
+            );
             held += 1;
         }
     }
@@ -237,7 +252,8 @@ fn cargo(args: &[&str]) -> String {
 
 /// The crates and features that a build of the binary links, as `crate feature,feature`.
 fn linked(features: &[&str]) -> Vec<String> {
-    let mut args = vec!["tree", "-p", "lifeboat-cli", "--no-default-features", "-e", "normal", "--offline", "--locked"];
+    let mut args =
+        vec!["tree", "-p", "lifeboat-cli", "--no-default-features", "-e", "normal", "--offline", "--locked"];
     args.extend(["--prefix", "none", "--no-dedupe", "--format", "{lib} {f}", "--features"]);
     args.extend(features);
     let mut lines: Vec<String> = cargo(&args).lines().map(str::to_owned).collect();
@@ -258,12 +274,16 @@ fn an_agent_only_build_links_no_recovery() {
     assert!(!recovers(&agent), "{agent:?}");
     // The same question of the whole binary has another answer.
     let full = linked(&["full"]);
-    assert!(links(&full, "lifeboat_restore") && links(&full, "lifeboat_verify") && recovers(&full), "{full:?}");
+    assert!(
+        links(&full, "lifeboat_restore") && links(&full, "lifeboat_verify") && recovers(&full),
+        "{full:?}"
+    );
 }
 
 /// The symbols of `lifeboat-repo` as cargo builds it for somebody who asks for these features of it.
 fn symbols(features: &[&str]) -> String {
-    let mut args = vec!["build", "-p", "lifeboat-repo", "--lib", "--offline", "--locked", "--message-format", "json"];
+    let mut args =
+        vec!["build", "-p", "lifeboat-repo", "--lib", "--offline", "--locked", "--message-format", "json"];
     let list = features.join(",");
     args.extend(["--no-default-features", "--features", &list]);
     let built = cargo(&args);
@@ -271,7 +291,9 @@ fn symbols(features: &[&str]) -> String {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|line| line["reason"] == "compiler-artifact" && line["target"]["name"] == "lifeboat_repo")
-        .find_map(|line| line["filenames"].as_array()?.iter().find_map(|name| Some(name.as_str()?.to_owned())))
+        .find_map(|line| {
+            line["filenames"].as_array()?.iter().find_map(|name| Some(name.as_str()?.to_owned()))
+        })
         .unwrap();
     let output = Command::new("nm").args(["-C", "--defined-only", &library]).output().unwrap();
     assert!(output.status.success(), "nm {library}: {}", String::from_utf8_lossy(&output.stderr));
@@ -285,9 +307,13 @@ fn what_an_agent_links_has_no_code_that_unwraps_a_tenant_key() {
     let agent = symbols(&[]);
     // As the tests themselves link it.
     let whole = symbols(&["recover", "testing"]);
-    for absent in ["unwrap_tenant_key", "repository::recover::", "repository::segments::", "repository::officer::"] {
+    for absent in
+        ["unwrap_tenant_key", "repository::recover::", "repository::segments::", "repository::officer::"]
+    {
         assert!(!agent.contains(absent), "{absent} is in the agent's library");
         assert!(whole.contains(absent), "{absent} is in neither, so its absence shows nothing");
     }
-    assert!(agent.contains("repository::agent::Agent>::open") || agent.contains("repository::agent::Agent::open"));
+    assert!(
+        agent.contains("repository::agent::Agent>::open") || agent.contains("repository::agent::Agent::open")
+    );
 }

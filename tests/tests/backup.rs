@@ -9,7 +9,11 @@ fn an_unchanged_tree_stores_nothing_anew() {
     let world = World::new();
     for tenant in ["acme", "beta"] {
         for number in 0..50 {
-            write(&world.source(), &format!("tenants/{tenant}/d{}/f{number}", number % 7), format!("{tenant} {number}").repeat(100).as_bytes());
+            write(
+                &world.source(),
+                &format!("tenants/{tenant}/d{}/f{number}", number % 7),
+                format!("{tenant} {number}").repeat(100).as_bytes(),
+            );
         }
     }
     let big: Vec<u8> = (0..5_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();

@@ -52,7 +52,14 @@ fn look(root: &Path) -> Tree {
         if kind.is_socket() {
             continue;
         }
-        let mut text = format!("{:o} {}:{} {}.{:09}", meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec());
+        let mut text = format!(
+            "{:o} {}:{} {}.{:09}",
+            meta.mode(),
+            meta.uid(),
+            meta.gid(),
+            meta.mtime(),
+            meta.mtime_nsec()
+        );
         if kind.is_file() {
             let content = fs::read(&full).unwrap();
             write!(text, " {} bytes {}", content.len(), hex::encode(sha256(&content))).unwrap();
@@ -84,7 +91,9 @@ fn assert_same(expected: &Tree, found: &Tree) {
 
 /// What is at or below a path.
 fn below(tree: &Tree, path: &str) -> Tree {
-    let inside = |name: &[u8]| name.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+    let inside = |name: &[u8]| {
+        name.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    };
     tree.iter().filter(|(name, _)| inside(name)).map(|(name, text)| (name.clone(), text.clone())).collect()
 }
 
@@ -185,11 +194,12 @@ fn everything_comes_back_and_what_does_not_is_listed() {
 
 /// The lines that tell what of a tree cannot come back, as `printf %b` reads them.
 fn unrestorable(root: &Path) -> BTreeSet<String> {
-    let mut lines = BTreeSet::new();
+    let (mut lines, mut seen) = (BTreeSet::new(), BTreeSet::new());
     let mut todo = vec![b".".to_vec()];
     while let Some(path) = todo.pop() {
         let full = root.join(OsStr::from_bytes(&path));
-        let kind = full.symlink_metadata().unwrap().file_type();
+        let meta = full.symlink_metadata().unwrap();
+        let kind = meta.file_type();
         let plain = std::str::from_utf8(&path).ok().filter(|text| !text.chars().any(char::is_control));
         let octal = |byte: &u8| match byte {
             b'\\' => "\\\\".to_owned(),
@@ -201,12 +211,15 @@ fn unrestorable(root: &Path) -> BTreeSet<String> {
         if kind.is_socket() {
             lines.insert(format!("socket\t{escaped}"));
         }
-        if xattr::list(&full).unwrap().next().is_some() {
+        // A file of several names is told of by the first of them.
+        if xattr::list(&full).unwrap().next().is_some() && (kind.is_dir() || seen.insert(meta.ino())) {
             lines.insert(format!("xattrs\t{escaped}"));
         }
         if kind.is_dir() {
             let names = fs::read_dir(full).unwrap().map(|entry| entry.unwrap().file_name());
-            todo.extend(names.map(|name| [path.as_slice(), b"/", name.as_bytes()].concat()));
+            let mut names: Vec<_> = names.collect();
+            names.sort_by(|a, b| b.cmp(a));
+            todo.extend(names.iter().map(|name| [path.as_slice(), b"/", name.as_bytes()].concat()));
         }
     }
     lines
@@ -220,6 +233,7 @@ fn small() -> (World, RunId, RunId) {
     write(&world.source(), "tenants/beta/chat", b"hello from beta");
     let first = world.backup().unwrap().run;
     write(&world.source(), "tenants/acme/more", b"more");
+    write(&world.source(), "tenants/gamma/chat", b"hello from a new tenant");
     let second = world.backup().unwrap().run;
     (world, first, second)
 }
@@ -248,7 +262,7 @@ fn damage_ends_it() {
     let (tools, safe) = (Toolbox::new(), Safe::new(&world));
     let snapshot = format!("snapshots/files/{second}");
     let run = format!("runs/w1/{second}");
-    let pack = safe.objects("packs/").remove(0);
+    let pack = safe.objects("packs/").into_iter().max_by_key(|name| safe.read(name).len()).unwrap();
     let key = safe.objects("keys/").remove(0);
     let index = safe.objects("index/").remove(0);
     let seal = safe.objects("seals/").into_iter().rfind(|name| name.ends_with("/officers")).unwrap();
@@ -269,7 +283,11 @@ fn damage_ends_it() {
         ("a snapshot that is gone", &snapshot, None),
         ("a run that is flipped", &run, Some(flip(&safe.read(&run), 450))),
         ("a run that is gone", &run, None),
-        ("a ledger entry that is flipped", "ledger/w1/00000001", Some(flip(&safe.read("ledger/w1/00000001"), 600))),
+        (
+            "a ledger entry that is flipped",
+            "ledger/w1/00000001",
+            Some(flip(&safe.read("ledger/w1/00000001"), 600)),
+        ),
         ("a ledger entry that is gone", "ledger/w1/00000000", None),
         ("a seal that is flipped", &seal, Some(flip(&safe.read(&seal), 600))),
         ("a seal that is gone", &seal, None),
@@ -313,7 +331,13 @@ fn damage_ends_it() {
     forger.record(&world);
     let target = world.dir.path().join("forged");
     let said = break_glass(&tools, &safe, &target, &[]);
-    assert_refused("a stranger's signature", &said, 1, &["DAMAGED", name.as_str(), "is not signed by"], &target);
+    assert_refused(
+        "a stranger's signature",
+        &said,
+        1,
+        &["DAMAGED", name.as_str(), "is not signed by"],
+        &target,
+    );
     let said = break_glass(&tools, &copy, &target, &["--run", &forger.run.to_string()]);
     assert_refused("an unrecorded stranger", &said, 1, &["DAMAGED", name.as_str(), "neither"], &target);
     // It does not count, so it stands in nobody's way.
@@ -343,7 +367,13 @@ fn what_it_cannot_begin_with_it_says() {
     // The wrong papers are damage as long as nobody knows better: a stranger's repository looks the same.
     let wrong_officer = other(&safe.identity, &at("stranger.pub"), &safe.repository);
     let said = break_glass(&tools, &wrong_officer, &target, &[]);
-    assert_refused("officer", &said, 1, &["trust/00000000 is not signed by a key in", "stranger.pub"], &target);
+    assert_refused(
+        "officer",
+        &said,
+        1,
+        &["trust/00000000 is not signed by a key in", "stranger.pub"],
+        &target,
+    );
     let wrong_identity = other(&strange.identity, &safe.officers, &safe.repository);
     let said = break_glass(&tools, &wrong_identity, &target, &[]);
     assert_refused("identity", &said, 1, &["/officers does not open with this identity"], &target);
@@ -353,11 +383,36 @@ fn what_it_cannot_begin_with_it_says() {
         ("no such officers", other(&safe.identity, &at("absent"), &safe.repository), &[], "absent"),
         ("no such identity", other(&at("absent"), &safe.officers, &safe.repository), &[], "absent"),
         ("no repository", other(&safe.identity, &safe.officers, &at("absent")), &[], "absent"),
-        ("not a repository", other(&safe.identity, &safe.officers, &at("empty")), &[], "is not a Lifeboat repository"),
-        ("component", other(&safe.identity, &safe.officers, &safe.repository), &["--component", "mail"], "no snapshot of mail counts"),
-        ("tenant", other(&safe.identity, &safe.officers, &safe.repository), &["--tenant", "gamma"], "no tenant gamma"),
-        ("run", other(&safe.identity, &safe.officers, &safe.repository), &["--run", "20200101t000000000z-0000000000000000"], "there is no snapshots/files/20200101"),
-        ("argument", other(&safe.identity, &safe.officers, &safe.repository), &["--everything"], "--everything"),
+        (
+            "not a repository",
+            other(&safe.identity, &safe.officers, &at("empty")),
+            &[],
+            "is not a Lifeboat repository",
+        ),
+        (
+            "component",
+            other(&safe.identity, &safe.officers, &safe.repository),
+            &["--component", "mail"],
+            "no snapshot of mail counts",
+        ),
+        (
+            "tenant",
+            other(&safe.identity, &safe.officers, &safe.repository),
+            &["--tenant", "delta"],
+            "no tenant delta",
+        ),
+        (
+            "run",
+            other(&safe.identity, &safe.officers, &safe.repository),
+            &["--run", "20200101t000000000z-0000000000000000"],
+            "there is no snapshots/files/20200101",
+        ),
+        (
+            "argument",
+            other(&safe.identity, &safe.officers, &safe.repository),
+            &["--everything"],
+            "--everything",
+        ),
     ];
     for (case, safe, more, named) in cases {
         assert_refused(case, &break_glass(&tools, &safe, &target, more), 2, &[named], &target);
@@ -392,9 +447,20 @@ fn lies_that_are_well_signed_are_found() {
     let mut forger = Forger::new(&world, "acme");
     let chunk = forger.reference(b"content");
     forger.raw_segment(SegmentKind::Data, b"not zstd", Bytes(7), vec![chunk]);
-    forger.commit(&world, &lines(&[forge::dir("tenants/acme"), forge::file("tenants/acme/f", &[chunk])]), 2, Bytes(7));
+    forger.commit(
+        &world,
+        &lines(&[forge::dir("tenants/acme"), forge::file("tenants/acme/f", &[chunk])]),
+        2,
+        Bytes(7),
+    );
     let said = break_glass(&tools, &Safe::new(&world), &target_of(0), &[]);
-    assert_refused("not zstd", &said, 1, &["DAMAGED", "does not decode to 7 bytes", "not complete"], &target_of(0));
+    assert_refused(
+        "not zstd",
+        &said,
+        1,
+        &["DAMAGED", "does not decode to 7 bytes", "not complete"],
+        &target_of(0),
+    );
 
     let mut forger = Forger::new(&world, "acme");
     let chunk = forger.segment(SegmentKind::Data, &[b"content"]).remove(0);
@@ -407,9 +473,17 @@ fn lies_that_are_well_signed_are_found() {
             vec![forge::symlink("tenants/acme/l", &outside), forge::file("tenants/acme/l/escaped", &[chunk])],
             "not everything could be written",
         ),
-        ("twice", vec![forge::file("a", &[chunk]), forge::file("a", &[chunk])], "two entries have one path: ./a"),
+        (
+            "twice",
+            vec![forge::file("a", &[chunk]), forge::file("a", &[chunk])],
+            "two entries have one path: ./a",
+        ),
         ("linked to nothing", vec![forge::hardlink("a", "b")], "a hardlink has no first name: ./b"),
-        ("a chunk that nobody has", vec![forge::file("a", &[forger.reference(b"?")])], "no segment holds the chunk"),
+        (
+            "a chunk that nobody has",
+            vec![forge::file("a", &[forger.reference(b"?")])],
+            "no segment holds the chunk",
+        ),
     ];
     for (number, (case, entries, named)) in cases.into_iter().enumerate() {
         let mut forger = Forger::new(&world, "acme");
@@ -466,7 +540,8 @@ fn only_what_counts_is_restored() {
     let fence = names::snapshot(&label("files"), ended).unwrap();
     put_signed(&world, &maintainer, Kind::Fence, &fence, &format::encode(&body, "fence").unwrap());
     let listed = list(&tools, &safe).done();
-    let lines = [format!("{ended}\tfenced\t-"), format!("{second}\tcounts\tw1"), format!("{first}\texpired\t-")];
+    let lines =
+        [format!("{ended}\tfenced\t-"), format!("{second}\tcounts\tw1"), format!("{first}\texpired\t-")];
     let expected: String = lines.iter().map(|line| format!("files\t{line}\n")).collect();
     assert_eq!(listed, format!("component\trun\tstate\twriter\n{expected}"));
     for (run, why) in [(ended, "fenced"), (first, "expired")] {
@@ -492,7 +567,10 @@ fn the_book_does_what_it_says() {
     for step in &book.steps {
         let mut shell = tools.shell();
         shell.args(["-eu", "-c", &step.script]);
-        shell.env("REPOSITORY", &safe.repository).env("IDENTITY", &safe.identity).env("OFFICERS", &safe.officers);
+        shell
+            .env("REPOSITORY", &safe.repository)
+            .env("IDENTITY", &safe.identity)
+            .env("OFFICERS", &safe.officers);
         shell.env("COMPONENT", "files").env("TARGET", &target);
         let said = Said::of(&mut shell);
         assert_eq!(said.status, Some(0), "{}: {said:#?}", step.name);
@@ -525,13 +603,15 @@ fn the_book_does_what_it_says() {
             }
             "hand-index" => assert!(by_hand("index.jsonl").len() > 1000),
             "hand-segment" => {
-                let place = if tenant == "_system" { "\".\"".into() } else { format!("\"tenants/{tenant}\"") };
+                let place =
+                    if tenant == "_system" { "\".\"".into() } else { format!("\"tenants/{tenant}\"") };
                 has(&place);
             }
             "hand-file" if tenant == "_system" => has("this tenant has no such file"),
             "hand-file" => {
                 let source = world.source().join("tenants").join(&tenant);
-                let files = fs::read_dir(source).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+                let files =
+                    fs::read_dir(source).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
                 assert_eq!(Some(by_hand("file")), files.min_by_key(Vec::len));
             }
             "clean-up" => assert!(!world.dir.path().join("restored.by-hand").exists()),

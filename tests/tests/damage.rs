@@ -205,13 +205,26 @@ fn subjects(whole: &Whole, foreign: &Whole) -> Vec<Subject> {
     }
     add("first entry", at("ledger/", 0), at("ledger/", 1), "ledger/w1/00000009".into(), from("ledger/", 0));
     let last = whole.names("ledger/").len() - 1;
-    add("last entry", at("ledger/", last), at("ledger/", 0), "ledger/w1/00000009".into(), from("ledger/", last));
+    add(
+        "last entry",
+        at("ledger/", last),
+        at("ledger/", 0),
+        "ledger/w1/00000009".into(),
+        from("ledger/", last),
+    );
     let (pack, segment) = whole.photo_segment();
     let length = whole.bytes(&pack).len();
     let other = whole.names("packs/").into_iter().find(|name| *name != pack).unwrap();
     let unused = format!("packs/77/{nobody}");
     let flips = vec![("segment", segment), ("table", length - 64 - 100), ("footer", length - 40)];
-    all.push(Subject { what: "pack", name: pack, other, unused: named(unused), foreign: foreign.photo_segment().0, flips });
+    all.push(Subject {
+        what: "pack",
+        name: pack,
+        other,
+        unused: named(unused),
+        foreign: foreign.photo_segment().0,
+        flips,
+    });
     all
 }
 
@@ -242,7 +255,12 @@ fn inflict(whole: &Whole, foreign: &Whole, subject: &Subject, damage: Damage) ->
 }
 
 /// What the three levels and a restore of the newest snapshot say of a damaged store.
-fn examine(whole: &Whole, recovery: &Recovery<'_>, subject: &Subject, store: MemoryStore) -> [&'static str; 4] {
+fn examine(
+    whole: &Whole,
+    recovery: &Recovery<'_>,
+    subject: &Subject,
+    store: MemoryStore,
+) -> [&'static str; 4] {
     let store: Arc<dyn Store> = Arc::new(store);
     let named = subject.name.as_str();
     let integrity = look_integrity(&whole.world, &store);
@@ -280,11 +298,9 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("key", "delete rename", "named named named partial"),
     ("key", "cut empty extend flip swap foreign", "named - named partial"),
     ("card", "delete cut empty extend flip swap rename foreign", "named - - exact"),
-    // What only a lost index object knew is lost, and named; the rest comes back.
-    ("first index", "delete", "named named named partial"),
-    ("first index", "cut empty extend flip swap rename foreign", "named named named refused"),
-    ("newest index", "delete", "named named named partial"),
-    ("newest index", "cut empty extend flip swap rename foreign", "named named named refused"),
+    // What only a lost or damaged index object knew is lost, and named; the rest comes back.
+    ("first index", "delete cut empty extend flip swap rename foreign", "named named named partial"),
+    ("newest index", "delete cut empty extend flip swap rename foreign", "named named named partial"),
     // The newest one restores whatever happens to the other.
     ("old snapshot", "delete cut empty extend flip rename foreign", "named named named exact"),
     ("old snapshot", "swap", "named named named refused"),
@@ -320,7 +336,8 @@ fn every_level_sees_what_it_should_of_every_damage() {
         for damage in damages {
             let store = inflict(&whole, &foreign, &subject, damage);
             let cell = AssertUnwindSafe(|| examine(&whole, &recovery, &subject, store));
-            let words = catch_unwind(cell).unwrap_or_else(|_| panic!("{} {damage:?}", subject.what)).join(" ");
+            let words =
+                catch_unwind(cell).unwrap_or_else(|_| panic!("{} {damage:?}", subject.what)).join(" ");
             cells += 4;
             let how = damage.word();
             match seen.iter_mut().find(|(what, _, said)| *what == subject.what && *said == words) {
@@ -361,7 +378,10 @@ fn readback_names_snapshots_tenants_and_paths() {
     assert_eq!(one_key, [whole_of(&snapshots[0]), whole_of(&snapshots[1])]);
     // All of the second run's content in one pack: the first snapshot keeps everything.
     let one_pack = lost(&|store| store.remove(&pack));
-    assert!(!one_pack.is_empty() && one_pack.iter().all(|loss| loss.contains(snapshots[1].as_str())), "{one_pack:?}");
+    assert!(
+        !one_pack.is_empty() && one_pack.iter().all(|loss| loss.contains(snapshots[1].as_str())),
+        "{one_pack:?}"
+    );
 }
 
 #[test]

@@ -13,8 +13,8 @@ use lifeboat_repo::store::faulty::{Call, Fault, FaultyStore, Operation};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Store, StoreErrorKind};
-use lifeboat_restore::report::LossKind;
 use lifeboat_restore::RestoreErrorKind;
+use lifeboat_restore::report::LossKind;
 use lifeboat_tests::examine::{
     Listing, Verdict, judge_restore, look_integrity, look_inventory, look_readback, restore, scratch, tree,
 };
@@ -184,7 +184,8 @@ fn a_state_that_cannot_grow_costs_a_backup_and_no_snapshot() {
         }
     }
     disk.resize("32m");
-    let report = lifeboat_backup::run(&repository, world.credentials(), &job, &clock, &entropy, &silent).unwrap();
+    let report =
+        lifeboat_backup::run(&repository, world.credentials(), &job, &clock, &entropy, &silent).unwrap();
     restores(&world, report.run, &tree(&world.source()));
 }
 
@@ -235,7 +236,10 @@ fn a_restore_over_a_store_that_fails_once_is_exact_or_says_so() {
             Ok(report) => {
                 // The bytes may well be whole: that is what the loss must say.
                 assert!(report.losses.iter().all(|loss| loss.kind == LossKind::Unchecked), "{report:?}");
-                assert!(report.losses.iter().all(|loss| loss.why.contains("Input/output error")), "{report:?}");
+                assert!(
+                    report.losses.iter().all(|loss| loss.why.contains("Input/output error")),
+                    "{report:?}"
+                );
             }
             Err(error) => {
                 assert!(matches!(error.kind, RestoreErrorKind::Unchecked(_)), "{error:?}");
@@ -262,7 +266,9 @@ fn a_level_over_a_store_that_fails_once_could_not_check_and_finds_no_damage() {
     ];
     for (level, look) in levels {
         let runs = at_every_operation(&world, |store, call| match look(store) {
-            Verdict::Ran(Outcome::Passed, _) => assert_eq!(call(), None, "{level} passed although this failed"),
+            Verdict::Ran(Outcome::Passed, _) => {
+                assert_eq!(call(), None, "{level} passed although this failed")
+            }
             Verdict::Ran(outcome, findings) => {
                 let damage = findings.iter().find(|finding| finding.severity == Severity::Damage);
                 assert!(damage.is_none(), "{level}: {:?} became {damage:?}", call());
@@ -298,7 +304,8 @@ fn a_restore_over_a_store_that_dies_is_partial_or_refused() {
 #[test]
 fn an_opened_repository_over_a_failing_store_says_that_nothing_is_known() {
     let (world, ..) = flaky_world();
-    let dead: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&world.store)).fail_at(1, Fault::Before, eio()));
+    let dead: Arc<dyn Store> =
+        Arc::new(FaultyStore::new(Arc::clone(&world.store)).fail_at(1, Fault::Before, eio()));
     let error = Repository::open(dead, &[world.officer.public()]).unwrap_err();
     assert!(!error.is_damage() && !error.is_missing(), "{error:?}");
     let log = FaultyStore::new(Arc::clone(&world.store));

@@ -1,14 +1,19 @@
-//! Everything that a file system says of a file comes back, and whatever did not would be seen.
+//! Everything that a file system says of a file comes back. That whatever did not would be seen, planted.rs shows.
 
 #![cfg(test)]
 
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use lifeboat_restore::report::Status;
-use lifeboat_tests::World;
-use lifeboat_tests::compare::{assert_equal, listing, rsync};
+use lifeboat_repo::crypto::{Identity, SigningKey};
+use lifeboat_repo::store::local::LocalStore;
+use lifeboat_restore::report::{Severity, Status};
+use lifeboat_restore::{IdMap, Options, Selection};
+use lifeboat_tests::compare::{self, assert_equal, listing, rsync};
 use lifeboat_tests::trees::{self, Maker, Room};
-use rustix::fs::FileType;
+use lifeboat_tests::{World, nobody};
+use rustix::fs::{FileType, SeekFrom};
 
 /// Backs up, restores, compares by both comparers; twice, the second time from what the first remembered.
 fn comes_back(world: &World) {
@@ -31,8 +36,8 @@ fn world_in_memory() -> World {
 }
 
 fn world_in(dir: tempfile::TempDir) -> World {
-    let store = lifeboat_repo::store::local::LocalStore::create_at(&dir.path().join("repository")).unwrap();
-    World::over(std::sync::Arc::new(store), dir)
+    let store = LocalStore::create_at(&dir.path().join("repository")).unwrap();
+    World::over(Arc::new(store), dir)
 }
 
 fn is_root() {
@@ -55,292 +60,183 @@ fn everything_comes_back_in_memory() {
     comes_back(&world);
 }
 
-/// A difference to plant in a restored copy.
-struct Plant {
-    what: &'static str,
-    plant: fn(&Maker),
-    /// What the listing must see of it, and nothing else: path and attribute.
-    listed: &'static [(&'static str, &'static str)],
-    /// What rsync must say of it: the beginning of a line. `None` where it cannot see it.
-    rsync: Option<&'static str>,
+/// What differs, without the values.
+fn keys(differences: &compare::Differences) -> Vec<(&str, &str)> {
+    differences.keys().map(|(path, attribute)| (path.as_str(), *attribute)).collect()
 }
-
-/// Plants something that changes a directory or file whose own time is not meant.
-fn quietly(m: &Maker, path: &str, plant: impl FnOnce()) {
-    let stat = rustix::fs::lstat(m.path(path)).unwrap();
-    plant();
-    m.time(path, stat.st_mtime, stat.st_mtime_nsec.cast_signed());
-}
-
-/// Puts something else in an entry's place, with its owner, mode and time.
-fn instead(m: &Maker, path: &str, make: impl FnOnce()) {
-    let stat = rustix::fs::lstat(m.path(path)).unwrap();
-    quietly(m, ".", || {
-        std::fs::remove_file(m.path(path)).unwrap();
-        make();
-        m.owner(path, stat.st_uid, stat.st_gid);
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            m.mode(path, stat.st_mode & 0o7777);
-        }
-        m.time(path, stat.st_mtime, stat.st_mtime_nsec.cast_signed());
-    });
-}
-
-const PLANTS: &[Plant] = &[
-    Plant { what: "nothing", plant: |_| {}, listed: &[], rsync: None },
-    Plant {
-        what: "mode",
-        plant: |m| m.mode("plain", 0o645),
-        listed: &[("plain", "acl"), ("plain", "mode")],
-        rsync: Some(".f...p..... plain"),
-    },
-    Plant {
-        what: "setuid",
-        plant: |m| m.mode("plain", 0o4644),
-        listed: &[("plain", "acl"), ("plain", "mode")],
-        rsync: Some(".f...p..... plain"),
-    },
-    Plant {
-        what: "mode of a directory",
-        plant: |m| m.mode("tenants/acme", 0o1755),
-        listed: &[("tenants/acme", "acl"), ("tenants/acme", "mode")],
-        rsync: Some(".d...p..... tenants/acme/"),
-    },
-    Plant {
-        what: "user",
-        plant: |m| m.owner("plain", 1001, 1000),
-        listed: &[("plain", "uid")],
-        rsync: Some(".f....o.... plain"),
-    },
-    Plant {
-        what: "group",
-        plant: |m| m.owner("plain", 1000, 1001),
-        listed: &[("plain", "gid")],
-        rsync: Some(".f.....g... plain"),
-    },
-    Plant {
-        what: "user of a link",
-        plant: |m| m.owner("link", 7, 0),
-        listed: &[("link", "uid")],
-        rsync: Some(".L....o.... link"),
-    },
-    Plant {
-        what: "time, by a nanosecond",
-        plant: |m| m.time("plain", 1_700_000_000, 123_456_788),
-        listed: &[("plain", "mtime")],
-        rsync: Some(".f..t...... plain"),
-    },
-    Plant {
-        what: "time of a directory, by a nanosecond",
-        plant: |m| m.time("dir", 1_600_000_000, 987_654_322),
-        listed: &[("dir", "mtime")],
-        rsync: Some(".d..t...... dir/"),
-    },
-    Plant {
-        what: "time of the root, by a nanosecond",
-        plant: |m| m.time(".", 1_600_000_000, 987_654_320),
-        listed: &[(".", "mtime")],
-        rsync: Some(".d..t...... ./"),
-    },
-    Plant {
-        what: "time of a link, by a nanosecond",
-        plant: |m| m.time("link", 1_700_000_000, 123_456_788),
-        listed: &[("link", "mtime")],
-        rsync: Some(".L..t...... link"),
-    },
-    Plant {
-        what: "value of an attribute",
-        plant: |m| m.xattr("attributes", "user.short", b"valuf"),
-        listed: &[("attributes", "xattrs")],
-        rsync: Some(".f........x attributes"),
-    },
-    Plant {
-        what: "one byte of a long attribute",
-        plant: |m| {
-            let mut value = trees::noise(1, 1500);
-            value[1400] ^= 1;
-            m.xattr("attributes", "user.long", &value);
-        },
-        listed: &[("attributes", "xattrs")],
-        rsync: Some(".f........x attributes"),
-    },
-    Plant {
-        what: "attribute removed",
-        plant: |m| xattr::remove(m.path("attributes"), "user.short").unwrap(),
-        listed: &[("attributes", "xattrs")],
-        rsync: Some(".f........x attributes"),
-    },
-    Plant {
-        what: "attribute of the kernel's removed",
-        plant: |m| xattr::remove(m.path("attributes"), "trusted.t").unwrap(),
-        listed: &[("attributes", "xattrs")],
-        rsync: Some(".f........x attributes"),
-    },
-    Plant {
-        what: "security attribute removed",
-        plant: |m| xattr::remove(m.path("attributes"), "security.s").unwrap(),
-        listed: &[("attributes", "xattrs")],
-        rsync: Some(".f........x attributes"),
-    },
-    Plant {
-        what: "attribute of a link",
-        plant: |m| m.xattr("link", "trusted.l", b"m"),
-        listed: &[("link", "xattrs")],
-        rsync: Some(".L........x link"),
-    },
-    Plant {
-        what: "entry of an ACL",
-        plant: |m| m.acl("listed", &["-n", "-m", "u:1234:r"]),
-        listed: &[("listed", "acl"), ("listed", "xattrs")],
-        rsync: Some(".f.......a. listed"),
-    },
-    Plant {
-        what: "user within an ACL",
-        plant: |m| m.acl("listed", &["-x", "u:1234", "-m", "u:1233:rw"]),
-        listed: &[("listed", "acl"), ("listed", "xattrs")],
-        rsync: Some(".f.......a. listed"),
-    },
-    Plant {
-        what: "default ACL removed",
-        plant: |m| m.acl("dir", &["-k"]),
-        listed: &[("dir", "acl"), ("dir", "xattrs")],
-        rsync: Some(".d.......a. dir/"),
-    },
-    Plant {
-        what: "hard link broken",
-        plant: |m| {
-            instead(m, "two names, the second", || m.file("two names, the second", b"one file"));
-        },
-        listed: &[("two names", "links"), ("two names, the second", "links")],
-        rsync: Some("hf          two names, the second => two names"),
-    },
-    Plant {
-        what: "hard link too many",
-        plant: |m| {
-            quietly(m, ".", || {
-                std::fs::remove_file(m.path("listed")).unwrap();
-                m.link("attributes", "listed");
-            });
-        },
-        listed: &[
-            ("attributes", "links"),
-            ("listed", "acl"),
-            ("listed", "links"),
-            ("listed", "mode"),
-            ("listed", "xattrs"),
-        ],
-        rsync: Some(".f"),
-    },
-    Plant {
-        what: "hole filled",
-        plant: |m| {
-            let file = std::fs::OpenOptions::new().write(true).open(m.path("sparse")).unwrap();
-            quietly(m, "sparse", || file.write_all_at(&[0; 65536], 65536).unwrap());
-        },
-        listed: &[("sparse", "holes")],
-        rsync: None,
-    },
-    Plant {
-        what: "content made a hole",
-        plant: |m| {
-            let file = std::fs::OpenOptions::new().write(true).open(m.path("sparse")).unwrap();
-            quietly(m, "sparse", || {
-                let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-                rustix::fs::fallocate(&file, flags, 1 << 20, 4096).unwrap();
-            });
-        },
-        listed: &[("sparse", "content"), ("sparse", "holes")],
-        rsync: Some(">fc........ sparse"),
-    },
-    Plant {
-        what: "one bit of content",
-        plant: |m| quietly(m, "plain", || std::fs::write(m.path("plain"), b"some contenu").unwrap()),
-        listed: &[("plain", "content")],
-        rsync: Some(">fc........ plain"),
-    },
-    Plant {
-        what: "length",
-        plant: |m| quietly(m, "plain", || std::fs::write(m.path("plain"), b"some content\0").unwrap()),
-        listed: &[("plain", "content"), ("plain", "holes"), ("plain", "size")],
-        rsync: Some(">fcs....... plain"),
-    },
-    Plant {
-        what: "target of a link",
-        plant: |m| {
-            instead(m, "link", || {
-                m.symlink("link", "plaim");
-                m.xattr("link", "trusted.l", b"l");
-            });
-        },
-        listed: &[("link", "target")],
-        rsync: Some("cLc........ link -> plain"),
-    },
-    Plant {
-        what: "device number",
-        plant: |m| instead(m, "null", || m.node("null", FileType::CharacterDevice, (1, 5))),
-        listed: &[("null", "device")],
-        rsync: Some("cD"),
-    },
-    Plant {
-        what: "kind of device",
-        plant: |m| instead(m, "disk", || m.node("disk", FileType::CharacterDevice, (7, 9))),
-        listed: &[("disk", "type")],
-        rsync: Some("cD"),
-    },
-    Plant {
-        what: "type",
-        plant: |m| instead(m, "fifo", || m.node("fifo", FileType::Socket, (0, 0))),
-        listed: &[("fifo", "type")],
-        rsync: Some("cS"),
-    },
-    Plant {
-        what: "extra file",
-        plant: |m| quietly(m, "tenants/acme", || m.file("tenants/acme/extra", b"")),
-        listed: &[("tenants/acme/extra", "there")],
-        rsync: Some("*deleting   tenants/acme/extra"),
-    },
-    Plant {
-        what: "missing file",
-        plant: |m| {
-            quietly(m, "tenants/acme", || std::fs::remove_file(m.path("tenants/acme/chat")).unwrap());
-        },
-        listed: &[("tenants/acme/chat", "there")],
-        rsync: Some(">f+++++++++ tenants/acme/chat"),
-    },
-    Plant {
-        what: "name",
-        plant: |m| {
-            quietly(m, ".", || std::fs::rename(m.path("socket"), m.path("Socket")).unwrap());
-        },
-        listed: &[("Socket", "there"), ("socket", "there")],
-        rsync: Some("*deleting   Socket"),
-    },
-];
 
 #[test]
-fn every_planted_difference_is_seen() {
+fn hard_links_across_tenants_come_back_as_files_of_their_own() {
+    let world = world_in_memory();
+    let m = Maker::new(&world.source());
+    for dir in ["shared", "tenants/acme", "tenants/beta"] {
+        m.dir(dir);
+    }
+    m.file("shared/x", b"one file");
+    m.xattr("shared/x", "user.a", b"1");
+    for path in ["shared/y", "tenants/acme/x", "tenants/beta/x", "tenants/beta/y"] {
+        m.link("shared/x", path);
+    }
+    assert_eq!(world.backup().unwrap().problems.named, []);
+    let target = world.dir.path().join("target");
+    assert_eq!(world.restore(&target).unwrap().status(), Status::Complete);
+    let differences = listing(&world.source()).differences(&listing(&target));
+    let became: Vec<_> =
+        differences.iter().map(|((path, what), (_, now))| (path.as_str(), *what, now.as_str())).collect();
+    let expected = [
+        ("shared/x", "links", "shared/x = shared/y"),
+        ("shared/y", "links", "shared/x = shared/y"),
+        ("tenants/acme/x", "links", ""),
+        ("tenants/beta/x", "links", "tenants/beta/x = tenants/beta/y"),
+        ("tenants/beta/y", "links", "tenants/beta/x = tenants/beta/y"),
+    ];
+    assert_eq!(became, expected);
+}
+
+/// The format ties further names to files only. Of links and special files every name is an entry of its own: all
+/// is there but that they are one.
+#[test]
+fn further_names_of_links_and_special_files_become_entries_of_their_own() {
     is_root();
     let world = world_in_memory();
-    trees::one_of_each(&world.source());
-    world.backup().unwrap();
-    let source = listing(&world.source());
-    let mut unseen_by_rsync = Vec::new();
-    for (number, Plant { what, plant, listed, rsync: told }) in PLANTS.iter().enumerate() {
-        let target = world.dir.path().join(format!("target {number}"));
-        world.restore(&target).unwrap();
-        plant(&Maker::new(&target));
-        let seen = source.differences(&listing(&target));
-        let seen: Vec<_> = seen.keys().map(|(path, attribute)| (path.as_str(), *attribute)).collect();
-        assert_eq!(seen, *listed, "{what}");
-        let changes = rsync(&world.source(), &target);
-        match told {
-            Some(told) => assert!(changes.lines().any(|line| line.starts_with(told)), "{what}: {changes:?}"),
-            None => {
-                assert_eq!(changes, "", "{what}");
-                unseen_by_rsync.push(*what);
-            }
-        }
-        std::fs::remove_dir_all(&target).unwrap();
+    let m = Maker::new(&world.source());
+    m.symlink("link", "x");
+    m.node("fifo", FileType::Fifo, (0, 0));
+    m.node("null", FileType::CharacterDevice, (1, 3));
+    for name in ["link", "fifo", "null"] {
+        m.link(name, format!("{name} again"));
     }
-    assert_eq!(unseen_by_rsync, ["nothing", "hole filled"]);
+    assert_eq!(world.backup().unwrap().problems.named, []);
+    let target = world.dir.path().join("target");
+    world.restore(&target).unwrap();
+    let differences = listing(&world.source()).differences(&listing(&target));
+    assert!(
+        differences.len() == 6 && differences.keys().all(|(_, what)| *what == "links"),
+        "{differences:?}"
+    );
+}
+
+#[test]
+fn a_terabyte_of_nothing_costs_nothing() {
+    let world = World::new();
+    let m = Maker::new(&world.source());
+    let (size, middle) = (1_u64 << 40, 1_u64 << 39);
+    m.sparse("vast", size, &[(middle, b"middle"), (size - 4, b"tail")]);
+    let report = world.backup().unwrap();
+    assert!(report.stored.0 < 100_000, "{report:?}");
+    let target = world.dir.path().join("target");
+    assert_eq!(world.restore(&target).unwrap().status(), Status::Complete);
+    let file = std::fs::File::open(target.join("vast")).unwrap();
+    let seek = |to| rustix::fs::seek(&file, to).unwrap();
+    assert_eq!(seek(SeekFrom::End(0)), size);
+    assert_eq!((seek(SeekFrom::Data(0)), seek(SeekFrom::Data(middle + 4096))), (middle, size - 4096));
+    let mut tail = [0; 4];
+    file.read_exact_at(&mut tail, size - 4).unwrap();
+    assert_eq!(&tail, b"tail");
+}
+
+#[test]
+fn owners_are_mapped_within_acls_too() {
+    is_root();
+    let world = world_in_memory();
+    let m = Maker::new(&world.source());
+    trees::one_of_each(&m.root);
+    m.file("setuid", b"");
+    m.owner("setuid", 1000, 7);
+    m.mode("setuid", 0o6755);
+    world.backup().unwrap();
+    let uids = [(1000, 2000), (1234, 2234)].into();
+    let gids = [(1000, 3000), (5678, 6678)].into();
+    let options = Options { ids: IdMap { uids, gids, by_name: false }, ..Options::default() };
+    let target = world.dir.path().join("target");
+    let report = world.restore_with(&target, &Selection::default(), &options).unwrap();
+    assert_eq!(report.findings, []);
+    let differences = listing(&world.source()).differences(&listing(&target));
+    let expected = [
+        ("dir", "acl"),
+        ("dir", "xattrs"),
+        ("listed", "acl"),
+        ("listed", "xattrs"),
+        ("plain", "gid"),
+        ("plain", "uid"),
+        ("setuid", "uid"),
+    ];
+    assert_eq!(keys(&differences), expected);
+    let now = |path: &str, what| {
+        differences.iter().find(|((p, w), _)| p == path && *w == what).unwrap().1.1.clone()
+    };
+    assert_eq!((now("plain", "uid").as_str(), now("plain", "gid").as_str()), ("2000", "3000"));
+    assert!(now("dir", "acl").contains("default:user:2234:rwx"), "{}", now("dir", "acl"));
+    let acl = now("listed", "acl");
+    assert!(acl.contains("user:2234:rw-") && acl.contains("group:6678:r--"), "{acl}");
+}
+
+#[test]
+fn without_root_content_comes_back_and_the_rest_is_said() {
+    if let Some(dir) = nobody::child() {
+        return restore_as_nobody(&dir);
+    }
+    is_root();
+    let world = World::new();
+    let m = Maker::new(&world.source());
+    trees::one_of_each(&m.root);
+    for (name, owner) in [("setuid of another", 1000), ("setuid of its own", nobody::NOBODY)] {
+        m.file(name, b"");
+        m.owner(name, owner, owner);
+        m.mode(name, 0o6755);
+    }
+    m.dir("closed to its owner");
+    m.file("closed to its owner/inner", b"x");
+    m.mode("closed to its owner", 0o000);
+    m.mode("closed to its owner/inner", 0o000);
+    world.backup().unwrap();
+    let dir = world.dir.path();
+    std::fs::write(dir.join("recovery"), world.recovery.to_secret_string().as_bytes()).unwrap();
+    std::fs::create_dir(dir.join("own")).unwrap();
+    for name in ["repository", "recovery", "own"] {
+        trees::run("chown", &["-R".as_ref(), "65534:65534".as_ref(), dir.join(name).as_os_str()]);
+    }
+    nobody::run("without_root_content_comes_back_and_the_rest_is_said", dir);
+    let target = listing(&dir.join("own/target"));
+    let mut differences = listing(&world.source()).differences(&target);
+    let strangers = differences.iter().filter(|((_, what), _)| matches!(*what, "uid" | "gid"));
+    assert!(strangers.map(|(_, (_, now))| now).all(|id| id == "65534"));
+    differences.retain(|(_, what), _| !matches!(*what, "uid" | "gid"));
+    let expected = [
+        ("attributes", "xattrs"),
+        ("disk", "there"),
+        ("link", "xattrs"),
+        ("null", "there"),
+        // Setuid would speak for whoever restored.
+        ("setuid of another", "acl"),
+        ("setuid of another", "mode"),
+    ];
+    assert_eq!(keys(&differences), expected);
+}
+
+fn restore_as_nobody(dir: &Path) {
+    assert_eq!(rustix::process::geteuid().as_raw(), nobody::NOBODY);
+    let store = LocalStore::open(&dir.join("repository")).unwrap();
+    let world = World {
+        dir: tempfile::tempdir_in(dir.join("own")).unwrap(),
+        store: Arc::new(store),
+        officer: SigningKey::from_seed([1; 32]),
+        recovery: std::fs::read_to_string(dir.join("recovery")).unwrap().parse().unwrap(),
+        writer: SigningKey::from_seed([2; 32]),
+        card: Identity::generate(),
+    };
+    let report = world.restore(&dir.join("own/target")).unwrap();
+    assert_eq!(report.status(), Status::Partial, "devices cannot be made");
+    let of = |severity, path: &[u8], what: &str| {
+        report.findings.iter().any(|finding| {
+            finding.severity == severity && finding.path == path && finding.what.contains(what)
+        })
+    };
+    assert!(of(Severity::Missing, b"null", "character device"), "{:?}", report.findings);
+    assert!(of(Severity::Missing, b"disk", "block device"));
+    assert!(of(Severity::Warning, b"plain", "owner"));
+    assert!(of(Severity::Warning, b"attributes", "trusted.t"));
+    assert!(of(Severity::Warning, b"setuid of another", "setuid and setgid were left out"));
+    assert!(!of(Severity::Warning, b"setuid of its own", ""));
+    assert_eq!(report.finding_counts.missing, 2);
 }

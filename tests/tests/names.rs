@@ -46,7 +46,7 @@ fn any_name() -> impl Strategy<Value = Vec<u8>> {
     let few = proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'.'), Just(b'-'), Just(b' ')], 1..4);
     let hostile = proptest::sample::select(HOSTILE_NAMES).prop_map(<[u8]>::to_vec);
     prop_oneof![4 => random, 2 => few, 1 => hostile]
-        .prop_map(|name| if name == b"." || name == b".." { b"..." .to_vec() } else { name })
+        .prop_map(|name| if name == b"." || name == b".." { b"...".to_vec() } else { name })
 }
 
 #[derive(Debug, Clone, Copy)]

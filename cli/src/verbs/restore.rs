@@ -85,7 +85,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done.plan)) };
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
-                        "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
+                        "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded, "freshness": "not proven",
                         "target": shown(&args.target), "status": report.status(), "report": report_value(report) });
     Ok(Outcome { exit: exit_of(report), value, page: render(context, args, component, &done, report) })
 }
@@ -158,6 +158,7 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
     page.field_toned("status", tone, words);
     page.field("snapshot", &snapshot.run.to_string());
     page.field("holds data to", &show_moment(snapshot.recovery_point));
+    page.field("freshness", "not proven: no witness says that nothing newer was taken away");
     if done.unrecorded {
         page.field_toned(
             "note",

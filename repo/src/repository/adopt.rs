@@ -9,20 +9,29 @@ use crate::crypto::sign::Kind;
 use crate::format::CATALOGED_STORED_MAX;
 use crate::format::names::{self, Place, place};
 use crate::format::records::Recorded;
-use crate::ids::{ObjectHash, ObjectName, RunId};
+use crate::ids::{Label, ObjectHash, ObjectName, RunId};
 use crate::repository::agent::Agent;
 use crate::repository::ledger::{self, Ledger};
 use crate::repository::{JudgedAt, RepositoryError, index};
 use crate::units::Bytes;
 
+/// So many of the newest ledger entries are looked at for a snapshot before the whole ledger is read: more than a
+/// writer's other components append between two runs of one.
+const ENTRIES_LOOKED_AT: usize = 64;
+
 /// The writer's own objects that its ledger does not name, as `current` begins.
 ///
-/// Only looked for where a run of this writer has neither a snapshot nor a fence in its place, or the newest
-/// snapshot of one is not recorded: then the whole ledger is read.
+/// Only looked for where a run of this writer has neither a snapshot nor a fence in its place, or its newest
+/// snapshot of this component is not recorded: then the whole ledger is read. Runs of other components may be under
+/// way, and end in any order; what one of them leaves, its own component's next run records.
 ///
 /// # Errors
 /// The store failed, or the writer's own ledger is damaged.
-pub(crate) fn unrecorded(agent: &Agent<'_>, current: RunId) -> Result<Vec<Recorded>, RepositoryError> {
+pub(crate) fn unrecorded(
+    agent: &Agent<'_>,
+    component: &Label,
+    current: RunId,
+) -> Result<Vec<Recorded>, RepositoryError> {
     let repository = agent.repository();
     let list =
         |prefix: &str| repository.store().list(prefix).map_err(|error| RepositoryError::store(prefix, error));
@@ -45,7 +54,12 @@ pub(crate) fn unrecorded(agent: &Agent<'_>, current: RunId) -> Result<Vec<Record
         return all_but(agent, &HashSet::new(), &ended, &runs);
     };
     let whole = runs.iter().all(|run| ended.contains_key(run));
-    if whole && last_is_recorded(agent, newest, &runs)? {
+    let last = runs
+        .iter()
+        .filter_map(|run| Some((run, *ended.get(run)?)))
+        .filter(|(_, name)| matches!(place(name), Some(Place::Snapshot(of, _)) if of == *component));
+    let last = last.max_by_key(|(run, _)| **run).map(|(_, name)| name);
+    if whole && last.map_or(Ok(true), |name| is_recorded(agent, newest, name))? {
         return Ok(Vec::new());
     }
     let ledger = Ledger::load(repository, agent.writer(), newest)?;
@@ -53,10 +67,15 @@ pub(crate) fn unrecorded(agent: &Agent<'_>, current: RunId) -> Result<Vec<Record
     all_but(agent, &known, &ended, &runs)
 }
 
-/// Whether the ledger ends with the checkpoint of the writer's newest run, as it does unless one was cut off.
-fn last_is_recorded(agent: &Agent<'_>, newest: names::Seq, runs: &[RunId]) -> Result<bool, RepositoryError> {
-    let head = ledger::read_entry(agent.repository(), agent.writer(), newest)?;
-    Ok(head.body.checkpoint.is_some() && runs.iter().max() == Some(&head.body.run))
+/// Whether one of the newest entries names a snapshot, as it does unless its run was cut off.
+fn is_recorded(agent: &Agent<'_>, newest: names::Seq, name: &ObjectName) -> Result<bool, RepositoryError> {
+    for seq in (0..=newest.0).rev().take(ENTRIES_LOOKED_AT) {
+        let entry = ledger::read_entry(agent.repository(), agent.writer(), names::Seq(seq))?;
+        if entry.body.objects.iter().any(|object| object.0 == *name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn all_but(

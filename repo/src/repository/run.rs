@@ -86,7 +86,7 @@ impl<'r> Run<'r> {
             indexes: Seq(0),
         };
         run.seen = run.snapshot_names()?;
-        let adopted = adopt::unrecorded(&run.agent, id)?;
+        let adopted = adopt::unrecorded(&run.agent, component, id)?;
         run.recorded.extend(adopted);
         Ok(run)
     }

@@ -55,14 +55,18 @@ pub struct ChunkPlace {
 pub struct SegmentMap {
     segments: Vec<NeededSegment>,
     chunks: Vec<(ChunkId, ChunkPlace)>,
+    unreadable: Vec<RepositoryError>,
 }
 
 impl SegmentMap {
     /// Reads a writer's index for the segments with these prefixes.
     ///
+    /// One damaged index object must not keep back what the others know: it is left out and told by
+    /// [`Self::unreadable`].
+    ///
     /// # Errors
-    /// An index object is missing or damaged, or the store failed. Segments that no index names are simply not
-    /// in the map.
+    /// The store failed, or a name is none of an index object. Segments that no index names are simply not in the
+    /// map.
     pub fn load(
         repository: &Repository,
         catalog: &Catalog,
@@ -72,7 +76,14 @@ impl SegmentMap {
         let mut map = Self::default();
         let mut numbers: HashMap<SegmentId, u32> = HashMap::new();
         for name in index::names_of(repository, writer)? {
-            let index = index::read(repository, catalog, &name)?;
+            let index = match index::read(repository, catalog, &name) {
+                Ok(index) => index,
+                Err(error) if error.is_damage() => {
+                    map.unreadable.push(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for line in index.segments.into_iter().filter(|line| wanted.contains(&line.segment.prefix())) {
                 map.take(line, &mut numbers);
             }
@@ -105,6 +116,12 @@ impl SegmentMap {
             self.chunks.push((chunk.0, ChunkPlace { segment: number, offset, length: chunk.1 }));
             offset = offset.saturating_add(chunk.1);
         }
+    }
+
+    /// Why index objects were left out: they are damaged, and what only they knew is not in the map.
+    #[must_use]
+    pub fn unreadable(&self) -> &[RepositoryError] {
+        &self.unreadable
     }
 
     /// Every segment in the map; a segment's number is its place here.

@@ -7,6 +7,7 @@ use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::{Entry, EntryKind, Xattr, XattrValue};
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::KeyId;
+use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::recover::TenantKey;
 use lifeboat_repo::units::Bytes;
 
@@ -80,6 +81,14 @@ impl<'m> Builder<'m> {
             unplaced: None,
             links: Vec::new(),
             wanting: HashMap::new(),
+        }
+    }
+
+    /// Notes index objects that are damaged. What only they knew is lost and named as such.
+    pub(crate) fn note_unreadable(&mut self, errors: &[RepositoryError]) {
+        for error in errors {
+            let what = format!("{error}; what no other index object names is lost");
+            self.findings.add(Severity::Warning, || (b".".to_vec(), what));
         }
     }
 
