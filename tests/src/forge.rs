@@ -20,7 +20,7 @@ use lifeboat_repo::format::pack::Footer;
 use lifeboat_repo::format::records::{LedgerBody, Recorded, RunBody};
 use lifeboat_repo::format::snapshot::{Counts, Share, Snapshot, SourceNote, Status};
 use lifeboat_repo::format::{self, FORMAT_VERSION, names};
-use lifeboat_repo::ids::{Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
+use lifeboat_repo::ids::{Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, Tenant};
 use lifeboat_repo::repository::agent::{Agent, Card};
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::ledger;
@@ -324,12 +324,6 @@ pub fn header_bomb(bytes: &[u8], recipient: &Recipient, stanzas: usize) -> Vec<u
     let (before, rest) = sealed.split_at(first);
     let (stanza, after) = rest.split_at(mac - first);
     [before, &stanza.repeat(stanzas), after].concat()
-}
-
-/// The id of a segment that nobody stored.
-#[must_use]
-pub fn no_segment() -> SegmentId {
-    SegmentId::from_bytes([0x77; 32])
 }
 
 /// A manifest's line for a file of these chunks.
