@@ -33,6 +33,9 @@ pub struct Chosen<'l> {
     pub snapshot: &'l Snapshot,
     /// Whether no ledger names it: nothing but its signature vouches for it, and a person should be told.
     pub unrecorded: bool,
+    /// The newest one that was passed over because it does not count: what is restored is older than a person
+    /// may expect, and must be told.
+    pub passed_over: Option<&'l Listed>,
 }
 
 /// Picks a component's snapshot out of a listing.
@@ -53,7 +56,10 @@ pub fn choose<'l>(
                 format!("there is none; {}", what_there_is(listed, component)),
             )),
         },
-        Choice::Latest => latest(own()).ok_or_else(|| none_counts(listed, component)),
+        Choice::Latest => {
+            let chosen = latest(own()).ok_or_else(|| none_counts(listed, component))?;
+            Ok(Chosen { passed_over: passed_over(own(), &chosen), ..chosen })
+        }
         Choice::At(moment) => latest(
             own().filter(|one| recovery_point(one).is_some_and(|point| point <= moment)),
         )
@@ -71,15 +77,30 @@ fn latest<'l>(candidates: impl Iterator<Item = &'l Listed>) -> Option<Chosen<'l>
     candidates
         .filter(|one| one.standing == Standing::Counts)
         .filter_map(|one| {
-            one.snapshot.as_ref().map(|snapshot| Chosen { listed: one, snapshot, unrecorded: false })
+            one.snapshot.as_ref().map(|snapshot| Chosen {
+                listed: one,
+                snapshot,
+                unrecorded: false,
+                passed_over: None,
+            })
         })
         .max_by_key(|chosen| (chosen.snapshot.recovery_point, chosen.listed.run))
 }
 
+/// The newest one begun after the chosen one that should count and does not. Fences and what retention expired
+/// were never meant to be restored.
+fn passed_over<'l>(candidates: impl Iterator<Item = &'l Listed>, chosen: &Chosen<'_>) -> Option<&'l Listed> {
+    candidates
+        .filter(|one| one.run > chosen.listed.run)
+        .filter(|one| matches!(one.standing, Standing::Void(_) | Standing::Unrecorded))
+        .max_by_key(|one| one.run)
+}
+
 fn by_name(one: &Listed) -> Result<Chosen<'_>, RestoreError> {
     let what = one.name.to_string();
-    let chosen =
-        |unrecorded| one.snapshot.as_ref().map(|snapshot| Chosen { listed: one, snapshot, unrecorded });
+    let chosen = |unrecorded| {
+        one.snapshot.as_ref().map(|snapshot| Chosen { listed: one, snapshot, unrecorded, passed_over: None })
+    };
     let unread = || RestoreError::damaged(what.clone(), "it could not be read");
     match &one.standing {
         Standing::Counts => chosen(false).ok_or_else(unread),

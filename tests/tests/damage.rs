@@ -308,12 +308,12 @@ const MATRIX: &[(&str, &str, &str)] = &[
     // A snapshot without its run counts for nothing: the levels that look at snapshots name that.
     ("run", "delete rename", "named found found refused"),
     ("run", "cut empty extend flip swap foreign", "named named named refused"),
-    // A ledger with a damaged entry vouches for nothing.
-    ("first entry", "delete cut empty extend flip swap rename foreign", "named named named refused"),
+    // The whole entries of a damaged ledger still vouch; where that of the snapshot is lost, it restores by its name.
+    ("first entry", "delete cut empty extend flip swap rename foreign", "named named named exact"),
     // That the end of the only ledger is gone nobody here can know: that takes a witness. The snapshot is then
     // unrecorded, and restores by its name.
     ("last entry", "delete", "- - - exact"),
-    ("last entry", "cut empty extend flip swap rename foreign", "named named named refused"),
+    ("last entry", "cut empty extend flip swap rename foreign", "named named named exact"),
     ("pack", "delete empty swap rename foreign", "named named named partial"),
     // Only integrity reads what lies behind the segments.
     ("pack", "cut extend", "named named - exact"),

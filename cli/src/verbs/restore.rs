@@ -8,7 +8,7 @@ use lifeboat_repo::format::text;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::Repository;
-use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
 use lifeboat_restore::{IdMap, Loss, Options, Plan, Report, Severity, Status};
@@ -62,6 +62,8 @@ fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
 pub(crate) struct Done {
     snapshot: Snapshot,
     unrecorded: bool,
+    /// A newer snapshot that does not count, and why.
+    passed_over: Option<String>,
     plan: Plan,
     /// What was restored; none after a dry run.
     pub(crate) report: Option<Report>,
@@ -85,7 +87,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done.plan)) };
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
-                        "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded, "freshness": "not proven",
+                        "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
+                        "passed_over": done.passed_over, "freshness": "not proven",
                         "target": shown(&args.target), "status": report.status(), "report": report_value(report) });
     Ok(Outcome { exit: exit_of(report), value, page: render(context, args, component, &done, report) })
 }
@@ -103,6 +106,10 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let choice = args.which.choice(context, &listed, &component.name)?;
     let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
     let (snapshot, unrecorded) = (chosen.snapshot.clone(), chosen.unrecorded);
+    let passed_over = chosen.passed_over.map(|newer| match &newer.standing {
+        Standing::Void(why) => format!("{} is newer but does not count: {why}", newer.run),
+        _ => format!("{} is newer but no ledger names it; restore it with --snapshot", newer.run),
+    });
     let progress = context.progress(&format!("restore of {}", component.name));
     let selection = args.which.selection(&args.paths);
     let plan = lifeboat_restore::plan(&recovery, &snapshot, &selection, &progress)
@@ -111,7 +118,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
         true => None,
         false => Some(perform(&repository, &plan, args, &progress).map_err(at)?),
     };
-    Ok(Done { snapshot, unrecorded, plan, report })
+    Ok(Done { snapshot, unrecorded, passed_over, plan, report })
 }
 
 fn perform(repository: &Repository, plan: &Plan, args: &Args, observer: &dyn Observer) -> Result<Report> {
@@ -159,6 +166,9 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
     page.field("snapshot", &snapshot.run.to_string());
     page.field("holds data to", &show_moment(snapshot.recovery_point));
     page.field("freshness", "not proven: no witness says that nothing newer was taken away");
+    if let Some(why) = &done.passed_over {
+        page.field_toned("not newest", Tone::Bad, why);
+    }
     if done.unrecorded {
         page.field_toned(
             "note",

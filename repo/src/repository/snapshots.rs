@@ -61,17 +61,13 @@ impl<'r> Judge<'r> {
     /// Reads gc records, ledgers and the list of runs.
     ///
     /// # Errors
-    /// The store failed, or gc records are damaged. A damaged ledger is no error here: what it should vouch for
-    /// does not count.
+    /// The store failed, or gc records are damaged. A damaged ledger is no error here: its whole entries vouch
+    /// for what they name, but for a revoked writer, whose ledger must hold up to its cutoff.
     pub fn new(repository: &'r Repository, catalog: &'r Catalog) -> Result<Self, RepositoryError> {
         let condemned = Condemned::load(repository)?;
         let mut ledgers = BTreeMap::new();
         for (writer, newest) in ledger::newest(repository)? {
-            let names = match Ledger::load(repository, &writer, newest) {
-                Ok(ledger) => Ok(ledger.objects().map(|object| (object.0.clone(), object.1)).collect()),
-                Err(error) if error.is_damage() => Err(error.to_string()),
-                Err(error) => return Err(error),
-            };
+            let names = vouched(repository, &writer, newest)?;
             ledgers.insert(writer, names);
         }
         let runs =
@@ -181,6 +177,34 @@ impl<'r> Judge<'r> {
     pub fn condemned(&self) -> &Condemned {
         &self.condemned
     }
+}
+
+/// What a writer's ledger vouches for. Where entries are damaged, those that are whole still vouch, each by its own
+/// signature: one flipped bit must not void every snapshot of a writer. Only a revoked writer could have put
+/// entries that do not count, so of one the chain must hold.
+fn vouched(
+    repository: &Repository,
+    writer: &Label,
+    newest: names::Seq,
+) -> Result<Result<HashSet<(ObjectName, ObjectHash)>, String>, RepositoryError> {
+    let named = |entry: &ledger::LedgerEntry| -> Vec<(ObjectName, ObjectHash)> {
+        entry.body.objects.iter().map(|object| (object.0.clone(), object.1)).collect()
+    };
+    match Ledger::load(repository, writer, newest) {
+        Ok(ledger) => return Ok(Ok(ledger.entries.iter().flat_map(named).collect())),
+        Err(error) if !error.is_damage() => return Err(error),
+        Err(error) if repository.trust().cutoff(writer).is_some() => return Ok(Err(error.to_string())),
+        Err(error) => tracing::warn!(%error, "a ledger is damaged; its whole entries still count"),
+    }
+    let mut names = HashSet::new();
+    for number in 0..=newest.0 {
+        match ledger::read_entry(repository, writer, names::Seq(number)) {
+            Ok(entry) => names.extend(named(&entry)),
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Ok(names))
 }
 
 /// All snapshots by name that no gc record expires, as a checkpoint counts them.
