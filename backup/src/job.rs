@@ -1,6 +1,6 @@
 //! A backup from beginning to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
-use lifeboat_repo::repository::index::{DedupTable, KnownSegment, SegmentNumber};
+use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
@@ -140,7 +140,9 @@ pub fn run(
     let run = Run::begin(agent, &job.component)?;
     let start = clock.now();
     let present = run.present_packs()?;
-    let (mut table, previous, parent) = remembered(&state, &run, &present);
+    let mut indexes: HashSet<ObjectName> =
+        index::names_of(repository, run.agent().writer())?.into_iter().collect();
+    let (mut table, previous, parent) = remembered(&state, &run, &present, &indexes);
     if previous.is_none() {
         table = DedupTable::default();
     }
@@ -174,12 +176,14 @@ pub fn run(
     };
     observer.tell(Event::Phase("commit"));
     let committed = run.commit(&snapshot)?;
+    indexes.extend(committed.indexes);
     let table = Table {
         run: id,
         start,
         tenants: remembered.tenants,
         segments: remembered.segments,
         manifests: remembered.manifests,
+        indexes: indexes.into_iter().collect(),
     };
     if let Err(error) = state.commit(remembered.walk, &table) {
         observer.tell(Event::Warning(format!("the next backup will read every file anew: {error}")));
@@ -204,9 +208,14 @@ fn remembered(
     state: &State,
     run: &Run<'_>,
     present: &HashMap<PackId, Bytes>,
+    indexes: &HashSet<ObjectName>,
 ) -> (DedupTable, Option<Previous>, Option<RunId>) {
     let mut known = DedupTable::default();
     let Some((table, records)) = state.load() else { return (known, None, None) };
+    if let Some(gone) = table.indexes.iter().find(|name| !indexes.contains(*name)) {
+        tracing::warn!(index = %gone, "an index object is gone; every file is read anew");
+        return (known, None, None);
+    }
     let segments: Vec<Option<SegmentNumber>> = table
         .segments
         .iter()

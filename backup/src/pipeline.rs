@@ -156,8 +156,10 @@ impl Backup<'_, '_> {
             if taken.is_err() {
                 watch.stop.store(true, Ordering::Relaxed);
             }
-            // Readers and walk end once nobody takes from them.
-            drop((read.1, tokens.0));
+            // Readers and walk end once nobody takes from them. What is still queued is dropped here: a queue keeps it
+            // as long as somebody can send, and a reader waits for as long as the other end of its stream is kept.
+            drop(tokens.0);
+            read.1.iter().for_each(drop);
             let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             taken?;
             self.conclude(assembler, walked)

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::crypto::{Compressor, Decompressor, Identity, Recipient, read_identity_file};
-use lifeboat_repo::ids::{ChunkId, KeyId, Label, PackId, RepositoryId, RunId, SegmentId, Tenant};
+use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
 use lifeboat_repo::units::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub(crate) struct Table {
     pub(crate) segments: Vec<(SegmentId, PackId, Bytes, KeyId)>,
     /// The chunks of manifests, with the ordinals of their segments.
     pub(crate) manifests: Vec<(ChunkId, u32)>,
+    /// The writer's index objects: without them nobody finds the segments, though their packs be there.
+    pub(crate) indexes: Vec<ObjectName>,
 }
 
 /// One entry of a walk.

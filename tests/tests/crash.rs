@@ -24,7 +24,7 @@ use lifeboat_repo::repository::index;
 use lifeboat_repo::repository::ledger::Ledger;
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::Store;
-use lifeboat_repo::store::faulty::{Fault, FaultyStore};
+use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::lossy::LossyDisk;
 use lifeboat_repo::store::memory::MemoryStore;
@@ -377,6 +377,27 @@ fn a_stopped_run_keeps_what_it_stored() {
         after.stored
     );
     stage.assert_survived(&store, state.path(), "stopped by a person");
+}
+
+/// Large files are streamed, by readers that wait for whoever stores what they read.
+#[test]
+fn a_run_that_dies_among_large_files_ends() {
+    let stage = Stage::first();
+    for number in 0..12 {
+        write(
+            &stage.world.source(),
+            &format!("tenants/beta/big{number:02}"),
+            &noise(100 + number, 6_000_000),
+        );
+    }
+    let count = Arc::new(FaultyStore::new(stage.base.fork()));
+    let job = stage.job(stage.copy_state().path());
+    stage.world.run(Arc::clone(&count) as Arc<dyn Store>, &job, &SystemClock, &Silent).unwrap();
+    let first = count.log().iter().position(|call| call.operation == Operation::Upload).unwrap() as u64;
+    for at in first..first + 6 {
+        let (store, state) = (stage.base.fork(), scratch());
+        assert!(stage.die(&store, state.path(), at, Fault::Before));
+    }
 }
 
 const VICTIM: &str = "LIFEBOAT_TEST_VICTIM";

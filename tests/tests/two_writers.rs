@@ -218,6 +218,54 @@ fn what_a_dead_run_left_is_recorded_though_another_writer_went_on() {
     world.verify(&world.store).assert_passed("recorded late");
 }
 
+/// A run of one component dies after its snapshot while a run of another, begun later, has ended before.
+#[test]
+fn what_a_dead_run_left_is_recorded_though_another_component_went_on() {
+    let (world, memory) = world();
+    world.enrol("w1", &world.writer.public(), &world.card, &["docs"]);
+    let aside = scratch();
+    let counting = Arc::new(FaultyStore::new(memory.fork()));
+    let job_aside = world.job_with_state(aside.path().to_owned());
+    world.run(Arc::clone(&counting) as Arc<dyn Store>, &job_aside, &SystemClock, &Silent).unwrap();
+    // Its ledger entry finds the number taken, so it dies there.
+    let dying = Arc::new(FaultyStore::new(memory.clone()).stop_at(counting.operations(), Fault::Before));
+    let (holding, arrived, release) = Holding::at("commit");
+    std::thread::scope(|scope| {
+        let run = scope
+            .spawn(|| world.run(Arc::clone(&dying) as Arc<dyn Store>, &world.job(), &SystemClock, &holding));
+        arrived.recv().unwrap();
+        let docs = job(&world, "docs", world.source(), "state");
+        world.run(Arc::clone(&world.store), &docs, &SystemClock, &Silent).unwrap();
+        release.send(()).unwrap();
+        run.join().unwrap().unwrap_err();
+    });
+    let listed = world.listed(&world.store);
+    let left = listed.iter().find(|one| one.component == label("files")).unwrap();
+    assert_eq!(left.standing, Standing::Unrecorded);
+    world.backup().unwrap();
+    assert_eq!(world.standing(&world.store, &left.name), Some(Standing::Counts));
+    world.verify(&world.store).assert_passed("recorded late");
+}
+
+/// Local state is no proof: what was lost from the repository is stored again.
+#[test]
+fn lost_packs_and_indexes_are_stored_again() {
+    for area in ["packs/", "index/"] {
+        let (world, memory) = world();
+        world.backup().unwrap();
+        let snapshots: Vec<ObjectName> = world.listed(&world.store).into_iter().map(|one| one.name).collect();
+        for object in memory.list(area).unwrap() {
+            memory.remove(&object.name);
+        }
+        let again = world.backup().unwrap();
+        for name in snapshots {
+            memory.remove(&name);
+        }
+        let expected = Expected::from([(again.run, tree(&world.source()))]);
+        assert_eq!(world.assert_restorable(&world.store, &expected, area), 1);
+    }
+}
+
 #[test]
 fn two_hosts_with_one_name_harm_nothing_however_they_race() {
     let (mut committed, mut refused) = (0, 0);

@@ -47,6 +47,8 @@ pub struct Committed {
     pub name: ObjectName,
     /// The ledger entry that holds the checkpoint.
     pub head: Head,
+    /// The index objects that the run put.
+    pub indexes: Vec<ObjectName>,
 }
 
 impl<'r> Run<'r> {
@@ -217,7 +219,10 @@ impl<'r> Run<'r> {
         self.recorded.push(recorded(&name, &object));
         let checkpoint = self.checkpoint()?;
         let head = self.append(Some(&checkpoint))?;
-        Ok(Committed { name, head })
+        let indexes = (0..self.indexes.0)
+            .map(|number| names::index(self.agent.writer(), self.id, Seq(number)))
+            .collect::<Result<_, _>>()?;
+        Ok(Committed { name, head, indexes })
     }
 
     fn put_index(&mut self) -> Result<(), RepositoryError> {
