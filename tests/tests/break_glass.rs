@@ -16,7 +16,7 @@ use lifeboat_repo::format::index::{SegmentKind, encode_index};
 use lifeboat_repo::format::names;
 use lifeboat_repo::format::records::{FenceBody, GcBody};
 use lifeboat_repo::format::{self, FORMAT_VERSION};
-use lifeboat_repo::ids::RunId;
+use lifeboat_repo::ids::{RunId, Tenant};
 use lifeboat_repo::units::Bytes;
 use lifeboat_runbooks::{BOOKS, Book};
 use lifeboat_tests::forge::{self, Forger};
@@ -263,7 +263,14 @@ fn damage_ends_it() {
     let snapshot = format!("snapshots/files/{second}");
     let run = format!("runs/w1/{second}");
     let pack = safe.objects("packs/").into_iter().max_by_key(|name| safe.read(name).len()).unwrap();
-    let key = safe.objects("keys/").remove(0);
+    // A customer's: without the key of `_system` directories come back all the same, only bare.
+    let repository = world.repository();
+    let recovery = world.recovery(&repository);
+    let customers = |name: &String| {
+        let id = name.rsplit('/').next().unwrap().parse().unwrap();
+        recovery.unwrap_tenant_key(&label("w1"), id).unwrap().tenant != Tenant::System
+    };
+    let key = safe.objects("keys/").into_iter().find(customers).unwrap();
     let index = safe.objects("index/").remove(0);
     let seal = safe.objects("seals/").into_iter().rfind(|name| name.ends_with("/officers")).unwrap();
     let newest = safe.objects("trust/").pop().unwrap();
