@@ -1,6 +1,6 @@
 //! The assembler: takes what was read in order, stores what is new, writes manifests and local state.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -15,16 +15,15 @@ use lifeboat_repo::repository::index::{DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::units::Bytes;
 
 use crate::error::BackupError;
+use crate::ordinals::{Marks, Ordinals};
 use crate::pack::Packed;
 use crate::read::{Flow, Out, Piece, ReadBatch};
 use crate::seal::{Pool, SealJob};
-use crate::state::WalkWriter;
-use crate::walk::{ReadyLine, TenantKeys};
+use crate::state::records::{self, WalkWriter};
+use crate::walk::{ReadyLine, Same, TenantKeys};
 
 /// A segment is sealed once it holds this much plaintext.
 const SEGMENT_TARGET: usize = 4 << 20;
-/// Segments filling at once; beyond, the least recently used is sealed early.
-const OPEN_MAX: usize = 64;
 /// Manifests up to this share the segment of what their tenant wrote.
 const SMALL_MANIFEST: usize = 64 << 10;
 
@@ -68,7 +67,7 @@ struct Gathering {
     manifest: Vec<ChunkRef>,
     entries: u64,
     bytes: Bytes,
-    segments: HashSet<SegmentNumber>,
+    segments: Marks,
 }
 
 /// Takes what was read and turns it into segments and manifests.
@@ -81,6 +80,8 @@ pub(crate) struct Assembler<'a, D> {
     pub(crate) packs: Receiver<Result<Packed, BackupError>>,
     pub(crate) plains: Pool,
     pub(crate) counts: Counts,
+    /// Segments filling at once; beyond, the least recently used is sealed early.
+    pub(crate) open_max: usize,
     /// Stored bytes of packs made by this run, and their number.
     pub(crate) stored: Bytes,
     pub(crate) pack_count: u64,
@@ -88,14 +89,19 @@ pub(crate) struct Assembler<'a, D> {
     shares: Vec<Option<Gathering>>,
     open: BTreeMap<Slot, Open>,
     ticks: u64,
-    ordinals: HashMap<SegmentNumber, u32>,
-    numbered: Vec<SegmentNumber>,
+    /// How the records of this walk count segments and tenants.
+    ordinals: Ordinals,
+    /// What the ordinals of the last walk's records stand for.
+    last: Arc<[Option<SegmentNumber>]>,
+    arenas: Pool,
     manifest_chunks: Vec<(ChunkId, SegmentNumber)>,
 }
 
 /// What the next walk needs of this one.
 pub(crate) struct Remembered {
     pub(crate) walk: WalkWriter,
+    /// The table to deduplicate with, where it is other than what is kept, and the lengths of packs made meanwhile.
+    pub(crate) chunks: Option<(DedupTable, HashMap<PackId, Bytes>)>,
     pub(crate) tenants: Vec<(Tenant, KeyId)>,
     pub(crate) segments: Vec<(SegmentId, PackId, Bytes, KeyId)>,
     pub(crate) manifests: Vec<(ChunkId, u32)>,
@@ -107,9 +113,9 @@ impl<'a, D: Desk> Assembler<'a, D> {
         observer: &'a dyn Observer,
         known: Known,
         walk: WalkWriter,
-        seals: Sender<SealJob>,
-        packs: Receiver<Result<Packed, BackupError>>,
-        plains: Pool,
+        (seals, packs): (Sender<SealJob>, Receiver<Result<Packed, BackupError>>),
+        (plains, arenas): (Pool, Pool),
+        (last, ordinals): (Arc<[Option<SegmentNumber>]>, Ordinals),
     ) -> Self {
         Self {
             desk,
@@ -120,14 +126,16 @@ impl<'a, D: Desk> Assembler<'a, D> {
             packs,
             plains,
             counts: Counts::default(),
+            open_max: usize::MAX,
             stored: Bytes::ZERO,
             pack_count: 0,
             pack_lengths: HashMap::new(),
             shares: Vec::new(),
             open: BTreeMap::new(),
             ticks: 0,
-            ordinals: HashMap::new(),
-            numbered: Vec::new(),
+            ordinals,
+            last,
+            arenas,
             manifest_chunks: Vec::new(),
         }
     }
@@ -179,7 +187,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
             .iter()
             .flatten()
             .map(|gathering| {
-                let known = gathering.segments.iter().filter_map(|number| self.known.table.segment(*number));
+                let known = gathering.segments.iter().filter_map(|number| self.known.table.segment(number));
                 let mut segments: Vec<_> = known.map(|segment| segment.id.prefix()).collect();
                 segments.sort_unstable();
                 segments.dedup();
@@ -199,44 +207,36 @@ impl<'a, D: Desk> Assembler<'a, D> {
     /// What the next walk needs. `lengths` are those of the packs that were there before.
     pub(crate) fn remember(self, lengths: &HashMap<PackId, Bytes>) -> Remembered {
         let mut ordinals = self.ordinals;
-        let mut numbered = self.numbered;
-        let manifests = self
-            .manifest_chunks
-            .iter()
-            .map(|(chunk, number)| (*chunk, ordinal(&mut ordinals, &mut numbered, *number)))
-            .collect();
+        let manifests =
+            self.manifest_chunks.iter().map(|(chunk, number)| (*chunk, ordinals.segment(*number))).collect();
         let gone = (
             SegmentId::from_bytes([0; 32]),
             PackId::from_bytes([0; 32]),
             Bytes::ZERO,
             KeyId::from_bytes([0; 32]),
         );
-        let segments = numbered
-            .iter()
-            .map(|number| {
-                let segment = self.known.table.segment(*number)?;
-                let pack = segment.pack?;
-                let length = self.pack_lengths.get(&pack).or_else(|| lengths.get(&pack))?;
-                Some((segment.id, pack, *length, segment.key))
-            })
-            .map(|segment| segment.unwrap_or(gone))
-            .collect();
-        // Records count tenants by ordinal, so one without entries keeps its place.
-        let tenants = self
-            .shares
-            .iter()
-            .map(|share| match share {
-                Some(gathering) => (gathering.keys.card.tenant.clone(), gathering.keys.card.key),
-                None => (Tenant::System, KeyId::from_bytes([0; 32])),
-            })
-            .collect();
-        Remembered { walk: self.walk, tenants, segments, manifests }
+        let place = |number: SegmentNumber| {
+            let segment = self.known.table.segment(number)?;
+            let pack = segment.pack?;
+            let length = self.pack_lengths.get(&pack).or_else(|| lengths.get(&pack))?;
+            Some((segment.id, pack, *length, segment.key))
+        };
+        let segments =
+            ordinals.segments().iter().map(|number| number.and_then(place).unwrap_or(gone)).collect();
+        let chunks = self.known.loaded.then_some((self.known.table, self.pack_lengths));
+        Remembered { walk: self.walk, chunks, tenants: ordinals.into_tenants(), segments, manifests }
     }
 
     fn take(&mut self, batch: ReadBatch) -> Result<(), BackupError> {
         let (mut items, mut bytes) = (0, Bytes::ZERO);
         for out in batch.outs {
             let line = match out {
+                Out::Same(same) => {
+                    items += same.entries;
+                    bytes += same.bytes;
+                    self.take_same(&same)?;
+                    None
+                }
                 Out::Line(mut line, pieces) => {
                     for piece in pieces {
                         let number = self.place_piece(&line.keys, &piece, &batch.arena)?;
@@ -253,8 +253,42 @@ impl<'a, D: Desk> Assembler<'a, D> {
                 self.add_line(line)?;
             }
         }
+        self.arenas.put(batch.arena);
         self.observer.tell(Event::Progress { items, bytes });
         Ok(())
+    }
+
+    /// Copies lines of last time. Their records need not even be copied where they are referred to.
+    fn take_same(&mut self, same: &Same) -> Result<(), BackupError> {
+        let base = same.base.filter(|_| self.walk.is_changes());
+        let tenant = self.ordinals.tenant(&same.keys);
+        let Some(gathering) = gathering(&mut self.shares, &same.keys) else { return Ok(()) };
+        let mut at = same.range.start;
+        while at < same.range.end {
+            let (fields, next) = records::parse(&same.block, at)
+                .ok_or_else(|| BackupError::state("a record of the last walk", "it is malformed"))?;
+            gathering.rest.extend_from_slice(fields.line(&same.block));
+            let numbers = || {
+                let number = |ordinal: u32| self.last.get(ordinal as usize).copied().flatten();
+                fields.segments(&same.block).filter_map(number)
+            };
+            numbers().for_each(|number| gathering.segments.insert(number));
+            if base.is_none() {
+                let ordinals: Vec<u32> = numbers().map(|number| self.ordinals.segment(number)).collect();
+                let (path, line) = (fields.path(&same.block), fields.line(&same.block));
+                self.walk.push(tenant, true, &ordinals, path, line)?;
+            }
+            at = next;
+        }
+        if let Some(base) = base {
+            self.walk.take(base, same.entries);
+        }
+        gathering.entries += same.entries;
+        gathering.bytes += same.bytes;
+        self.counts.entries += same.entries;
+        self.counts.files += same.files;
+        self.counts.bytes += same.bytes;
+        self.cut_if_full(&same.keys)
     }
 
     fn take_stream(&mut self, flows: &Receiver<Flow>) -> Result<Option<ReadyLine>, BackupError> {
@@ -282,15 +316,10 @@ impl<'a, D: Desk> Assembler<'a, D> {
     fn add_line(&mut self, mut line: ReadyLine) -> Result<(), BackupError> {
         line.segments.sort_unstable();
         line.segments.dedup();
-        let tenant = line.keys.ordinal as usize;
-        if self.shares.len() <= tenant {
-            self.shares.resize_with(tenant + 1, || None);
-        }
-        let Some(slot) = self.shares.get_mut(tenant) else { return Ok(()) };
-        let gathering = slot.get_or_insert_with(|| Gathering::new(&line.keys));
+        let Some(gathering) = gathering(&mut self.shares, &line.keys) else { return Ok(()) };
         gathering.rest.extend_from_slice(&line.line);
         gathering.entries += 1;
-        gathering.segments.extend(line.segments.iter().copied());
+        line.segments.iter().for_each(|number| gathering.segments.insert(*number));
         self.counts.entries += 1;
         match line.kind {
             EntryKind::File => {
@@ -302,15 +331,19 @@ impl<'a, D: Desk> Assembler<'a, D> {
             EntryKind::Error => self.counts.errors += 1,
             _ => {}
         }
-        let max = usize::try_from(line.keys.manifest.params().max().0).unwrap_or(usize::MAX);
-        let cut = gathering.rest.len() >= 4 * max;
-        let ordinals: Vec<u32> = line
-            .segments
-            .iter()
-            .map(|number| ordinal(&mut self.ordinals, &mut self.numbered, *number))
-            .collect();
-        self.walk.push(line.keys.ordinal, line.stable, &ordinals, &line.path, &line.line)?;
-        if cut { self.cut_manifest(tenant, false) } else { Ok(()) }
+        let tenant = self.ordinals.tenant(&line.keys);
+        let ordinals: Vec<u32> = line.segments.iter().map(|number| self.ordinals.segment(*number)).collect();
+        self.walk.push(tenant, line.stable, &ordinals, &line.path, &line.line)?;
+        self.cut_if_full(&line.keys)
+    }
+
+    /// Cuts a tenant's manifest once there is enough of it.
+    fn cut_if_full(&mut self, keys: &TenantKeys) -> Result<(), BackupError> {
+        let tenant = keys.ordinal as usize;
+        let max = usize::try_from(keys.manifest.params().max().0).unwrap_or(usize::MAX);
+        let rest =
+            self.shares.get(tenant).and_then(Option::as_ref).map_or(0, |gathering| gathering.rest.len());
+        if rest >= 4 * max { self.cut_manifest(tenant, false) } else { Ok(()) }
     }
 
     fn finish_manifest(&mut self, tenant: usize) -> Result<(), BackupError> {
@@ -322,7 +355,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
         let Some(Some(gathering)) = self.shares.get_mut(tenant) else { return Ok(()) };
         let keys = Arc::clone(&gathering.keys);
         let whole = gathering.manifest.is_empty();
-        let rest = std::mem::take(&mut gathering.rest);
+        let mut rest = std::mem::take(&mut gathering.rest);
         let small = ended && whole && rest.len() <= SMALL_MANIFEST;
         let slot = Slot { tenant: keys.ordinal, kind: DATA };
         let kind = if small && self.open.contains_key(&slot) { DATA } else { MANIFEST };
@@ -335,7 +368,9 @@ impl<'a, D: Desk> Assembler<'a, D> {
             at += length;
         }
         if let Some(Some(gathering)) = self.shares.get_mut(tenant) {
-            gathering.rest = rest.get(at..).unwrap_or_default().to_vec();
+            // The buffer goes on being used; only what is not cut yet stays in it.
+            rest.drain(..at);
+            gathering.rest = rest;
             for (chunk, number) in placed {
                 gathering.manifest.push(chunk);
                 gathering.segments.insert(number);
@@ -407,7 +442,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
     }
 
     fn make_room(&mut self) -> Result<(), BackupError> {
-        if self.open.len() < OPEN_MAX {
+        if self.open.len() < self.open_max {
             return Ok(());
         }
         let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(slot, _)| *slot);
@@ -457,18 +492,19 @@ impl Gathering {
             manifest: Vec::new(),
             entries: 0,
             bytes: Bytes::ZERO,
-            segments: HashSet::new(),
+            segments: Marks::default(),
         }
     }
 }
 
-fn ordinal(
-    ordinals: &mut HashMap<SegmentNumber, u32>,
-    numbered: &mut Vec<SegmentNumber>,
-    number: SegmentNumber,
-) -> u32 {
-    *ordinals.entry(number).or_insert_with(|| {
-        numbered.push(number);
-        u32::try_from(numbered.len() - 1).unwrap_or(u32::MAX)
-    })
+/// What is gathered for a tenant.
+fn gathering<'s>(
+    shares: &'s mut Vec<Option<Gathering>>,
+    keys: &Arc<TenantKeys>,
+) -> Option<&'s mut Gathering> {
+    let tenant = keys.ordinal as usize;
+    if shares.len() <= tenant {
+        shares.resize_with(tenant + 1, || None);
+    }
+    shares.get_mut(tenant).map(|slot| slot.get_or_insert_with(|| Gathering::new(keys)))
 }

@@ -2,6 +2,9 @@
 
 use lifeboat_repo::repository::RepositoryError;
 
+use crate::limits::TooLittle;
+use crate::program::ProgramError;
+
 /// A backup that made no snapshot: at what, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {kind}")]
@@ -19,6 +22,12 @@ pub enum BackupErrorKind {
     /// The repository failed or refused.
     #[error("{}", .0.kind)]
     Repository(#[source] Box<RepositoryError>),
+    /// The source's command, or a hook that comes before, failed.
+    #[error("{0}")]
+    Program(#[source] Box<ProgramError>),
+    /// It is given too little of the machine.
+    #[error("{0}")]
+    Limits(#[source] TooLittle),
     /// The source's root cannot be read at all.
     #[error("{0}")]
     Source(String),

@@ -1,14 +1,15 @@
 //! A backup from beginning to end.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use lifeboat_repo::clock::{Clock, Entropy};
 use lifeboat_repo::format::FORMAT_VERSION;
-use lifeboat_repo::format::snapshot::{Counts, Snapshot, SourceNote, Status};
-use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId, Tenant};
+use lifeboat_repo::format::snapshot::{Snapshot, SourceNote, Status};
+use lifeboat_repo::ids::{Label, ObjectName, PackId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -16,116 +17,70 @@ use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNu
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
+use crate::command::{CommandSource, Started};
 use crate::error::BackupError;
-use crate::pipeline::{Backup, Done};
+use crate::exclude::Excludes;
+use crate::hooks::{Hooks, Occasion};
+use crate::limits::Resources;
+use crate::pipeline::{Backup, Done, Input};
+use crate::report::{ProblemKind, Report};
 use crate::state::{State, Table};
 use crate::tenants::TenantRules;
 use crate::walk::Previous;
-
-/// Problems that a report names; the rest is counted.
-const PROBLEMS_NAMED: usize = 1000;
 
 /// What to back up.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The component.
     pub component: Label,
-    /// The directory.
-    pub root: PathBuf,
-    /// Whose data lies where in it.
-    pub tenants: TenantRules,
+    /// Where its data comes from.
+    pub source: Source,
+    /// What runs around it.
+    pub hooks: Hooks,
+    /// What it may use of the machine.
+    pub resources: Resources,
     /// Where this host keeps its state.
     pub state: PathBuf,
     /// What writes the snapshot: name and version.
     pub tool: String,
 }
 
-/// A backup that made a snapshot.
+/// Where a component's data comes from.
 #[derive(Debug, Clone)]
-pub struct Report {
-    /// The snapshot's object name.
-    pub snapshot: ObjectName,
-    /// Its run.
-    pub run: RunId,
-    /// The run it was compared with.
-    pub parent: Option<RunId>,
-    /// Whether it holds everything asked for.
-    pub status: Status,
-    /// Totals.
-    pub counts: Counts,
-    /// Tenants in it, `_system` included.
-    pub tenants: usize,
-    /// Bytes stored anew.
-    pub stored: Bytes,
-    /// Packs stored anew.
-    pub packs: u64,
-    /// What went wrong on the way.
-    pub problems: Problems,
-    /// The moment up to which it holds data.
-    pub recovery_point: Timestamp,
-    /// How long it took.
-    pub duration: Duration,
+pub enum Source {
+    /// A tree of files.
+    Files(Tree),
+    /// What a program writes.
+    Command(CommandSource),
 }
 
-/// Something in the source that could not be backed up as it should.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Its path, relative to the component's root.
-    pub path: Vec<u8>,
-    /// What kind of problem.
-    pub kind: ProblemKind,
-    /// What happened.
-    pub why: String,
+/// A tree of files.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The directory.
+    pub root: PathBuf,
+    /// Whose data lies where in it.
+    pub tenants: TenantRules,
+    /// What is left out.
+    pub excludes: Excludes,
 }
 
-/// What kind of problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// It could not be read.
-    Unreadable,
-    /// It was gone when its turn came.
-    Vanished,
-    /// It kept changing while it was read.
-    Changed,
-    /// It belongs to no declared tenant.
-    Undeclared,
-}
-
-/// Problems: the first by name, all by number.
-#[derive(Debug, Clone, Default)]
-pub struct Problems {
-    /// The first of them.
-    pub named: Vec<Problem>,
-    /// How many there are of each kind.
-    pub totals: HashMap<ProblemKind, u64>,
-}
-
-impl Problems {
-    pub(crate) fn add(&mut self, problem: Problem) {
-        *self.totals.entry(problem.kind).or_default() += 1;
-        if self.named.len() < PROBLEMS_NAMED {
-            self.named.push(problem);
-        }
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.totals.values().sum()
-    }
-
-    /// How many there are of a kind.
-    #[must_use]
-    pub fn of(&self, kind: ProblemKind) -> u64 {
-        self.totals.get(&kind).copied().unwrap_or(0)
+impl Source {
+    fn note(&self, excluded: u64) -> SourceNote {
+        let (kind, consistency) = match self {
+            Self::Files(_) => ("files", "each file by itself"),
+            Self::Command(_) => ("command", "as the command sees it, complete: it ended with exit status 0"),
+        };
+        SourceNote { kind: kind.into(), consistency: consistency.into(), excluded }
     }
 }
 
 /// Backs up a component.
 ///
 /// # Errors
-/// No snapshot was made: the writer is not enrolled, the source's root cannot be read, the repository failed, or
-/// somebody stopped it. What was stored until then is kept, and the next backup continues from it.
+/// No snapshot was made: the writer is not enrolled, the source cannot be read or its command failed, a hook that
+/// comes before failed, the repository failed, or somebody stopped it. What was stored until then is kept, and the
+/// next backup continues from it.
 pub fn run(
     repository: &Repository,
     credentials: Credentials,
@@ -134,73 +89,142 @@ pub fn run(
     entropy: &dyn Entropy,
     observer: &dyn Observer,
 ) -> Result<Report, BackupError> {
-    let began = Instant::now();
+    // Held to the end: whoever finds another backup under way must not run hooks beside it.
     let state = State::open(&job.state, &repository.id(), &job.component)?;
-    let agent = Agent::open(repository, credentials, clock, entropy)?;
-    let run = Run::begin(agent, &job.component)?;
-    let start = clock.now();
-    let present = run.present_packs()?;
-    let mut indexes: HashSet<ObjectName> =
-        index::names_of(repository, run.agent().writer())?.into_iter().collect();
-    let (mut table, previous, parent) = remembered(&state, &run, &present, &indexes);
-    if previous.is_none() {
-        table = DedupTable::default();
-    }
-    let backup =
-        Backup { job, run: Mutex::new(run), present: &present, observer, problems: Mutex::default() };
-    let done = backup.pipeline(repository, &state, table, previous)?;
-    let run = backup.run.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut problems = backup.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
-    problems.named.sort_by(|a, b| a.path.cmp(&b.path));
-    let Done { shares, mut counts, stored, packs, remembered } = done;
-    counts.undeclared = problems.of(ProblemKind::Undeclared);
-    let status = if problems.total() == 0 { Status::Complete } else { Status::Partial };
-    let id = run.id();
-    let writer = run.agent().writer().clone();
-    let tenants = shares.len();
-    let snapshot = Snapshot {
-        format: FORMAT_VERSION,
-        component: job.component.clone(),
-        writer,
-        run: id,
-        parent,
-        source: SourceNote { kind: "files".into(), consistency: "each file by itself".into() },
-        start,
-        end: clock.now(),
-        recovery_point: start,
-        tool: job.tool.clone(),
-        status,
-        counts,
-        keys: shares,
-        must: Vec::new(),
+    let begun = Cell::new(None);
+    let occasion = || Occasion {
+        component: &job.component,
+        path: match &job.source {
+            Source::Files(tree) => Some(tree.root.clone().into_os_string()),
+            Source::Command(_) => None,
+        },
+        run: begun.get(),
     };
-    observer.tell(Event::Phase("commit"));
-    let committed = run.commit(&snapshot)?;
-    indexes.extend(committed.indexes);
-    let table = Table {
-        run: id,
-        start,
-        tenants: remembered.tenants,
-        segments: remembered.segments,
-        manifests: remembered.manifests,
-        indexes: indexes.into_iter().collect(),
+    let attempt = || {
+        let agent = Agent::open(repository, credentials, clock, entropy)?;
+        let run = Run::begin(agent, &job.component)?;
+        begun.set(Some(run.id()));
+        observer.tell(Event::Run(run.id()));
+        job.hooks.before(&occasion(), observer)?;
+        Attempt { repository, job, clock, observer, state: &state }.perform(run)
     };
-    if let Err(error) = state.commit(remembered.walk, &table) {
-        observer.tell(Event::Warning(format!("the next backup will read every file anew: {error}")));
+    match attempt() {
+        Ok(mut report) => {
+            let status = match report.status {
+                Status::Complete => "complete",
+                Status::Partial => "partial",
+            };
+            report.hook_failures = job.hooks.after(&occasion(), status, &report.snapshot);
+            Ok(report)
+        }
+        Err(error) => {
+            job.hooks.on_failure(&occasion(), &error, observer);
+            Err(error)
+        }
     }
-    Ok(Report {
-        snapshot: committed.name,
-        run: id,
-        parent,
-        status,
-        counts,
-        tenants,
-        stored,
-        packs,
-        problems,
-        recovery_point: start,
-        duration: began.elapsed(),
-    })
+}
+
+/// A backup whose run has begun.
+struct Attempt<'a> {
+    repository: &'a Repository,
+    job: &'a Job,
+    clock: &'a dyn Clock,
+    observer: &'a dyn Observer,
+    state: &'a State,
+}
+
+impl Attempt<'_> {
+    fn perform(&self, run: Run<'_>) -> Result<Report, BackupError> {
+        let began = Instant::now();
+        let start = self.clock.now();
+        let present = run.present_packs()?;
+        let mut indexes: HashSet<ObjectName> =
+            index::names_of(self.repository, run.agent().writer())?.into_iter().collect();
+        let (known, remembered) = remembered(self.state, &run, &present, &indexes).unzip();
+        let (last, previous) = remembered.unzip();
+        let parent = last.as_ref().map(|last: &Table| last.run);
+        let (input, recovery_point) = self.input(previous, start)?;
+        let backup = Backup::new(self.job, run, &present, (self.state, &indexes), self.observer);
+        let done = backup.pipeline(self.repository, known.unwrap_or_default(), last, input)?;
+        let (run, mut problems, excluded) = backup.end();
+        problems.named.sort_by(|a, b| a.path.cmp(&b.path));
+        let Done { shares, mut counts, stored, packs, remembered } = done;
+        counts.undeclared = problems.of(ProblemKind::Undeclared);
+        let status = if problems.total() == 0 { Status::Complete } else { Status::Partial };
+        let id = run.id();
+        let tenants = shares.len();
+        let snapshot = Snapshot {
+            format: FORMAT_VERSION,
+            component: self.job.component.clone(),
+            writer: run.agent().writer().clone(),
+            run: id,
+            parent,
+            source: self.job.source.note(excluded.values().sum()),
+            start,
+            end: self.clock.now(),
+            recovery_point,
+            tool: self.job.tool.clone(),
+            status,
+            counts,
+            keys: shares,
+            must: Vec::new(),
+        };
+        self.observer.tell(Event::Phase("commit"));
+        let committed = run.commit(&snapshot)?;
+        indexes.extend(committed.indexes);
+        let table = Table {
+            run: id,
+            start,
+            tenants: remembered.tenants,
+            segments: remembered.segments,
+            manifests: remembered.manifests,
+            indexes: indexes.iter().cloned().collect(),
+            base: None,
+            changes: 0,
+        };
+        let kept = self.state.commit(remembered.walk, table).and_then(|()| match &remembered.chunks {
+            Some((table, made)) => {
+                let length = |pack| made.get(&pack).or_else(|| present.get(&pack)).copied();
+                self.state.keep_chunks(id, table, &indexes, length)
+            }
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
+            let warning = format!("the next backup will read every file anew: {error}");
+            self.observer.tell(Event::Warning(warning));
+        }
+        Ok(Report {
+            snapshot: committed.name,
+            run: id,
+            parent,
+            status,
+            counts,
+            tenants,
+            stored,
+            packs,
+            problems,
+            excluded,
+            hook_failures: Vec::new(),
+            recovery_point,
+            duration: began.elapsed(),
+        })
+    }
+
+    /// What the pipeline reads, and the moment up to which it will provably hold data. A command starts here.
+    fn input(
+        &self,
+        previous: Option<Previous>,
+        start: Timestamp,
+    ) -> Result<(Input<'_>, Timestamp), BackupError> {
+        match &self.job.source {
+            Source::Files(tree) => Ok((Input::Tree { tree, previous: previous.map(Box::new) }, start)),
+            Source::Command(source) => {
+                let at = self.clock.now();
+                let running = source.program.start(true).map_err(|error| source.failed(error))?;
+                Ok((Input::Stream { source, started: Started { running, at } }, at))
+            }
+        }
+    }
 }
 
 /// The walk of last time in terms of this run, with what it needs found present.
@@ -209,14 +233,14 @@ fn remembered(
     run: &Run<'_>,
     present: &HashMap<PackId, Bytes>,
     indexes: &HashSet<ObjectName>,
-) -> (DedupTable, Option<Previous>, Option<RunId>) {
-    let mut known = DedupTable::default();
-    let Some((table, records)) = state.load() else { return (known, None, None) };
+) -> Option<(DedupTable, (Table, Previous))> {
+    let (table, records) = state.load()?;
     if let Some(gone) = table.indexes.iter().find(|name| !indexes.contains(*name)) {
         tracing::warn!(index = %gone, "an index object is gone; every file is read anew");
-        return (known, None, None);
+        return None;
     }
-    let segments: Vec<Option<SegmentNumber>> = table
+    let mut known = DedupTable::default();
+    let segments: Arc<[Option<SegmentNumber>]> = table
         .segments
         .iter()
         .map(|(id, pack, length, key)| {
@@ -232,8 +256,8 @@ fn remembered(
     let tenants = table
         .tenants
         .iter()
-        .map(|(tenant, key)| run.agent().card(tenant).filter(|card| card.key == *key).map(|_| tenant.clone()))
-        .collect::<Vec<Option<Tenant>>>();
+        .map(|(tenant, key)| run.agent().card(tenant).map(|card| card.key).filter(|found| found == key))
+        .collect();
     let previous = Previous { records, start: table.start, tenants, segments, next: None };
-    (known, Some(previous), Some(table.run))
+    Some((known, (table, previous)))
 }

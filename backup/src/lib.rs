@@ -10,17 +10,33 @@
 //! bytes. What is told as done was confirmed by the store first.
 
 mod assemble;
+mod command;
 mod error;
+mod exclude;
+mod hooks;
 mod job;
+mod limits;
+mod ordinals;
 mod pack;
 mod pipeline;
+mod program;
 mod read;
+mod report;
+mod running;
 mod seal;
 mod source;
 mod state;
 mod tenants;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod walk;
 
+pub use command::CommandSource;
 pub use error::{BackupError, BackupErrorKind};
-pub use job::{Job, Problem, ProblemKind, Problems, Report, run};
+pub use exclude::{BadExclude, ExcludeRule, Excluded, Excludes};
+pub use hooks::{HookFailure, Hooks};
+pub use job::{Job, Source, Tree, run};
+pub use limits::{Resources, TooLittle};
+pub use program::{Environment, Fault, Program, ProgramError};
+pub use report::{Problem, ProblemKind, Problems, Report};
 pub use tenants::{BadPattern, Belongs, TenantRules};

@@ -1,13 +1,13 @@
 //! The stages of a backup, and the threads and queues between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use lifeboat_repo::format::snapshot::{Counts, Share};
-use lifeboat_repo::ids::{PackId, Tenant};
+use lifeboat_repo::ids::{ObjectName, PackId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::DedupTable;
@@ -17,24 +17,37 @@ use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::Bytes;
 
 use crate::assemble::{Assembler, Desk, Known, Remembered};
+use crate::command::{CommandSource, Feed, Started};
 use crate::error::{BackupError, BackupErrorKind};
-use crate::job::{Job, Problem, Problems};
+use crate::exclude::{Excluded, Excluding};
+use crate::job::{Job, Tree};
+use crate::limits::Sizing;
+use crate::ordinals::Ordinals;
 use crate::pack::{Packed, Packer};
 use crate::read::{ReadBatch, Reader};
+use crate::report::{Problem, Problems};
 use crate::seal::{Pool, SealJob, Sealed, Sealer};
-use crate::state::State;
-use crate::walk::{Batch, Ended, Outlet, Previous, Walk};
-
-/// Batches under way at once: with 1 MiB each they bound the memory of reading.
-const BATCHES: usize = 16;
+use crate::state::{State, Table};
+use crate::walk::{Batch, Ended, Outlet, Previous, TenantKeys, Walk};
 
 /// A backup under way.
 pub(crate) struct Backup<'a, 'r> {
     pub(crate) job: &'a Job,
     pub(crate) run: Mutex<Run<'r>>,
     pub(crate) present: &'a HashMap<PackId, Bytes>,
+    pub(crate) state: &'a State,
+    pub(crate) indexes: &'a HashSet<ObjectName>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) problems: Mutex<Problems>,
+    pub(crate) excluded: Mutex<Excluded>,
+}
+
+/// What a backup reads.
+pub(crate) enum Input<'a> {
+    /// A tree, compared with the walk of last time.
+    Tree { tree: &'a Tree, previous: Option<Box<Previous>> },
+    /// A command that was just started.
+    Stream { source: &'a CommandSource, started: Started },
 }
 
 /// Everything stored, nothing committed.
@@ -62,6 +75,10 @@ impl Observer for Watch<'_> {
     }
 }
 
+fn unlocked<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -72,7 +89,8 @@ impl Desk for Backup<'_, '_> {
     }
 
     fn load_index(&self, table: &mut DedupTable) -> Result<(), RepositoryError> {
-        lock(&self.run).load_index(self.present, table)
+        let already = self.state.load_chunks(self.indexes, self.present, table);
+        lock(&self.run).load_index(self.present, &already, table)
     }
 }
 
@@ -90,16 +108,16 @@ struct Queues {
 }
 
 impl Queues {
-    fn new(workers: usize) -> Self {
-        let tokens = bounded(BATCHES);
-        for () in [(); BATCHES] {
+    fn new(sizing: Sizing) -> Self {
+        let tokens = bounded(sizing.batches);
+        for _ in 0..sizing.batches {
             let _ = tokens.0.try_send(());
         }
         Self {
-            batches: bounded(BATCHES),
-            read: bounded(BATCHES),
-            seals: bounded(workers),
-            sealed: bounded(workers),
+            batches: bounded(sizing.batches),
+            read: bounded(sizing.batches),
+            seals: bounded(sizing.workers),
+            sealed: bounded(sizing.workers),
             // Staged packs hold no content, only their tables.
             packs: unbounded(),
             tokens,
@@ -107,40 +125,86 @@ impl Queues {
     }
 }
 
-impl Backup<'_, '_> {
-    /// Walks, reads, seals and packs the source.
+impl<'a, 'r> Backup<'a, 'r> {
+    pub(crate) fn new(
+        job: &'a Job,
+        run: Run<'r>,
+        present: &'a HashMap<PackId, Bytes>,
+        (state, indexes): (&'a State, &'a HashSet<ObjectName>),
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let (run, problems, excluded) = (Mutex::new(run), Mutex::default(), Mutex::default());
+        Self { job, run, present, state, indexes, observer, problems, excluded }
+    }
+
+    /// The run, and what was noted on the way.
+    pub(crate) fn end(self) -> (Run<'r>, Problems, Excluded) {
+        (unlocked(self.run), unlocked(self.problems), unlocked(self.excluded))
+    }
+
+    /// Reads, seals and packs the source.
     pub(crate) fn pipeline(
         &self,
         repository: &Repository,
-        state: &State,
         table: DedupTable,
-        previous: Option<Previous>,
+        last: Option<Table>,
+        input: Input<'_>,
     ) -> Result<Done, BackupError> {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let sizing = self.job.resources.sizing(processors).map_err(|error| BackupError {
+            what: format!("component {}", self.job.component),
+            kind: BackupErrorKind::Limits(error),
+        })?;
         let (id, writer, catalog) = {
             let run = lock(&self.run);
             (run.id(), run.agent().writer().clone(), run.agent().catalog_shared())
         };
-        let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let (plains, outputs) = (Pool::new(workers + 2), Pool::new(workers + 2));
+        let workers = sizing.workers;
+        let (plains, outputs) = (Pool::new(workers + 1), Pool::new(workers + 1));
+        let arenas = Pool::new(sizing.batches);
         let sealers = (0..workers)
             .map(|_| Sealer::new(plains.clone(), outputs.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        let walk_state = state.begin(id)?;
+        let walk_state = self.state.begin(id, last.as_ref())?;
+        let segments = match &input {
+            Input::Tree { previous: Some(previous), .. } => Arc::clone(&previous.segments),
+            _ => Arc::default(),
+        };
+        let ordinals = match last {
+            Some(last) if walk_state.is_changes() => Ordinals::continued(&segments, last.tenants),
+            _ => Ordinals::default(),
+        };
         let watch = Watch { inner: self.observer, stop: AtomicBool::new(false) };
         let packer = Packer { store: repository.store(), catalog, writer, run: id, outputs };
         let problem = |problem: Problem| lock(&self.problems).add(problem);
         let card = |tenant: &Tenant| -> Result<Arc<Card>, BackupError> { Ok(lock(&self.run).card(tenant)?) };
-        let queues = Queues::new(workers);
+        let queues = Queues::new(sizing);
         std::thread::scope(|scope| {
             let Queues { batches, read, seals, sealed, packs, tokens } = queues;
             let outlet = Outlet { readers: batches.0, tokens: tokens.1 };
             let (watch, problem, card, packer) = (&watch, &problem, &card, &packer);
-            let walking = scope.spawn(move || {
-                Walk::new(&self.job.tenants, watch, outlet, previous, card, problem).run(&self.job.root)
-            });
+            let walking = match input {
+                Input::Tree { tree, previous } => {
+                    let excluding = Excluding::new(&tree.excludes, &self.excluded);
+                    scope.spawn(move || {
+                        let (rules, previous) = (&tree.tenants, previous.map(|previous| *previous));
+                        Walk::new(rules, excluding, watch, outlet, previous, card, problem).run(&tree.root)
+                    })
+                }
+                Input::Stream { source, started } => {
+                    let (to, Outlet { readers, tokens }) = (read.0.clone(), outlet);
+                    // Nothing goes to the readers, so they end at once.
+                    drop(readers);
+                    scope.spawn(move || {
+                        let keys = Arc::new(TenantKeys::new(0, card(&source.tenant)?));
+                        let stop = || watch.cancelled();
+                        Feed { source, keys, to, tokens, stop: &stop }.run(started)
+                    })
+                }
+            };
             for _ in 0..workers {
-                let (from, to) = (batches.1.clone(), read.0.clone());
-                scope.spawn(move || Reader::new(problem).run(&from, &to));
+                let (from, to, arenas) = (batches.1.clone(), read.0.clone(), arenas.clone());
+                scope.spawn(move || Reader::new(problem, arenas).run(&from, &to));
             }
             drop((batches.1, read.0));
             for mut sealer in sealers {
@@ -150,8 +214,11 @@ impl Backup<'_, '_> {
             drop((seals.1, sealed.0));
             scope.spawn(move || packer.run(&sealed.1, &packs.0));
             let known = Known { table, loaded: false };
+            let pools = (plains, arenas);
+            let counted = (segments, ordinals);
             let mut assembler =
-                Assembler::new(self, self.observer, known, walk_state, seals.0, packs.1, plains);
+                Assembler::new(self, self.observer, known, walk_state, (seals.0, packs.1), pools, counted);
+            assembler.open_max = sizing.segments;
             let taken = assembler.take_all(&read.1, &tokens.0);
             if taken.is_err() {
                 watch.stop.store(true, Ordering::Relaxed);

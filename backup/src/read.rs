@@ -16,9 +16,10 @@ use lifeboat_repo::format::manifest::{self, EntryKind, Hole, Tail, Xattr, XattrV
 use lifeboat_repo::units::Bytes;
 use rustix::io::Errno;
 
-use crate::job::{Problem, ProblemKind};
+use crate::report::{Problem, ProblemKind};
+use crate::seal::Pool;
 use crate::source::{self, Stat};
-use crate::walk::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, TenantKeys};
+use crate::walk::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, Same, TenantKeys};
 
 /// How often a file is read before it is taken as it comes.
 const ATTEMPTS: u32 = 3;
@@ -27,7 +28,7 @@ const PROBED_FROM: usize = 64 << 10;
 /// How much of a chunk the probe compresses.
 const PROBE: usize = 64 << 10;
 /// Chunks of one stream that wait for the assembler; at most 2 MiB each.
-const STREAM_QUEUE: usize = 3;
+pub(crate) const STREAM_QUEUE: usize = 3;
 
 /// A chunk and its bytes.
 pub(crate) struct Piece {
@@ -40,6 +41,8 @@ pub(crate) struct Piece {
 
 /// What became of an item.
 pub(crate) enum Out {
+    /// Entries that look as they did.
+    Same(Same),
     /// A line, and the chunks it needs.
     Line(ReadyLine, Vec<Piece>),
     /// A large file, chunk by chunk.
@@ -70,6 +73,7 @@ pub(crate) struct ReadBatch {
 /// A reader; one a thread.
 pub(crate) struct Reader<'a> {
     pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
+    arenas: Pool,
     codec: Option<Compressor>,
     probe: Vec<u8>,
 }
@@ -84,9 +88,9 @@ struct Content {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(problem: &'a (dyn Fn(Problem) + Sync)) -> Self {
+    pub(crate) fn new(problem: &'a (dyn Fn(Problem) + Sync), arenas: Pool) -> Self {
         // Without a context nothing is probed, and all is compressed alike.
-        Self { problem, codec: Compressor::new().ok(), probe: Vec::new() }
+        Self { problem, arenas, codec: Compressor::new().ok(), probe: Vec::new() }
     }
 
     /// Takes batches until there are no more, or nobody takes what was read.
@@ -102,7 +106,7 @@ impl<'a> Reader<'a> {
         let mut read = ReadBatch {
             number: batch.number,
             outs: Vec::with_capacity(batch.items.len()),
-            arena: Vec::new(),
+            arena: self.arenas.get(),
         };
         let streamed = |item: &Item| matches!(item, Item::File(work) if work.stat.size > STREAMED_ABOVE);
         let mut large = None;
@@ -116,6 +120,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let out = match item {
+                Item::Same(same) => Out::Same(same),
                 Item::Ready(line) => Out::Line(line, Vec::new()),
                 Item::Attributes(work) => self.attributes(work, &mut read.arena),
                 Item::File(work) => self.small(work, &mut read.arena),
@@ -297,7 +302,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether 64 KiB from the middle of a chunk do not compress.
-    fn is_solid(&mut self, data: &[u8]) -> bool {
+    pub(crate) fn is_solid(&mut self, data: &[u8]) -> bool {
         if data.len() < PROBED_FROM {
             return false;
         }

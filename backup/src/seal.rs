@@ -12,6 +12,8 @@ use lifeboat_repo::repository::index::SegmentNumber;
 use lifeboat_repo::units::Bytes;
 
 use crate::error::{BackupError, BackupErrorKind};
+#[cfg(feature = "testing")]
+use crate::testing::Stage;
 use crate::walk::TenantKeys;
 
 /// The level for what compresses.
@@ -97,15 +99,23 @@ impl Sealer {
     }
 
     fn seal(&mut self, job: SealJob) -> Result<Sealed, BackupError> {
+        #[cfg(feature = "testing")]
+        let mut job = job;
+        #[cfg(feature = "testing")]
+        crate::testing::pass(Stage::Plain, &mut job.plain);
         let broken =
             |why: String| BackupError { what: "a segment".into(), kind: BackupErrorKind::Corrupted(why) };
         let level = if job.solid { LEVEL_SOLID } else { LEVEL };
         self.compressor
             .compress_into(&job.plain, level, &mut self.packed)
             .map_err(|error| BackupError::state("zstd", error))?;
+        #[cfg(feature = "testing")]
+        crate::testing::pass(Stage::Packed, &mut self.packed);
         let mut bytes = self.outputs.get();
         let key = seal_into(&self.packed, std::slice::from_ref(&job.keys.card.recipient), &mut bytes)
             .map_err(|error| BackupError::state("age", error))?;
+        #[cfg(feature = "testing")]
+        crate::testing::pass(Stage::Sealed, &mut bytes);
         let length = Bytes::of(&job.plain);
         reopen_into(&bytes, &key, &mut self.again).map_err(|error| broken(error.to_string()))?;
         self.decompressor
@@ -134,6 +144,8 @@ impl Sealer {
             plain: length,
             chunks: job.chunks,
         };
+        #[cfg(feature = "testing")]
+        crate::testing::pass(Stage::Checked, &mut bytes);
         self.plains.put(job.plain);
         Ok(Sealed { number: job.number, bytes, line })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -34,18 +35,24 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn fill(&mut self, metadata: &mut Metadata) {
+    /// The names of an entry's owner and group.
+    pub(crate) fn of(&mut self, metadata: &Metadata) -> (Option<&str>, Option<&str>) {
         let text = |name: &OsStr| name.to_str().map(str::to_owned);
-        metadata.user = self
+        let user = self
             .users
             .entry(metadata.uid)
-            .or_insert_with(|| uzers::get_user_by_uid(metadata.uid).and_then(|user| text(user.name())))
-            .clone();
-        metadata.group = self
+            .or_insert_with(|| uzers::get_user_by_uid(metadata.uid).and_then(|user| text(user.name())));
+        let group = self
             .groups
             .entry(metadata.gid)
-            .or_insert_with(|| uzers::get_group_by_gid(metadata.gid).and_then(|group| text(group.name())))
-            .clone();
+            .or_insert_with(|| uzers::get_group_by_gid(metadata.gid).and_then(|group| text(group.name())));
+        (user.as_deref(), group.as_deref())
+    }
+
+    /// Writes them into the entry's metadata.
+    pub(crate) fn fill(&mut self, metadata: &mut Metadata) {
+        let (user, group) = self.of(metadata);
+        (metadata.user, metadata.group) = (user.map(str::to_owned), group.map(str::to_owned));
     }
 }
 
@@ -109,18 +116,65 @@ fn open_quietly(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<Owned
     }
 }
 
+/// Room for what one system call tells of a directory.
+pub(crate) const LISTING: usize = 32 << 10;
+
 /// The names in a directory, in the order of their bytes.
-pub(crate) fn names_in(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(dir)? {
+#[derive(Default)]
+pub(crate) struct Listing {
+    /// Names one after another, each with its zero.
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+    next: usize,
+}
+
+impl Listing {
+    fn name(&self, start: u32) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(self.bytes.get(start as usize..)?).ok()
+    }
+
+    /// Whether a name is among those listed.
+    pub(crate) fn holds(&self, name: &CStr) -> bool {
+        let found = |start: &u32| self.name(*start).unwrap_or_default().cmp(name);
+        self.starts.binary_search_by(found).is_ok()
+    }
+
+    /// Forgets all names but one; how many these were.
+    pub(crate) fn keep_only(&mut self, name: &CStr) -> u64 {
+        let before = self.starts.len();
+        let mut starts = std::mem::take(&mut self.starts);
+        starts.retain(|start| self.name(*start) == Some(name));
+        self.starts = starts;
+        (before - self.starts.len()) as u64
+    }
+
+    /// The next name.
+    pub(crate) fn next(&mut self) -> Option<&CStr> {
+        let start = self.starts.get(self.next).copied()?;
+        self.next += 1;
+        self.name(start)
+    }
+}
+
+/// Lists a directory, through a buffer of the caller's.
+pub(crate) fn names_in(dir: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> Result<Listing, Errno> {
+    let mut listing = Listing::default();
+    let mut entries = rustix::fs::RawDir::new(dir, buffer);
+    while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
-            names.push(name.to_owned());
+            // Names of one directory beyond 4 GiB do not fit in memory here either.
+            listing.starts.push(u32::try_from(listing.bytes.len()).map_err(|_| Errno::NOMEM)?);
+            listing.bytes.extend_from_slice(name.to_bytes_with_nul());
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    let mut starts = std::mem::take(&mut listing.starts);
+    // A zero ends each name, so comparing what is left of all names compares the names.
+    let rest = |start: &u32| listing.bytes.get(*start as usize..).unwrap_or_default();
+    starts.sort_unstable_by(|a, b| rest(a).cmp(rest(b)));
+    listing.starts = starts;
+    Ok(listing)
 }
 
 /// What a symlink says.

@@ -3,27 +3,31 @@
 //! It is a cache. It is sealed under a key of this host, bound to repository and component, rebuilt when it is
 //! lost or unreadable, and never taken as proof that an object exists.
 //!
-//! A state file is a row of blocks, each a length and an age file holding zstd of a header line and up to
-//! 4 MiB: so neither writing nor reading holds a whole tree in memory.
+//! Beside the walk lies the table of chunks to deduplicate with, so that a night with changes need not read the
+//! whole index from the repository.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use lifeboat_repo::crypto::{Compressor, Decompressor, Identity, Recipient, read_identity_file};
+use lifeboat_repo::crypto::{Identity, read_identity_file};
 use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
+use lifeboat_repo::repository::index::DedupTable;
 use lifeboat_repo::units::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BackupError, BackupErrorKind};
 
-/// Plaintext of a block.
-const BLOCK: usize = 4 << 20;
-/// Fast: it is written every night and read once.
-const LEVEL: i32 = -3;
-/// What a reader takes as a block's plaintext at the most: a block, its header, one record over.
-const BLOCK_MAX: Bytes = Bytes::mib(64);
+mod blocks;
+pub(crate) mod records;
+
+use blocks::{BLOCK, BlockReader, BlockWriter};
+use records::{Cursor, WalkReader, WalkWriter, Written};
+
+/// Changes larger than the base by this divisor: the next walk is written whole.
+const CHANGES_SHARE: u64 = 4;
 
 /// The state of one component on this host, locked for one backup.
 pub(crate) struct State {
@@ -46,17 +50,23 @@ pub(crate) struct Table {
     pub(crate) manifests: Vec<(ChunkId, u32)>,
     /// The writer's index objects: without them nobody finds the segments, though their packs be there.
     pub(crate) indexes: Vec<ObjectName>,
+    /// The walk that holds most records.
+    pub(crate) base: Option<Base>,
+    /// Plaintext of the changes to it, where there are any.
+    pub(crate) changes: u64,
 }
 
-/// One entry of a walk.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) tenant: u32,
-    /// Whether the line may be copied; not what changed while it was read, nor errors.
-    pub(crate) stable: bool,
-    pub(crate) segments: Vec<u32>,
-    pub(crate) path: Vec<u8>,
-    pub(crate) line: Vec<u8>,
+/// A whole walk.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Base {
+    pub(crate) run: RunId,
+    pub(crate) bytes: u64,
+}
+
+/// The table of chunks that a host keeps, and the index objects that it was made of.
+#[derive(Debug, Serialize, Deserialize)]
+struct ChunksHeader {
+    indexes: Vec<ObjectName>,
 }
 
 impl State {
@@ -95,70 +105,125 @@ impl State {
 
     /// What the last committed run left, if it can be read.
     pub(crate) fn load(&self) -> Option<(Table, WalkReader)> {
-        let table = match self.read_table() {
-            Ok(table) => table?,
-            Err(why) => {
-                tracing::warn!(state = %self.dir.display(), why, "local state cannot be read; every file is read anew");
-                return None;
-            }
+        let unread = |why: String| {
+            tracing::warn!(state = %self.dir.display(), why, "local state cannot be read; every file is read anew");
         };
-        let blocks = self.reader(&self.walk_path(table.run), "walk", table.run).ok()?;
-        Some((table, WalkReader { blocks, block: Vec::new(), at: 0 }))
+        let table = self.read_table().map_err(unread).ok()??;
+        let reader = self.open_walk(&table).map_err(unread).ok()?;
+        Some((table, reader))
     }
 
-    /// Begins to write the walk of a run.
+    fn open_walk(&self, table: &Table) -> Result<WalkReader, String> {
+        let base = table.base.ok_or("it names no walk")?;
+        let open = |run| self.reader(&self.walk_path(run), "walk", run).map(Cursor::new);
+        let changes = if base.run == table.run { None } else { Some(open(table.run)?) };
+        Ok(WalkReader::new(open(base.run)?, changes))
+    }
+
+    /// Begins to write the walk of a run: as changes of the last one's base, or whole.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub(crate) fn begin(&self, run: RunId) -> Result<WalkWriter, BackupError> {
+    pub(crate) fn begin(&self, run: RunId, last: Option<&Table>) -> Result<WalkWriter, BackupError> {
         let path = self.walk_path(run);
         let blocks = self.writer(&path, "walk", run)?;
-        Ok(WalkWriter { blocks, block: Vec::with_capacity(BLOCK + (64 << 10)) })
+        let base = last.filter(|last| last.changes <= last.base.map_or(0, |base| base.bytes) / CHANGES_SHARE);
+        Ok(WalkWriter::new(blocks, base.and_then(|last| last.base)))
     }
 
     /// Makes a walk the last one, once its run has committed.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub(crate) fn commit(&self, mut walk: WalkWriter, table: &Table) -> Result<(), BackupError> {
-        walk.flush()?;
-        walk.blocks.finish()?;
-        let new = self.dir.join("last.new");
-        let json = serde_json::to_vec(table).map_err(|error| self.error(&error))?;
-        let mut blocks = self.writer(&new, "table", table.run)?;
-        for part in json.chunks(BLOCK) {
-            blocks.put(part)?;
-        }
-        blocks.finish()?;
-        fs::rename(&new, self.dir.join("last")).map_err(|error| self.error(&error))?;
-        self.sweep(table.run);
+    pub(crate) fn commit(&self, walk: WalkWriter, mut table: Table) -> Result<(), BackupError> {
+        let Written { bytes, base } = walk.finish()?;
+        table.changes = if base.is_some() { bytes } else { 0 };
+        table.base = base.or(Some(Base { run: table.run, bytes }));
+        let json = serde_json::to_vec(&table).map_err(|error| self.error(&error))?;
+        self.replace("last", "table", table.run, &json)?;
+        self.sweep(&table);
         Ok(())
     }
 
+    /// Takes the table of chunks that was kept, as far as packs are present, and gives the index objects that need not
+    /// be read then: none where there is no table, or where one of its index objects is gone.
+    pub(crate) fn load_chunks(
+        &self,
+        indexes: &HashSet<ObjectName>,
+        present: &HashMap<PackId, Bytes>,
+        table: &mut DedupTable,
+    ) -> HashSet<ObjectName> {
+        let bytes = self.read_whole("chunks", "chunks").unwrap_or_else(|why| {
+            tracing::warn!(state = %self.dir.display(), why, "the table of chunks cannot be read; it is made anew");
+            None
+        });
+        let bytes = bytes.unwrap_or_default();
+        let Some(line) = bytes.iter().position(|byte| *byte == b'\n') else { return HashSet::new() };
+        let header = serde_json::from_slice(bytes.get(..line).unwrap_or_default());
+        let Ok(ChunksHeader { indexes: covered }) = header else { return HashSet::new() };
+        let covered: HashSet<ObjectName> = covered.into_iter().collect();
+        let slots = bytes.get(line + 1..).unwrap_or_default();
+        let known = |pack, length| present.get(&pack) == Some(&length);
+        if covered.is_subset(indexes) && table.absorb_bytes(slots, known) { covered } else { HashSet::new() }
+    }
+
+    /// Keeps the table of chunks for the next run.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) fn keep_chunks(
+        &self,
+        run: RunId,
+        table: &DedupTable,
+        indexes: &HashSet<ObjectName>,
+        length: impl Fn(PackId) -> Option<Bytes>,
+    ) -> Result<(), BackupError> {
+        let header = ChunksHeader { indexes: indexes.iter().cloned().collect() };
+        let mut bytes = serde_json::to_vec(&header).map_err(|error| self.error(&error))?;
+        bytes.push(b'\n');
+        table.to_bytes(&mut bytes, length);
+        self.replace("chunks", "chunks", run, &bytes)
+    }
+
     /// Removes walks of other runs. What cannot be removed is only in the way.
-    pub(crate) fn sweep(&self, keep: RunId) {
-        let keep = self.walk_path(keep);
+    pub(crate) fn sweep(&self, keep: &Table) {
+        let keep =
+            [Some(keep.run), keep.base.map(|base| base.run)].map(|run| run.map(|run| self.walk_path(run)));
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let stale = entry.file_name().to_string_lossy().starts_with("walk.") && entry.path() != keep;
-            if stale {
+            let walk = entry.file_name().to_string_lossy().starts_with("walk.");
+            if walk && !keep.contains(&Some(entry.path())) {
                 drop(fs::remove_file(entry.path()));
             }
         }
     }
 
+    fn replace(&self, name: &str, what: &str, run: RunId, bytes: &[u8]) -> Result<(), BackupError> {
+        let new = self.dir.join(format!("{name}.new"));
+        let mut blocks = self.writer(&new, what, run)?;
+        for part in bytes.chunks(BLOCK) {
+            blocks.put(part)?;
+        }
+        blocks.finish()?;
+        fs::rename(&new, self.dir.join(name)).map_err(|error| self.error(&error))
+    }
+
     fn read_table(&self) -> Result<Option<Table>, String> {
-        let path = self.dir.join("last");
-        let file = match File::open(&path) {
+        let Some(json) = self.read_whole("last", "table")? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn read_whole(&self, name: &str, what: &str) -> Result<Option<Vec<u8>>, String> {
+        let file = match File::open(self.dir.join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
-        let mut blocks = BlockReader::new(file, &self.identity, format!("{} table", self.bound))?;
-        let mut json = Vec::new();
-        while let Some(part) = blocks.next()? {
-            json.extend_from_slice(&part);
+        let mut blocks = BlockReader::new(file, &self.identity, format!("{} {what}", self.bound))?;
+        let (mut whole, mut part) = (Vec::new(), Vec::new());
+        while let Some(head) = blocks.next(&mut part)? {
+            whole.extend_from_slice(part.get(head..).unwrap_or_default());
         }
-        serde_json::from_slice(&json).map(Some).map_err(|error| error.to_string())
+        Ok(Some(whole))
     }
 
     fn reader(&self, path: &Path, what: &str, run: RunId) -> Result<BlockReader, String> {
@@ -173,11 +238,10 @@ impl State {
             .truncate(true)
             .open(path)
             .map_err(|error| BackupError::state(path.display().to_string(), error))?;
-        // The table is read before its run is known.
-        let bound = if what == "table" {
-            format!("{} table", self.bound)
-        } else {
-            format!("{} {what} {run}", self.bound)
+        // Only walks are known by their runs when they are read.
+        let bound = match what {
+            "walk" => format!("{} {what} {run}", self.bound),
+            _ => format!("{} {what}", self.bound),
         };
         BlockWriter::new(file, self.identity.recipient(), bound, path.display().to_string())
     }
@@ -217,211 +281,4 @@ fn host_identity(path: &Path) -> Result<Identity, std::io::Error> {
     let malformed =
         || std::io::Error::other(format!("{} is no key; remove it to start afresh", path.display()));
     read_identity_file(text).map_err(|_| malformed())?.pop().ok_or_else(malformed)
-}
-
-/// Writes the records of a walk.
-pub(crate) struct WalkWriter {
-    blocks: BlockWriter,
-    block: Vec<u8>,
-}
-
-impl WalkWriter {
-    pub(crate) fn push(
-        &mut self,
-        tenant: u32,
-        stable: bool,
-        segments: &[u32],
-        path: &[u8],
-        line: &[u8],
-    ) -> Result<(), BackupError> {
-        push_varint(&mut self.block, tenant);
-        self.block.push(u8::from(stable));
-        push_varint(&mut self.block, u32::try_from(segments.len()).unwrap_or(u32::MAX));
-        for segment in segments {
-            push_varint(&mut self.block, *segment);
-        }
-        for bytes in [path, line] {
-            push_varint(&mut self.block, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-            self.block.extend_from_slice(bytes);
-        }
-        if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), BackupError> {
-        self.blocks.put(&self.block)?;
-        self.block.clear();
-        Ok(())
-    }
-}
-
-/// Reads the records of a walk.
-pub(crate) struct WalkReader {
-    blocks: BlockReader,
-    block: Vec<u8>,
-    at: usize,
-}
-
-impl WalkReader {
-    /// The next record; none at the end, or where the rest cannot be read: then files are read anew.
-    pub(crate) fn next(&mut self) -> Option<Record> {
-        if self.at >= self.block.len() {
-            self.block = match self.blocks.next() {
-                Ok(block) => block?,
-                Err(why) => {
-                    tracing::warn!(why, "local state is cut off; the remaining files are read anew");
-                    return None;
-                }
-            };
-            self.at = 0;
-        }
-        let mut rest = self.block.get(self.at..)?;
-        let before = rest.len();
-        let record = parse_record(&mut rest)?;
-        self.at += before - rest.len();
-        Some(record)
-    }
-}
-
-fn parse_record(rest: &mut &[u8]) -> Option<Record> {
-    let tenant = take_varint(rest)?;
-    let (stable, tail) = rest.split_first()?;
-    *rest = tail;
-    let count = take_varint(rest)?;
-    let mut segments = Vec::with_capacity(rest.len().min(count as usize));
-    for _ in 0..count {
-        segments.push(take_varint(rest)?);
-    }
-    let mut bytes = || {
-        let length = take_varint(rest)?;
-        let (bytes, tail) = rest.split_at_checked(length as usize)?;
-        *rest = tail;
-        Some(bytes.to_vec())
-    };
-    let path = bytes()?;
-    let line = bytes()?;
-    Some(Record { tenant, stable: *stable == 1, segments, path, line })
-}
-
-fn push_varint(out: &mut Vec<u8>, mut number: u32) {
-    while number >= 0x80 {
-        out.push(u8::try_from(number & 0x7f).unwrap_or(0) | 0x80);
-        number >>= 7;
-    }
-    out.push(u8::try_from(number).unwrap_or(0));
-}
-
-fn take_varint(rest: &mut &[u8]) -> Option<u32> {
-    let mut number = 0_u64;
-    for shift in (0..35).step_by(7) {
-        let (byte, tail) = rest.split_first()?;
-        *rest = tail;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return u32::try_from(number).ok();
-        }
-    }
-    None
-}
-
-struct BlockWriter {
-    file: BufWriter<File>,
-    to: Recipient,
-    bound: String,
-    place: String,
-    number: u64,
-    codec: Compressor,
-    plain: Vec<u8>,
-    packed: Vec<u8>,
-    sealed: Vec<u8>,
-}
-
-impl BlockWriter {
-    fn new(file: File, to: Recipient, bound: String, place: String) -> Result<Self, BackupError> {
-        let codec = Compressor::new().map_err(|error| BackupError::state(&place, error))?;
-        let file = BufWriter::new(file);
-        Ok(Self {
-            file,
-            to,
-            bound,
-            place,
-            number: 0,
-            codec,
-            plain: Vec::new(),
-            packed: Vec::new(),
-            sealed: Vec::new(),
-        })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
-        self.plain.clear();
-        self.plain.extend_from_slice(format!("{} {}\n", self.bound, self.number).as_bytes());
-        self.plain.extend_from_slice(bytes);
-        self.number += 1;
-        self.seal()
-    }
-
-    fn finish(mut self) -> Result<(), BackupError> {
-        self.plain.clear();
-        self.plain.extend_from_slice(format!("{} {} end\n", self.bound, self.number).as_bytes());
-        self.seal()?;
-        self.file.flush().map_err(|error| BackupError::state(&self.place, error))
-    }
-
-    fn seal(&mut self) -> Result<(), BackupError> {
-        let fail = |error: &dyn std::fmt::Display| BackupError::state(&self.place, error);
-        self.codec.compress_into(&self.plain, LEVEL, &mut self.packed).map_err(|error| fail(&error))?;
-        lifeboat_repo::crypto::seal_into(&self.packed, std::slice::from_ref(&self.to), &mut self.sealed)
-            .map_err(|error| fail(&error))?;
-        let length = u32::try_from(self.sealed.len()).map_err(|error| fail(&error))?;
-        self.file
-            .write_all(&length.to_le_bytes())
-            .and_then(|()| self.file.write_all(&self.sealed))
-            .map_err(|error| fail(&error))
-    }
-}
-
-struct BlockReader {
-    file: BufReader<File>,
-    identity: Identity,
-    bound: String,
-    number: u64,
-    codec: Decompressor,
-    ended: bool,
-}
-
-impl BlockReader {
-    fn new(file: File, identity: &Identity, bound: String) -> Result<Self, String> {
-        let codec = Decompressor::new().map_err(|error| error.to_string())?;
-        let identity = identity.to_secret_string().parse().map_err(|_| "the host's key is malformed")?;
-        Ok(Self { file: BufReader::new(file), identity, bound, number: 0, codec, ended: false })
-    }
-
-    fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
-        if self.ended {
-            return Ok(None);
-        }
-        let mut length = [0; 4];
-        self.file.read_exact(&mut length).map_err(|error| error.to_string())?;
-        let length = u64::from(u32::from_le_bytes(length));
-        if Bytes(length) > BLOCK_MAX {
-            return Err("a block is too long".into());
-        }
-        let mut sealed = Vec::new();
-        (&mut self.file).take(length).read_to_end(&mut sealed).map_err(|error| error.to_string())?;
-        let (mut packed, mut plain) = (Vec::new(), Vec::new());
-        lifeboat_repo::crypto::open_into(&sealed, std::slice::from_ref(&self.identity), &mut packed)
-            .map_err(|error| error.to_string())?;
-        self.codec.decompress_into(&packed, BLOCK_MAX, &mut plain).map_err(|error| error.to_string())?;
-        let head = format!("{} {}\n", self.bound, self.number);
-        if plain == format!("{} {} end\n", self.bound, self.number).as_bytes() {
-            self.ended = true;
-            return Ok(None);
-        }
-        if !plain.starts_with(head.as_bytes()) {
-            return Err("a block belongs elsewhere".into());
-        }
-        self.number += 1;
-        plain.drain(..head.len());
-        Ok(Some(plain))
-    }
 }

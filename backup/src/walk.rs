@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use lifeboat_repo::crypto::{ChunkIdKey, Chunker, ChunkerParams, ChunkingKey};
 use lifeboat_repo::format::manifest::{self, EntryKind, PATH_LEN_MAX, Tail, Xattr, XattrValue};
-use lifeboat_repo::ids::Tenant;
+use lifeboat_repo::ids::{KeyId, Tenant};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::SegmentNumber;
@@ -21,15 +23,18 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use rustix::io::Errno;
 
 use crate::error::BackupError;
-use crate::job::{Problem, ProblemKind};
-use crate::source::{self, Attributes, FileId, Names, Stat};
-use crate::state::{Record, WalkReader};
+use crate::exclude::Excluding;
+use crate::report::{Problem, ProblemKind};
+use crate::source::{self, Attributes, FileId, LISTING, Listing, Names, Stat};
+use crate::state::records::{Record, WalkReader};
 use crate::tenants::{Belongs, TenantRules};
 
 /// Content in a batch of small files.
 const BATCH_BYTES: u64 = 1 << 20;
-/// Entries in a batch.
+/// Items in a batch.
 const BATCH_ITEMS: usize = 256;
+/// Unchanged entries in one item.
+const SAME_MAX: u64 = 1024;
 /// Files above this are streamed rather than read whole.
 pub(crate) const STREAMED_ABOVE: Bytes = Bytes::mib(1);
 /// Files changed so shortly before the last walk began may have changed again within the same tick of a
@@ -47,7 +52,7 @@ pub(crate) struct TenantKeys {
 }
 
 impl TenantKeys {
-    fn new(ordinal: u32, card: Arc<Card>) -> Self {
+    pub(crate) fn new(ordinal: u32, card: Arc<Card>) -> Self {
         let cut = ChunkingKey::from_bytes(card.k_chunk);
         Self {
             ordinal,
@@ -70,12 +75,26 @@ pub(crate) struct FileWork {
 
 /// What the walk found.
 pub(crate) enum Item {
+    /// Entries that look as they did.
+    Same(Same),
     /// A finished line with the segments it needs.
     Ready(ReadyLine),
     /// A line whose large attributes must be stored first.
     Attributes(AttributesWork),
     /// A file to be read.
     File(FileWork),
+}
+
+/// Entries that look as they did, one after another as the last walk left them.
+pub(crate) struct Same {
+    pub(crate) keys: Arc<TenantKeys>,
+    pub(crate) block: Arc<Vec<u8>>,
+    pub(crate) range: Range<usize>,
+    /// The place of the first of them in the base, where they came from there.
+    pub(crate) base: Option<u64>,
+    pub(crate) entries: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: Bytes,
 }
 
 /// A finished line.
@@ -109,10 +128,10 @@ pub(crate) struct Previous {
     pub(crate) records: WalkReader,
     /// What is younger than this is read anew.
     pub(crate) start: Timestamp,
-    /// Tenant ordinals of last time; none where the tenant's key is another now.
-    pub(crate) tenants: Vec<Option<Tenant>>,
-    /// Segment ordinals of last time; none where the segment is gone.
-    pub(crate) segments: Vec<Option<SegmentNumber>>,
+    /// Keys by the tenant ordinals of last time; none where the tenant's key is another now.
+    pub(crate) tenants: Vec<Option<KeyId>>,
+    /// Segments by the ordinals of last time; none where the segment is gone.
+    pub(crate) segments: Arc<[Option<SegmentNumber>]>,
     pub(crate) next: Option<Record>,
 }
 
@@ -126,6 +145,7 @@ pub(crate) struct Outlet {
 /// A walk under way.
 pub(crate) struct Walk<'a> {
     pub(crate) rules: &'a TenantRules,
+    excluding: Excluding<'a>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) outlet: Outlet,
     pub(crate) previous: Option<Previous>,
@@ -135,6 +155,11 @@ pub(crate) struct Walk<'a> {
     tenants: HashMap<Tenant, Arc<TenantKeys>>,
     links: HashMap<(u32, FileId), Vec<u8>>,
     names: Names,
+    /// The tenant of the entry before: most often the next one's too.
+    last: Option<Arc<TenantKeys>>,
+    head: Vec<u8>,
+    listing: Vec<MaybeUninit<u8>>,
+    same: Option<Same>,
     items: Vec<Item>,
     bytes: u64,
     number: u64,
@@ -157,7 +182,7 @@ impl From<BackupError> for Ended {
 /// A directory whose entries are being walked.
 struct Level {
     dir: Arc<OwnedFd>,
-    names: std::vec::IntoIter<CString>,
+    names: Listing,
     /// How long the path is without the entry's name.
     prefix: usize,
     belongs: Belongs,
@@ -166,6 +191,7 @@ struct Level {
 impl<'a> Walk<'a> {
     pub(crate) fn new(
         rules: &'a TenantRules,
+        excluding: Excluding<'a>,
         observer: &'a dyn Observer,
         outlet: Outlet,
         previous: Option<Previous>,
@@ -175,6 +201,7 @@ impl<'a> Walk<'a> {
         let (tenants, links, names) = (HashMap::new(), HashMap::new(), Names::default());
         Self {
             rules,
+            excluding,
             observer,
             outlet,
             previous,
@@ -183,6 +210,10 @@ impl<'a> Walk<'a> {
             tenants,
             links,
             names,
+            last: None,
+            head: Vec::new(),
+            listing: vec![MaybeUninit::uninit(); LISTING],
+            same: None,
             items: Vec::new(),
             bytes: 0,
             number: 0,
@@ -201,11 +232,12 @@ impl<'a> Walk<'a> {
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
         let dir = rustix::fs::openat(cwd, root, flags, rustix::fs::Mode::empty()).map_err(unreadable)?;
         let stat = source::stat_fd(dir.as_fd()).map_err(unreadable)?;
+        self.excluding.begin(&stat);
         let dir = Arc::new(dir);
-        let names = source::names_in(dir.as_fd()).map_err(unreadable)?;
+        let names = source::names_in(dir.as_fd(), &mut self.listing).map_err(unreadable)?;
         self.entry(b".", &dir, c".", stat, &Belongs::System)?;
         let mut path = Vec::new();
-        let mut levels = vec![Level { dir, names: names.into_iter(), prefix: 0, belongs: Belongs::System }];
+        let mut levels = vec![Level { dir, names, prefix: 0, belongs: Belongs::System }];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.next() else {
                 levels.pop();
@@ -216,9 +248,7 @@ impl<'a> Walk<'a> {
                 path.push(b'/');
             }
             path.extend_from_slice(name.to_bytes());
-            let dir = Arc::clone(&level.dir);
-            let above = level.belongs.clone();
-            if let Some(below) = self.visit(&path, &dir, &name, &above)? {
+            if let Some(below) = self.visit(&path, &level.dir, name, &level.belongs)? {
                 levels.push(below);
             }
         }
@@ -239,26 +269,32 @@ impl<'a> Walk<'a> {
         }
         let stat = match source::stat_at(dir.as_fd(), name) {
             Ok(stat) => stat,
+            Err(_) if self.excluding.leaves_out_unseen(path) => return Ok(None),
             Err(error) => {
                 self.failed(path, above, error)?;
                 return Ok(None);
             }
         };
         let directory = stat.kind == EntryKind::Dir;
+        if self.excluding.leaves_out(path, directory) {
+            return Ok(None);
+        }
         let belongs = match above {
             Belongs::Tenant(_) => above.clone(),
             _ => self.rules.belongs(path, directory),
         };
         // What cannot be listed is known before its own entry is written, so that one entry speaks of it.
         let mut below = None;
-        if directory {
-            let opened = source::open_dir(dir.as_fd(), name)
-                .and_then(|fd| source::names_in(fd.as_fd()).map(|names| (fd, names)));
+        if directory && !self.excluding.stays_outside(&stat) {
+            let opened = source::open_dir(dir.as_fd(), name).and_then(|fd| {
+                let names = source::names_in(fd.as_fd(), &mut self.listing)?;
+                Ok((self.excluding.keep(fd.as_fd(), names), fd))
+            });
             match opened {
-                Ok((fd, names)) => {
+                Ok((names, fd)) => {
                     let prefix = path.len();
                     let belongs = belongs.clone();
-                    below = Some(Level { dir: Arc::new(fd), names: names.into_iter(), prefix, belongs });
+                    below = Some(Level { dir: Arc::new(fd), names, prefix, belongs });
                 }
                 Err(Errno::NOENT) => {
                     self.tell(path, ProblemKind::Vanished, "it vanished while it was walked");
@@ -290,7 +326,6 @@ impl<'a> Walk<'a> {
             );
         }
         let keys = self.keys(belongs)?;
-        self.names.fill(&mut stat.metadata);
         let mut tail = Tail { device: stat.device, ..Tail::default() };
         if stat.kind == EntryKind::File && stat.links > 1 {
             let slot = (keys.ordinal, stat.file);
@@ -301,11 +336,13 @@ impl<'a> Walk<'a> {
                 self.links.insert(slot, path.to_vec());
             }
         }
-        let mut head = Vec::with_capacity(256);
-        manifest::write_head(&mut head, path, stat.kind, &stat.metadata, stat.size);
-        if let Some(ready) = self.unchanged(path, &head, &stat, &keys, &tail) {
-            return self.push(Item::Ready(ready), Bytes::ZERO);
+        let (user, group) = self.names.of(&stat.metadata);
+        self.head.clear();
+        manifest::write_head_named(&mut self.head, path, stat.kind, &stat.metadata, (user, group), stat.size);
+        if let Some(record) = self.unchanged(path, &stat, &keys, &tail) {
+            return self.add_same(record, keys, &stat);
         }
+        self.names.fill(&mut stat.metadata);
         match stat.kind {
             EntryKind::File => {
                 let size = stat.size;
@@ -313,11 +350,12 @@ impl<'a> Walk<'a> {
                 self.push(Item::File(FileWork { keys, dir, name, path, stat }), size)
             }
             EntryKind::Hardlink => {
-                manifest::write_tail(&mut head, 0, &tail);
+                let mut line = self.head.clone();
+                manifest::write_tail(&mut line, 0, &tail);
                 let ready = ReadyLine {
                     keys,
                     path: path.to_vec(),
-                    line: head,
+                    line,
                     kind: stat.kind,
                     size: stat.size,
                     stable: true,
@@ -360,49 +398,54 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The line of last time, if the entry looks as it did and all it needs is there.
-    fn unchanged(
-        &mut self,
-        path: &[u8],
-        head: &[u8],
-        stat: &Stat,
-        keys: &Arc<TenantKeys>,
-        tail: &Tail,
-    ) -> Option<ReadyLine> {
+    /// The record of last time, if the entry has the head it had and all it needs is there.
+    fn unchanged(&mut self, path: &[u8], stat: &Stat, keys: &TenantKeys, tail: &Tail) -> Option<Record> {
         let previous = self.previous.as_mut()?;
-        let record = previous.seek(path)?;
+        let record = previous.seek(path, &self.head)?;
         let fresh = stat.metadata.ctime.plus(RACY) >= previous.start
             || stat.metadata.mtime.plus(RACY) >= previous.start;
-        if fresh || !record.stable || !manifest::has_head(&record.line, head) {
-            return None;
-        }
-        let tenant = previous.tenants.get(record.tenant as usize)?.as_ref()?;
-        if *tenant != keys.card.tenant {
+        let key = previous.tenants.get(record.fields.tenant as usize)?.as_ref()?;
+        if fresh || !record.fields.stable || *key != keys.card.key {
             return None;
         }
         if let Some(first) = &tail.link {
             // The first name may be another now.
-            let mut line = head.to_vec();
+            let mut line = self.head.clone();
             manifest::write_tail(&mut line, 0, &Tail { link: Some(first.clone()), ..Tail::default() });
-            if line != record.line {
+            if line != record.line() {
                 return None;
             }
         }
-        let segments = record
-            .segments
-            .iter()
-            .map(|ordinal| previous.segments.get(*ordinal as usize).copied().flatten())
-            .collect::<Option<Vec<_>>>()?;
-        let keys = Arc::clone(keys);
-        Some(ReadyLine {
-            keys,
-            path: record.path,
-            line: record.line,
-            kind: stat.kind,
-            size: stat.size,
-            stable: true,
-            segments,
-        })
+        let there = |ordinal| matches!(previous.segments.get(ordinal as usize), Some(Some(_)));
+        let whole = record.segments().all(there);
+        whole.then_some(record)
+    }
+
+    /// Adds a record to those before it, or begins anew.
+    fn add_same(&mut self, record: Record, keys: Arc<TenantKeys>, stat: &Stat) -> Result<(), Ended> {
+        let files = u64::from(stat.kind == EntryKind::File);
+        let bytes = if files > 0 { stat.size } else { Bytes::ZERO };
+        if let Some(same) = &mut self.same
+            && Arc::ptr_eq(&same.block, &record.block)
+            && same.range.end == record.range.start
+            && same.keys.ordinal == keys.ordinal
+            && same.entries < SAME_MAX
+        {
+            same.range.end = record.range.end;
+            same.entries += 1;
+            same.files += files;
+            same.bytes += bytes;
+            return Ok(());
+        }
+        let Record { block, range, base, .. } = record;
+        let full = self.same.as_ref().is_some_and(|same| same.entries >= SAME_MAX);
+        self.end_same();
+        self.same = Some(Same { keys, block, range, base, entries: 1, files, bytes });
+        if full || self.items.len() >= BATCH_ITEMS { self.send() } else { Ok(()) }
+    }
+
+    fn end_same(&mut self) {
+        self.items.extend(self.same.take().map(Item::Same));
     }
 
     fn keys(&mut self, belongs: &Belongs) -> Result<Arc<TenantKeys>, Ended> {
@@ -410,7 +453,11 @@ impl<'a> Walk<'a> {
             Belongs::Tenant(tenant) => tenant,
             Belongs::System | Belongs::Undeclared => &Tenant::System,
         };
+        if let Some(keys) = self.last.as_ref().filter(|keys| keys.card.tenant == *tenant) {
+            return Ok(Arc::clone(keys));
+        }
         if let Some(keys) = self.tenants.get(tenant) {
+            self.last = Some(Arc::clone(keys));
             return Ok(Arc::clone(keys));
         }
         let card = (self.card)(tenant)?;
@@ -440,17 +487,24 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, item: Item, size: Bytes) -> Result<(), Ended> {
+        self.end_same();
         let streamed = size > STREAMED_ABOVE;
         if streamed && !self.items.is_empty() {
-            self.flush()?;
+            self.send()?;
         }
         self.items.push(item);
         self.bytes += size.0;
         let full = self.items.len() >= BATCH_ITEMS || self.bytes >= BATCH_BYTES;
-        if full { self.flush() } else { Ok(()) }
+        if full { self.send() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Ended> {
+        self.end_same();
+        self.send()
+    }
+
+    /// Sends the items there are; unchanged entries that are still being added to wait.
+    fn send(&mut self) -> Result<(), Ended> {
         if self.observer.cancelled() {
             return Err(Ended::Stopped);
         }
@@ -470,15 +524,23 @@ impl<'a> Walk<'a> {
 }
 
 impl Previous {
-    /// The record of this path; everything before it was deleted since.
-    fn seek(&mut self, path: &[u8]) -> Option<Record> {
+    /// The record of this path, if its line begins with this head; everything before it was deleted since.
+    fn seek(&mut self, path: &[u8], head: &[u8]) -> Option<Record> {
         loop {
             if self.next.is_none() {
                 self.next = self.records.next();
             }
-            match manifest::order(&self.next.as_ref()?.path, path) {
+            let next = self.next.as_ref()?;
+            // A head holds the path, so comparing paths is for where heads differ.
+            if manifest::has_head(next.line(), head) {
+                return self.next.take();
+            }
+            match manifest::order(next.path(), path) {
                 Ordering::Less => self.next = None,
-                Ordering::Equal => return self.next.take(),
+                Ordering::Equal => {
+                    self.next = None;
+                    return None;
+                }
                 Ordering::Greater => return None,
             }
         }

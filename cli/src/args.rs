@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::log::LogFormat;
 use crate::verbs;
 
 /// Backs up a multi-tenant service, restores it after a disaster, and proves that the restore fits its time.
 #[derive(Parser)]
-#[command(name = "lifeboat", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "lifeboat", version, propagate_version = true, max_term_width = 80)]
 #[command(after_help = "Begin with `lifeboat demo` to see it all, or `lifeboat init` to set it up.\n\
                         `lifeboat help` lists exit codes and environment.")]
 #[command(after_long_help = after_help())]
@@ -24,18 +25,27 @@ pub(crate) struct Cli {
 #[derive(clap::Args)]
 pub(crate) struct Global {
     /// The configuration [default: ./lifeboat.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub(crate) config: Option<PathBuf>,
-    /// Print one JSON object on standard output, errors too
-    #[arg(long, global = true)]
+    /// Print one JSON object on standard output, errors too; on standard error one a line
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// No progress and no warnings
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// Log more to standard error; twice for even more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = EVERYWHERE)]
     pub(crate) verbose: u8,
+    /// Log this: error, warn, info, debug, trace, or parts as in lifeboat_backup=debug
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
+    pub(crate) log_level: Option<String>,
+    /// The form of standard error [default: text, with --json json]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = EVERYWHERE)]
+    pub(crate) log_format: Option<LogFormat>,
 }
+
+/// The heading under which the options stand that every verb takes.
+const EVERYWHERE: &str = "Everywhere";
 
 /// What to do.
 #[derive(Subcommand)]
@@ -54,7 +64,16 @@ pub(crate) enum Verb {
     /// Show what a snapshot holds
     #[cfg(feature = "recover")]
     Ls(verbs::ls::Args),
-    /// Restore a component, or part of it, into an empty directory
+    /// Search snapshots: where a path is, since when, and when it changed
+    #[cfg(feature = "recover")]
+    Find(verbs::find::Args),
+    /// Print one file of a snapshot
+    #[cfg(feature = "recover")]
+    Cat(verbs::cat::Args),
+    /// Compare a snapshot with another, or with a directory
+    #[cfg(feature = "recover")]
+    Diff(verbs::diff::Args),
+    /// Restore a component, or part of it: into an empty directory, in place, or to standard output
     #[cfg(feature = "recover")]
     Restore(verbs::restore::Args),
     /// Prove that backups are whole, open, and fit their objectives
@@ -64,8 +83,12 @@ pub(crate) enum Verb {
     Status(verbs::status::Args),
     /// Keys: writers, officers, what belongs in the safe
     Keys(verbs::keys::Args),
+    /// Say what an error's code means and what to do
+    Explain(verbs::explain::Args),
     /// Print a completion script for a shell
     Completions(verbs::completions::Args),
+    /// Write a man page for every verb
+    Manual(verbs::manual::Args),
     /// Back up, lose, restore and verify a real tree in a scratch directory, and show it on one page
     #[cfg(feature = "full")]
     Demo(verbs::demo::Args),
@@ -84,36 +107,55 @@ impl Verb {
             #[cfg(feature = "recover")]
             Self::Ls(_) => "ls",
             #[cfg(feature = "recover")]
+            Self::Find(_) => "find",
+            #[cfg(feature = "recover")]
+            Self::Cat(_) => "cat",
+            #[cfg(feature = "recover")]
+            Self::Diff(_) => "diff",
+            #[cfg(feature = "recover")]
             Self::Restore(_) => "restore",
             #[cfg(feature = "recover")]
             Self::Verify(_) => "verify",
             Self::Status(_) => "status",
             Self::Keys(args) => args.name(),
+            Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
+            Self::Manual(_) => "manual",
             #[cfg(feature = "full")]
             Self::Demo(_) => "demo",
         }
     }
 }
 
+/// The environment, each variable with what it does.
+pub(crate) const ENVIRONMENT: [(&str, &str); 11] = [
+    ("LIFEBOAT_CONFIG", "the configuration, as --config"),
+    ("LIFEBOAT_IDENTITY", "recovery identity files, as --identity, set apart by colons"),
+    ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
+    ("LIFEBOAT_SIGNING_KEY", "instead of signing_key in [host]"),
+    ("LIFEBOAT_CARD_IDENTITY", "instead of card_identity in [host]"),
+    ("LIFEBOAT_STATE", "instead of state in [host]"),
+    ("LIFEBOAT_LOG", "what to log, as --log-level"),
+    ("LIFEBOAT_LOG_FORMAT", "text or json, as --log-format"),
+    ("NO_COLOR", "no colours"),
+    ("CLICOLOR", "0: no colours"),
+    ("CLICOLOR_FORCE", "colours even where there is no terminal, unless NO_COLOR"),
+];
+
 fn after_help() -> String {
-    format!(
+    let mut text = format!(
         "{}\n\n\
          Output: with --json one object on standard output,\n\
-         {{\"verb\":…,\"exit\":…,\"meaning\":…,\"result\":…}}, or \"error\":{{\"what\",\"where\",\"next\"}} in place\n\
-         of the result. Progress, warnings and logs go to standard error.\n\n\
-         Environment:\n  \
-           LIFEBOAT_CONFIG         the configuration, as --config\n  \
-           LIFEBOAT_IDENTITY       recovery identity files, as --identity, set apart by colons\n  \
-           LIFEBOAT_OFFICER_KEY    an officer's signing key, as --officer-key\n  \
-           LIFEBOAT_SIGNING_KEY    instead of signing_key in [host]\n  \
-           LIFEBOAT_CARD_IDENTITY  instead of card_identity in [host]\n  \
-           LIFEBOAT_STATE          instead of state in [host]\n  \
-           LIFEBOAT_LOG            what to log, such as debug or lifeboat_backup=trace\n  \
-           LIFEBOAT_LOG_FORMAT     text or json\n  \
-           NO_COLOR                no colours",
+         {{\"verb\":…,\"exit\":…,\"meaning\":…,\"result\":…}}, or in place of the result\n\
+         \"error\":{{\"code\",\"what\",\"where\",\"next\"}}. Progress, warnings and logs go to\n\
+         standard error, with --json one object a line.\n\n\
+         Environment:",
         Exit::table()
-    )
+    );
+    for (name, meaning) in ENVIRONMENT {
+        text.push_str(&format!("\n  {name:22}  {meaning}"));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -130,7 +172,7 @@ mod tests {
     fn help_fits_the_terminal() {
         let help = Cli::command().term_width(80).render_long_help().to_string();
         for line in help.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
         }
         assert!(help.contains("  6  objective missed"));
     }

@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use lifeboat_repo::ids::{Label, Tenant};
 use lifeboat_repo::repository::snapshots::Listed;
-use lifeboat_restore::{Choice, RestoreError, RestoreErrorKind, Selection};
+use lifeboat_restore::{Choice, Selection};
 
+use crate::codes::Code;
 use crate::context::Context;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result, tame};
+use crate::failure::{Failure, Result};
 use crate::survey::run_by_prefix;
 use crate::when::parse_moment;
 
@@ -35,8 +35,8 @@ impl Which {
             (Some(name), _) if name == "latest" => Ok(Choice::Latest),
             (Some(name), _) => Ok(Choice::Run(run_by_prefix(listed, component, name)?)),
             (None, Some(moment)) => {
-                let moment =
-                    parse_moment(moment, context.now()).map_err(|why| Failure::usage(why).at("--at"))?;
+                let moment = parse_moment(moment, context.now())
+                    .map_err(|why| Failure::usage(why).code(Code::Moment).at("--at"))?;
                 Ok(Choice::At(moment))
             }
             (None, None) => Ok(Choice::Latest),
@@ -50,29 +50,4 @@ impl Which {
             tenants: self.tenants.iter().cloned().collect::<BTreeSet<_>>(),
         }
     }
-}
-
-/// A restore that failed, as a person needs it.
-pub(crate) fn restore_failure(error: RestoreError) -> Failure {
-    let whole = tame(&error.to_string());
-    let split = |text: &str| match text.split_once("; ") {
-        Some((what, next)) => (what.to_owned(), Some(next.to_owned())),
-        None => (text.to_owned(), None),
-    };
-    let (what, next) = split(&whole);
-    let exit = match error.kind {
-        RestoreErrorKind::Damaged(_) => Exit::Damaged,
-        RestoreErrorKind::Refused(_) | RestoreErrorKind::WrongKey(_) => Exit::Refused,
-        RestoreErrorKind::Cancelled => Exit::Interrupted,
-        _ => Exit::Failed,
-    };
-    let default = match exit {
-        Exit::Damaged => {
-            "try an earlier snapshot (`lifeboat snapshots`), and see the extent with `lifeboat verify`"
-        }
-        Exit::Interrupted => "run it again when you are ready",
-        Exit::Refused => "see `lifeboat help restore`",
-        _ => "check the target's space and permissions and that the store can be reached, then run it again",
-    };
-    Failure::new(exit, what).next(next.unwrap_or_else(|| default.to_owned()))
 }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::Label;
@@ -13,15 +14,21 @@ use lifeboat_repo::repository::catalog::Catalog;
 #[cfg(feature = "recover")]
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::store::local::LocalStore;
+use lifeboat_repo::store::throttled::{Pause, Throttle, ThrottledStore};
 use lifeboat_repo::store::{Store, StoreErrorKind};
 use lifeboat_repo::units::Timestamp;
 
-use crate::config::{Config, FILE, Host, Overrides, Region};
+use crate::codes::Code;
+use crate::config::{Config, FILE, Host, LimitArgs, Overrides, Region};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 use crate::keyfiles;
+use crate::log::{Log, LogFormat};
 use crate::progress::{Progress, Show};
 use crate::render::{Page, Paint};
+
+/// How soon a wait for bandwidth notices that somebody asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What every verb starts from.
 #[derive(Clone)]
@@ -30,16 +37,34 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// Whether only errors and the result are wanted.
     pub(crate) quiet: bool,
+    /// Where events and warnings go.
+    pub(crate) log: Log,
     /// The configuration file named on the command line.
     pub(crate) config_path: Option<PathBuf>,
     /// What the environment says.
     pub(crate) environment: Environment,
     /// Set by Ctrl-C.
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// What holds back all stores together, once the configuration said so.
+    pub(crate) throttle: Arc<OnceLock<Arc<Throttle>>>,
     /// The machine's clock.
     pub(crate) clock: SystemClock,
     /// The machine's randomness.
     pub(crate) entropy: SystemEntropy,
+}
+
+/// Waits as long as nobody asks to stop.
+struct Patience(Arc<AtomicBool>);
+
+impl Pause for Patience {
+    fn pause(&self, how_long: Duration) {
+        let mut left = how_long;
+        while !left.is_zero() && !self.0.load(Ordering::Relaxed) {
+            let part = left.min(LOOK_EVERY);
+            std::thread::sleep(part);
+            left -= part;
+        }
+    }
 }
 
 /// What the environment says. A variable that is empty says nothing.
@@ -89,8 +114,18 @@ impl Context {
 
     /// Begins to show an operation's progress.
     pub(crate) fn progress(&self, title: &str) -> Progress {
-        let show = if self.quiet || self.json { Show::Nothing } else { Show::Progress };
-        Progress::new(title, show, Arc::clone(&self.cancelled))
+        let show = match (self.quiet, self.log.format) {
+            (true, _) => Show::Nothing,
+            (false, LogFormat::Json) => Show::Events,
+            (false, LogFormat::Text) => Show::Progress,
+        };
+        Progress::new(title, show, self.log.clone(), Arc::clone(&self.cancelled))
+    }
+
+    /// Begins to show the progress of an operation on a component; the log names it until the next one.
+    pub(crate) fn progress_of(&self, component: &Label, title: &str) -> Progress {
+        self.log.about(Some(component.to_string()));
+        self.progress(&format!("{title} of {component}"))
     }
 
     /// Where the configuration is, or would be.
@@ -103,7 +138,19 @@ impl Context {
 
     /// Reads and checks the configuration.
     pub(crate) fn config(&self) -> Result<Config> {
-        Config::load(&self.config_file(), &self.environment.overrides)
+        self.config_with(&LimitArgs::default())
+    }
+
+    /// Reads and checks the configuration; from here on its limits hold, or those given in their place.
+    pub(crate) fn config_with(&self, limits: &LimitArgs) -> Result<Config> {
+        let mut config = Config::load(&self.config_file(), &self.environment.overrides)?;
+        limits.apply(&mut config)?;
+        if config.limits.rates.limit_anything() {
+            let rates = config.limits.rates.clone();
+            let patience = Box::new(Patience(Arc::clone(&self.cancelled)));
+            self.throttle.get_or_init(|| Arc::new(Throttle::new(rates, Box::new(self.clock), patience)));
+        }
+        Ok(config)
     }
 
     /// Opens a region's repository, trusting the officers pinned for it and nobody else.
@@ -112,14 +159,14 @@ impl Context {
             return Err(Failure::new(
                 Exit::Refused,
                 format!("no officer's key is pinned for region {}, so nothing in its repository can be trusted", region.name),
-            )
+            ).code(Code::NotPinned)
             .next(
                 "make the repository with `lifeboat init`, or copy the officer's public key from the paper in the \
                  safe to officers = [\"ssh-ed25519 AAAA… name\"]",
             ));
         }
         let place = repository_place(region);
-        let store = open_store(region)?;
+        let store = self.throttled(open_store(region)?);
         let repository =
             Repository::open(store, &region.pins()).map_err(|error| Failure::from(error).at(&place))?;
         let header = &repository.trust().header;
@@ -134,10 +181,19 @@ impl Context {
                     region.jurisdiction
                 ),
             )
+            .code(Code::WrongRegion)
             .at(place)
             .next("correct the region's name, jurisdiction or repository in lifeboat.toml"));
         }
         Ok(repository)
+    }
+
+    /// The store, held back to what this host may use of the network.
+    fn throttled(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        match self.throttle.get() {
+            Some(throttle) => Arc::new(ThrottledStore::new(store, Arc::clone(throttle))),
+            None => store,
+        }
     }
 
     /// Reads what this host holds.
@@ -165,6 +221,7 @@ impl Context {
         let _ = identities;
         if config.host.is_none() {
             return Err(Failure::usage("neither a recovery identity nor [host] says with which key to look")
+                .code(Code::NoHost)
                 .next("give --identity FILE"));
         }
         let credentials = self.credentials(config.host()?)?;
@@ -177,7 +234,7 @@ impl Context {
     #[cfg(feature = "recover")]
     pub(crate) fn recover<'r>(&self, repository: &'r Repository, files: &[PathBuf]) -> Result<Recovery<'r>> {
         if files.is_empty() {
-            return Err(Failure::new(Exit::Refused, "this needs the recovery identity, and none was given")
+            return Err(Failure::new(Exit::Refused, "this needs the recovery identity, and none was given").code(Code::IdentityNeeded)
                 .at(format!("region {}", repository.trust().header.region))
                 .next("give --identity FILE (or LIFEBOAT_IDENTITY); it lies in the safe, or where `lifeboat init` wrote it"));
         }
@@ -234,7 +291,7 @@ pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
                 matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
             let failure = Failure::from(error);
             Err(if missing {
-                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name))
+                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name)).code(Code::NoRepository)
                     .next("check the path and that its disk is mounted, or make a repository with `lifeboat init`")
             } else {
                 failure

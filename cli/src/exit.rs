@@ -26,11 +26,13 @@ pub(crate) enum Exit {
     Refused = 7,
     /// Stopped by Ctrl-C or SIGTERM.
     Interrupted = 8,
+    /// What was compared is not the same: `diff` alone ends so.
+    Different = 9,
 }
 
 impl Exit {
     /// All of them, in order.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -40,6 +42,7 @@ impl Exit {
         Self::Missed,
         Self::Refused,
         Self::Interrupted,
+        Self::Different,
     ];
 
     /// The number.
@@ -59,6 +62,7 @@ impl Exit {
             Self::Missed => "objective missed",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
+            Self::Different => "different",
         }
     }
 
@@ -74,6 +78,7 @@ impl Exit {
             Self::Missed => "objective missed: restore too slow, or backup too old",
             Self::Refused => "wrong key, or refused: not enrolled, not trusted, not empty",
             Self::Interrupted => "interrupted; nothing is half done, run it again",
+            Self::Different => "different: `diff` found a difference",
         }
     }
 
@@ -81,14 +86,15 @@ impl Exit {
     const fn weight(self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::Partly => 1,
-            Self::Missed => 2,
-            Self::Unchecked => 3,
-            Self::Refused => 4,
-            Self::Usage => 5,
-            Self::Failed => 6,
-            Self::Damaged => 7,
-            Self::Interrupted => 8,
+            Self::Different => 1,
+            Self::Partly => 2,
+            Self::Missed => 3,
+            Self::Unchecked => 4,
+            Self::Refused => 5,
+            Self::Usage => 6,
+            Self::Failed => 7,
+            Self::Damaged => 8,
+            Self::Interrupted => 9,
         }
     }
 
@@ -144,6 +150,16 @@ mod tests {
             assert!(Exit::table().contains(&format!("\n  {number}  {}", exit.meaning())));
             assert!(exit.meaning().len() <= 72, "{}", exit.meaning());
         }
+    }
+
+    #[test]
+    fn codes_are_in_the_documentation() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exit-codes.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| ") && !line.contains("---")).skip(1);
+        let wanted =
+            Exit::ALL.map(|exit| format!("| {} | {} | {} |", exit.code(), exit.word(), exit.meaning()));
+        assert_eq!(rows.collect::<Vec<_>>(), wanted);
     }
 
     #[test]

@@ -4,11 +4,16 @@ use std::fmt::Display;
 use std::path::Path;
 
 use lifeboat_repo::format::text;
-use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
-use lifeboat_repo::store::StoreError;
 use serde_json::{Value, json};
 
+use crate::codes::Code;
 use crate::exit::Exit;
+
+mod causes;
+
+pub(crate) use causes::backup_failure;
+#[cfg(feature = "recover")]
+pub(crate) use causes::{restore_failure, verify_failure};
 
 /// What a verb's functions return.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -18,6 +23,8 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 pub(crate) struct Failure {
     /// What the process ends with.
     pub(crate) exit: Exit,
+    /// What it is in the catalogue of errors.
+    pub(crate) code: Code,
     /// What happened.
     pub(crate) what: String,
     /// Where: a file and line, an object, a store.
@@ -27,9 +34,15 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure of this kind.
+    /// A failure of this kind; [`Self::code`] says more exactly which.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), place: None, next: None }
+        Self { exit, code: Code::of(exit), what: what.into(), place: None, next: None }
+    }
+
+    /// What of the catalogue it is.
+    pub(crate) fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
     }
 
     /// Wrong usage or configuration.
@@ -44,7 +57,7 @@ impl Failure {
 
     /// A file could not be used.
     pub(crate) fn file(doing: &str, path: &Path, error: &dyn Display) -> Self {
-        Self::failed(format!("cannot {doing}: {error}")).at(shown(path))
+        Self::failed(format!("cannot {doing}: {error}")).code(Code::File).at(shown(path))
     }
 
     /// Says where; what was said before stays in front.
@@ -75,9 +88,14 @@ impl Failure {
         self.exit(exit)
     }
 
+    /// What happened, with its code: for a line among others.
+    pub(crate) fn coded(&self) -> String {
+        format!("{} ({})", self.what, self.code)
+    }
+
     /// For `--json`.
     pub(crate) fn json(&self) -> Value {
-        json!({ "what": self.what, "where": self.place, "next": self.next })
+        json!({ "code": self.code.to_string(), "what": self.what, "where": self.place, "next": self.next })
     }
 }
 
@@ -92,44 +110,10 @@ pub(crate) fn tame(words: &str) -> String {
     text::display(words.as_bytes()).into_owned()
 }
 
-impl From<RepositoryError> for Failure {
-    fn from(error: RepositoryError) -> Self {
-        let exit = Exit::of(&error.kind);
-        let whole = error.to_string();
-        let next = match &error.kind {
-            RepositoryErrorKind::Store(_) => {
-                "check that the store can be reached, is not full and may be used by this user; then run it again"
-            }
-            RepositoryErrorKind::Missing | RepositoryErrorKind::Damaged(_) => {
-                "see how much is affected with `lifeboat verify --level integrity`; what other snapshots hold can \
-                 still be restored"
-            }
-            RepositoryErrorKind::Untrusted(_) => {
-                "compare the officers' keys in lifeboat.toml with those on paper; if they agree, somebody forged it"
-            }
-            RepositoryErrorKind::WrongKey(_) | RepositoryErrorKind::Refused(_) => {
-                // These texts say themselves what to do, after a semicolon.
-                return match whole.split_once("; ") {
-                    Some((what, next)) => Self::new(exit, tame(what)).next(tame(next)),
-                    None => Self::new(exit, tame(&whole)),
-                };
-            }
-            _ => "run it again; if it stays, report it with the output of --verbose",
-        };
-        Self::new(exit, tame(&whole)).next(next)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::failed(tame(&error.to_string()))
-            .next("check that the place exists, is not full and may be used by this user")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lifeboat_repo::repository::RepositoryError;
 
     #[test]
     fn what_to_do_is_split_from_what_happened() {
@@ -137,7 +121,14 @@ mod tests {
             Failure::from(RepositoryError::refused("writer x", "it is not enrolled; an officer enrols it"));
         assert_eq!(failure.what, "writer x: it is not enrolled");
         assert_eq!(failure.next.as_deref(), Some("an officer enrols it"));
-        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!((failure.exit, failure.code), (Exit::Refused, Code::NotAllowed));
+    }
+
+    #[test]
+    fn a_check_that_could_not_run_keeps_its_cause() {
+        let failure = Failure::failed("x").code(Code::Store).into_check();
+        assert_eq!((failure.exit, failure.code), (Exit::Unchecked, Code::Store));
+        assert_eq!(failure.json()["code"], "LB-101");
     }
 
     #[test]

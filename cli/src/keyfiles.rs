@@ -10,6 +10,7 @@ use lifeboat_repo::crypto::envelope::{Identity, Recipient};
 use lifeboat_repo::crypto::read_identity_file;
 use lifeboat_repo::crypto::sign::{SigningKey, VerifyingKey};
 
+use crate::codes::Code;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 
@@ -62,12 +63,14 @@ fn read(path: &Path, whose: &str) -> Result<Vec<u8>> {
         } else {
             format!("cannot read the {whose}: {error}")
         };
-        Failure::usage(what).at(shown(path))
+        Failure::usage(what).code(Code::NoKeyFile).at(shown(path))
     })
 }
 
 fn unusable(path: &Path, whose: &str, why: &str) -> Failure {
-    Failure::new(Exit::Refused, format!("the {whose} cannot be used: {why}")).at(shown(path))
+    Failure::new(Exit::Refused, format!("the {whose} cannot be used: {why}"))
+        .code(Code::BadKey)
+        .at(shown(path))
 }
 
 /// The permissions beyond its owner's that a file of a secret has, if any.
@@ -89,6 +92,7 @@ fn write_new(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
             Failure::new(Exit::Refused, "there is a file of that name; it is never overwritten")
+                .code(Code::Exists)
                 .at(shown(path))
                 .next("move it away if you no longer need it, or choose another place")
         }
@@ -115,9 +119,9 @@ pub(crate) fn public_file(path: &Path) -> PathBuf {
 /// Makes a signing key, and its public half beside it.
 pub(crate) fn make_signing_key(path: &Path, comment: &str, entropy: &dyn Entropy) -> Result<SigningKey> {
     let mut seed = [0; 32];
-    entropy.fill(&mut seed).map_err(|error| Failure::failed(error.to_string()))?;
+    entropy.fill(&mut seed).map_err(|error| Failure::failed(error.to_string()).code(Code::Machine))?;
     let key = SigningKey::from_seed(seed);
-    let text = key.to_openssh().map_err(|error| Failure::failed(error.to_string()))?;
+    let text = key.to_openssh().map_err(|error| Failure::failed(error.to_string()).code(Code::Machine))?;
     write_new(path, text.as_bytes(), 0o600)?;
     write_new(&public_file(path), format!("{} {comment}\n", key.public()).as_bytes(), 0o644)?;
     Ok(key)

@@ -12,11 +12,15 @@
 mod args;
 #[cfg(feature = "recover")]
 mod choosing;
+mod codes;
 mod config;
 mod context;
 mod exit;
 mod failure;
 mod keyfiles;
+mod log;
+#[cfg(feature = "recover")]
+mod looking;
 mod measured;
 mod progress;
 mod render;
@@ -33,23 +37,24 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Global};
 use context::{Context, Environment};
 use exit::Exit;
 use failure::Failure;
+use log::Log;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error).into(),
     };
-    start_log(&cli.global);
     let verb = cli.verb.name();
     let json = cli.global.json;
-    let ended = context_of(cli.global).and_then(|context| verbs::run(&context, &cli.verb));
-    render::tell(verb, ended, json).into()
+    let ended = context_of(cli.global, verb).and_then(|context| verbs::run(&context, &cli.verb));
+    let exit = render::tell(verb, ended, json);
+    tracing::info!(exit = exit.code(), "ended: {}", exit.word());
+    exit.into()
 }
 
 /// Help and version are no errors; anything else is wrong usage, told as `--json` promises where it was asked for.
@@ -59,24 +64,27 @@ fn misused(error: &clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Ok;
     }
+    let text = error.render().to_string();
     if std::env::args_os().any(|argument| argument == "--json") {
-        let text = error.render().to_string();
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let what = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let what = what.trim_start_matches("error: ").to_owned();
         let failure = Failure::usage(what).at("the command line").next("see `lifeboat help`");
         return render::tell("", Err(failure), true);
     }
-    let _ = error.print();
+    render::to_stderr(&render::misuse_text(&text));
     Exit::Usage
 }
 
-fn context_of(global: Global) -> failure::Result<Context> {
+fn context_of(global: Global, verb: &'static str) -> failure::Result<Context> {
+    let log = Log::start(&global, verb)?;
     Ok(Context {
         json: global.json,
         quiet: global.quiet,
+        log,
         config_path: global.config.filter(|path| !path.as_os_str().is_empty()),
         environment: Environment::read(),
         cancelled: on_interrupt()?,
+        throttle: Arc::default(),
         clock: SystemClock,
         entropy: SystemEntropy,
     })
@@ -89,25 +97,9 @@ fn on_interrupt() -> failure::Result<Arc<AtomicBool>> {
         let code = i32::from(Exit::Interrupted.code());
         signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|error| Failure::failed(format!("cannot watch for Ctrl-C: {error}")))?;
+            .map_err(|error| {
+                Failure::failed(format!("cannot watch for Ctrl-C: {error}")).code(codes::Code::Machine)
+            })?;
     }
     Ok(flag)
-}
-
-fn start_log(global: &Global) {
-    let default = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
-    };
-    let filter = EnvFilter::try_from_env("LIFEBOAT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false);
-    let json = std::env::var_os("LIFEBOAT_LOG_FORMAT").is_some_and(|format| format == "json");
-    // A second subscriber is impossible here, and without any the program still works.
-    let _ = if json { log.json().try_init() } else { log.try_init() };
 }

@@ -1,4 +1,5 @@
-//! What a long operation shows while it runs: a bar on a terminal, a plain line now and then elsewhere.
+//! What a long operation shows while it runs: a bar on a terminal, a plain line now and then elsewhere, or one JSON
+//! object a line.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +9,17 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::units::Bytes;
+use serde_json::{Value, json};
 
 use crate::failure::tame;
+use crate::log::Log;
 use crate::render::{Paint, Tone, to_stderr};
 use crate::when::{show_count, show_duration};
 
 /// Between two lines where there is no terminal: a night's log stays short.
 const LINE_EVERY: Duration = Duration::from_secs(30);
+/// Between two events of progress for programs.
+const EVENT_EVERY: Duration = Duration::from_secs(1);
 /// Between two redraws of the bar's text.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// More warnings than this are counted, not shown; they are all in the result.
@@ -23,6 +28,7 @@ const WARNINGS_SHOWN: u64 = 20;
 /// Watches an operation for a person.
 pub(crate) struct Progress {
     view: View,
+    log: Log,
     state: Mutex<State>,
     cancelled: Arc<AtomicBool>,
 }
@@ -30,6 +36,7 @@ pub(crate) struct Progress {
 enum View {
     Bar(ProgressBar),
     Lines,
+    Events,
     Nothing,
 }
 
@@ -41,7 +48,8 @@ struct State {
     items_planned: u64,
     bytes_planned: Bytes,
     began: Instant,
-    shown: Instant,
+    /// When something was last shown of this phase.
+    shown: Option<Instant>,
     warnings: u64,
 }
 
@@ -50,19 +58,22 @@ struct State {
 pub(crate) enum Show {
     /// Nothing but errors.
     Nothing,
-    /// Warnings, and progress.
+    /// Warnings, and progress, for people.
     Progress,
+    /// The same for programs.
+    Events,
 }
 
 impl Progress {
     /// Begins watching.
-    pub(crate) fn new(title: &str, show: Show, cancelled: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(title: &str, show: Show, log: Log, cancelled: Arc<AtomicBool>) -> Self {
         let view = match show {
             Show::Nothing => View::Nothing,
             Show::Progress if io::stderr().is_terminal() => {
                 View::Bar(ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10)))
             }
             Show::Progress => View::Lines,
+            Show::Events => View::Events,
         };
         let now = Instant::now();
         let state = State {
@@ -73,20 +84,30 @@ impl Progress {
             items_planned: 0,
             bytes_planned: Bytes::ZERO,
             began: now,
-            shown: now,
+            shown: None,
             warnings: 0,
         };
-        let progress = Self { view, state: Mutex::new(state), cancelled };
+        let progress = Self { view, log, state: Mutex::new(state), cancelled };
         progress.restyle(false);
+        tracing::info!("{title} begins");
         progress
     }
 
     fn show(&self, state: &mut State, at_once: bool) {
-        let every = if matches!(self.view, View::Bar(_)) { DRAW_EVERY } else { LINE_EVERY };
-        if !at_once && state.shown.elapsed() < every {
+        let every = match self.view {
+            View::Bar(_) => DRAW_EVERY,
+            View::Events => EVENT_EVERY,
+            View::Lines | View::Nothing => LINE_EVERY,
+        };
+        // A night's log needs no line for what is over soon; a program is told of every phase once.
+        let since = state.shown.map_or_else(
+            || if matches!(self.view, View::Lines) { state.began.elapsed() } else { every },
+            |shown| shown.elapsed(),
+        );
+        if !at_once && since < every {
             return;
         }
-        state.shown = Instant::now();
+        state.shown = Some(Instant::now());
         match &self.view {
             View::Bar(bar) => {
                 bar.set_length(state.bytes_planned.0.max(1));
@@ -94,6 +115,7 @@ impl Progress {
                 bar.set_message(state.line());
             }
             View::Lines => to_stderr(&format!("{}\n", state.line())),
+            View::Events => self.log.tell("progress", state.value()),
             View::Nothing => {}
         }
     }
@@ -121,12 +143,23 @@ impl Progress {
         match &self.view {
             View::Bar(bar) => bar.suspend(|| to_stderr(&line)),
             View::Lines => to_stderr(&line),
+            View::Events => self.log.tell("warning", json!({ "text": text })),
             View::Nothing => {}
         }
     }
 }
 
 impl State {
+    fn value(&self) -> Value {
+        let planned = |known: bool, value: u64| known.then_some(value);
+        json!({
+            "title": self.title, "phase": self.phase, "items": self.items, "bytes": self.bytes,
+            "items_planned": planned(self.items_planned > 0, self.items_planned),
+            "bytes_planned": planned(self.bytes_planned > Bytes::ZERO, self.bytes_planned.0),
+            "seconds": self.began.elapsed().as_secs_f64(),
+        })
+    }
+
     fn line(&self) -> String {
         let mut line = self.title.clone();
         if !self.phase.is_empty() {
@@ -171,8 +204,16 @@ impl Observer for Progress {
                 (state.items, state.bytes) = (0, Bytes::ZERO);
                 (state.items_planned, state.bytes_planned) = (0, Bytes::ZERO);
                 self.restyle(false);
-                let at_once = matches!(self.view, View::Bar(_)) || state.began.elapsed() >= LINE_EVERY;
+                tracing::debug!(phase, "{}", state.title);
+                let at_once = match self.view {
+                    View::Bar(_) | View::Events => true,
+                    View::Lines | View::Nothing => state.began.elapsed() >= LINE_EVERY,
+                };
                 self.show(&mut state, at_once);
+            }
+            Event::Run(run) => {
+                self.log.run(run.to_string());
+                tracing::info!("{} is run {run}", state.title);
             }
             Event::Warning(text) => self.warn(&mut state, &text),
             _ => {}
@@ -189,6 +230,8 @@ impl Drop for Progress {
         if let View::Bar(bar) = &self.view {
             bar.finish_and_clear();
         }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tracing::info!(seconds = state.began.elapsed().as_secs(), "{} is over", state.title);
     }
 }
 
@@ -199,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_told_is_counted_by_phase() {
         let cancelled = Arc::new(AtomicBool::new(false));
-        let progress = Progress::new("backup of chats", Show::Nothing, Arc::clone(&cancelled));
+        let progress = Progress::new("backup of chats", Show::Nothing, Log::silent(), Arc::clone(&cancelled));
         progress.tell(Event::Phase("reading"));
         progress.tell(Event::Planned { items: 3, bytes: Bytes(3000) });
         progress.tell(Event::Progress { items: 1, bytes: Bytes(1000) });

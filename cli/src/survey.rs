@@ -8,6 +8,7 @@ use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::snapshots::{Judge, Listed, Standing};
 use serde_json::{Value, json};
 
+use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, Reader, repository_place};
 use crate::failure::{Failure, Result, tame};
@@ -24,6 +25,32 @@ impl Identities {
     /// The files given on the command line, else those of the environment.
     pub(crate) fn files<'a>(&'a self, context: &'a Context) -> &'a [PathBuf] {
         if self.files.is_empty() { &context.environment.identities } else { &self.files }
+    }
+}
+
+/// Which components and regions to look at, and with which keys.
+#[derive(clap::Args, Clone, Default)]
+pub(crate) struct Asked {
+    /// Only these components
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) components: Vec<Label>,
+    /// Only these regions
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<Label>,
+    #[command(flatten)]
+    pub(crate) identities: Identities,
+}
+
+impl Asked {
+    /// Whether a component is among those asked for.
+    pub(crate) fn wants(&self, component: &Label) -> bool {
+        self.components.is_empty() || self.components.contains(component)
+    }
+
+    /// The regions asked for, once every name is known to exist: a mistyped one must not look like an empty list.
+    pub(crate) fn regions<'c>(&self, context: &Context, config: &'c Config) -> Result<Vec<&'c Region>> {
+        self.components.iter().try_for_each(|name| config.component(name).map(drop))?;
+        context.regions(config, &self.region)
     }
 }
 
@@ -116,12 +143,14 @@ pub(crate) fn run_by_prefix(
     match matching.as_slice() {
         [run] => Ok(*run),
         [] => Err(Failure::usage(format!("component {component} has no snapshot {}", tame(wanted)))
+            .code(Code::NoSnapshot)
             .next(format!("`lifeboat snapshots {component}` lists them; the beginning of a name is enough"))),
         [first, ..] => Err(Failure::usage(format!(
             "{} snapshots of {component} begin with {}",
             matching.len(),
             tame(wanted)
         ))
+        .code(Code::NoSnapshot)
         .next(format!("write more of the name, such as {first}"))),
     }
 }

@@ -66,6 +66,7 @@ pub(crate) fn officer_of(repository: &Repository, signing: &SigningKey) -> crate
             crate::exit::Exit::Refused,
             format!("{} is no officer of region {}", key.fingerprint(), repository.trust().header.region),
         )
+        .code(crate::codes::Code::NotAnOfficer)
         .next(
             "give an officer's signing key with --officer-key FILE; `lifeboat keys paper` names the officers",
         )

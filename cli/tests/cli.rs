@@ -263,6 +263,15 @@ fn a_second_officer_can_recover_and_the_paper_names_both() {
     assert!(
         paper.contains("alice, SHA256:") && paper.contains("bob, SHA256:") && paper.contains("break-glass")
     );
+    // Who can open it, too: that list only a recovery identity opens.
+    // A key that does not fit beside the name stands below it.
+    let flat = paper.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("alice, age1") && flat.contains(&format!("bob, {card}")), "{paper}");
+    let recovery =
+        &json(at, &[&["keys", "paper"], IDENTITY.as_slice()].concat(), 0)["result"]["regions"][0]["recovery"];
+    assert_eq!((&recovery[0]["name"], &recovery[1]["recipient"]), (&"alice".into(), &card.into()));
+    let (paper, _) = ends(at, &["keys", "paper"], 0);
+    assert!(!paper.contains("age1") && paper.contains("not known here"), "{paper}");
     let secret = fs::read_to_string(at.join("keys/recovery-eu-fra.txt")).unwrap();
     let secret = secret.lines().last().unwrap();
     assert!(!paper.contains(secret));

@@ -1,5 +1,6 @@
 //! What a long operation tells whoever watches it. Libraries never print; they tell an [`Observer`].
 
+use crate::ids::RunId;
 use crate::units::Bytes;
 
 /// Something worth telling while an operation runs.
@@ -22,6 +23,8 @@ pub enum Event {
     },
     /// Another phase began; the text names it.
     Phase(&'static str),
+    /// The operation is this run, or works on the snapshot of this run.
+    Run(RunId),
     /// Something a person should know although the operation goes on.
     Warning(String),
 }

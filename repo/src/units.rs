@@ -85,6 +85,27 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ByteRate(pub Bytes);
+
+impl ByteRate {
+    /// How long so many bytes take. At a rate of nothing they never come.
+    #[must_use]
+    pub fn time_for(self, bytes: Bytes) -> Duration {
+        let nanos = u128::from(bytes.0) * 1_000_000_000;
+        let nanos = nanos.checked_div(u128::from(self.0.0)).unwrap_or(u128::MAX);
+        u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
+    }
+}
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/s", self.0))
+    }
+}
+
 /// A moment in UTC to the nanosecond. Stored as the string `seconds.nnnnnnnnn`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -167,7 +188,10 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, BadTimestamp> {
         let bad = || BadTimestamp(text.chars().take(40).collect());
         let (seconds, nanos) = text.split_once('.').ok_or_else(bad)?;
-        if nanos.len() != 9 || !nanos.bytes().all(|b| b.is_ascii_digit()) || seconds.starts_with('+') {
+        // One spelling: no plus, no zeros in front, no negative zero.
+        let digits = seconds.strip_prefix('-').unwrap_or(seconds);
+        let plain = seconds == "0" || digits.starts_with(|first: char| matches!(first, '1'..='9'));
+        if nanos.len() != 9 || !nanos.bytes().all(|b| b.is_ascii_digit()) || !plain {
             return Err(bad());
         }
         Ok(Self { seconds: seconds.parse().map_err(|_| bad())?, nanos: nanos.parse().map_err(|_| bad())? })
@@ -197,7 +221,17 @@ mod tests {
             let moment: Timestamp = text.parse().unwrap_or_default();
             assert_eq!(moment.to_string(), text);
         }
-        for bad in ["1.5", "1", "", "x.000000000", "1.00000000x", "+1.000000000"] {
+        for bad in [
+            "1.5",
+            "1",
+            "",
+            "x.000000000",
+            "1.00000000x",
+            "+1.000000000",
+            "-0.000000001",
+            "01.000000000",
+            "-+1.000000000",
+        ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

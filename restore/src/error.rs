@@ -65,8 +65,8 @@ impl fmt::Display for Done<'_> {
         let Some(so_far) = self.0 else { return Ok(()) };
         write!(
             f,
-            "; by then {} of {} entries with {} were restored, so the target is incomplete: empty it before \
-             another restore into it",
+            "; by then {} of {} entries with {} were restored, so the target is incomplete: do the same again to \
+             finish it",
             so_far.entries, so_far.planned, so_far.bytes
         )
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use lifeboat_repo::format::manifest::Entry;
 use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::ids::Tenant;
-use lifeboat_repo::observe::Observer;
+use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::recover::Recovery;
 use serde::Serialize;
 
@@ -38,6 +38,9 @@ pub fn list(
     let mut matcher = PathMatcher::new(&selection.paths)?;
     let mut shares = shares::open(recovery, snapshot, selection, observer)?;
     let map = shares::segments(recovery, snapshot, &shares)?;
+    for error in map.unreadable() {
+        observer.tell(Event::Warning(format!("{error}; what only it knows cannot be listed")));
+    }
     let mut reader = ManifestReader::new(recovery, &map)?;
     let mut listing = Listing { entries: 0, losses: std::mem::take(&mut shares.losses) };
     shares.open.sort_by(|a, b| a.key.tenant.cmp(&b.key.tenant));

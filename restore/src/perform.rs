@@ -13,22 +13,29 @@ use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::store::Store;
 use rustix::fs::syncfs;
 
+use crate::changes::Changes;
 use crate::error::{RestoreError, SoFar};
 use crate::ids::{IdMap, Resolved};
 use crate::plan::Plan;
-use crate::report::Report;
+use crate::report::{Report, Severity};
 use crate::shares::workers;
-use beneath::Root;
+use crate::tree::{ROOT, Role};
+use existing::removal;
+use metadata::Handle;
 use site::Site;
+use target::{Allowed, State, Target};
 
 mod beneath;
 mod dirs;
+mod existing;
 mod fetch;
 mod files;
 mod metadata;
 mod others;
 mod parts;
 mod site;
+mod target;
+mod values;
 
 /// How a plan is performed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,16 +44,41 @@ pub struct Options {
     pub ids: IdMap,
     /// Threads; as many as the machine has processors where nothing is said.
     pub workers: Option<NonZeroUsize>,
+    /// Brings what is in the target to the snapshot's state, where that is allowed.
+    pub in_place: Option<InPlace>,
 }
 
-/// Performs a plan beneath `target`, which must be empty (but for a `lost+found`) or not be there: then it is
-/// made, its parent must be there.
+/// How a target that holds something is restored into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InPlace {
+    /// Removes what the snapshot does not have.
+    pub delete: bool,
+    /// Removes it also where the backup left things out as configured, which look the same.
+    pub delete_excluded: bool,
+    /// Takes a file whose length and time are right for right, and does not read it. Never trusted in what an
+    /// interrupted restore left.
+    pub trust_times: bool,
+    /// The target may be the root of this system or of a running process. Then no file is written while it has its
+    /// name: each that differs is replaced whole.
+    pub over_live_root: bool,
+}
+
+impl Options {
+    fn allowed(&self) -> Allowed {
+        let live = self.in_place.is_some_and(|how| how.over_live_root);
+        Allowed { full: self.in_place.is_some(), live }
+    }
+}
+
+/// Performs a plan beneath `target`: an empty directory (but for a `lost+found`), or one that is not there and is made,
+/// its parent must be there; or what the same restore left unfinished; or, in place, any directory.
 ///
-/// What cannot be had or made is in the report; the rest is restored. Success means that it is on the disk.
+/// What cannot be had or made is in the report; the rest is restored. Success means that it is on the disk. What is cut
+/// off, by an error or a crash, is continued by doing the same again: only what is missing is fetched.
 ///
 /// # Errors
-/// The target is not empty, the machine cannot write (disk full), somebody meddles with the target, the store
-/// keeps failing, or somebody asked to stop. What was restored by then stays, and the error says how much.
+/// The target may not be written into, the machine cannot write (disk full), somebody meddles with the target, the
+/// store keeps failing, or somebody asked to stop. What was restored by then stays, and the error says how much.
 pub fn perform(
     store: &dyn Store,
     plan: &Plan,
@@ -55,16 +87,33 @@ pub fn perform(
     observer: &dyn Observer,
 ) -> Result<Report, RestoreError> {
     let begun = Instant::now();
-    let (root, notes) = Root::open(target)?;
+    let Target { root, state, mut marker, marked, notes } = target::open(target, plan, options.allowed())?;
     let ids = Resolved::new(&options.ids, plan.work.tree.owners());
     let workers = options.workers.map_or_else(workers, NonZeroUsize::get);
     let mut site = Site::new(&plan.work, root, ids, workers, observer);
     site.start_from(plan, notes);
-    observer.tell(Event::Planned { items: plan.entries, bytes: plan.bytes });
+    let mut changes = None;
+    if state != State::Empty {
+        let how = how_of(options, state);
+        let (existing, mut found) = existing::survey(&site, plan, &marker, &how, workers)?;
+        found.continues = state == State::Unfinished;
+        site.adopt(existing);
+        observer.tell(Event::Planned { items: found.touched(), bytes: found.bytes });
+        changes = Some(found);
+    } else {
+        observer.tell(Event::Planned { items: plan.entries, bytes: plan.bytes });
+    }
+    // Where nothing is to be done, nothing is written at all.
+    let marks =
+        changes.as_ref().is_none_or(|changes| changes.touched() > 0 || changes.removed.count > 0) || marked;
+    if marks {
+        marker.put(&site.root)?;
+    }
     let outcome = all_phases(&site, store, workers);
+    let outcome = outcome.and_then(|()| if marks { unmark(&site, &mut marker) } else { Ok(()) });
     site.flush();
     match outcome {
-        Ok(()) => Ok(site.into_report(begun.elapsed())),
+        Ok(()) => Ok(Report { changes, ..site.into_report(begun.elapsed()) }),
         Err(mut error) => {
             let (entries, bytes) = site.done();
             error.so_far = Some(SoFar { entries, planned: plan.entries, bytes });
@@ -73,9 +122,43 @@ pub fn perform(
     }
 }
 
+/// What [`perform`] would change in a target that holds something; none where it is empty or not there. Nothing is
+/// changed.
+///
+/// # Errors
+/// The target may not be written into, or cannot be read.
+pub fn preview(
+    plan: &Plan,
+    target: &Path,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Option<Changes>, RestoreError> {
+    let Some(Target { root, state, marker, .. }) = target::peek(target, plan, options.allowed())? else {
+        return Ok(None);
+    };
+    if state == State::Empty {
+        return Ok(None);
+    }
+    let ids = Resolved::new(&options.ids, plan.work.tree.owners());
+    let workers = options.workers.map_or_else(workers, NonZeroUsize::get);
+    let mut site = Site::new(&plan.work, root, ids, workers, observer);
+    site.may_change = false;
+    let (_, mut changes) = existing::survey(&site, plan, &marker, &how_of(options, state), workers)?;
+    changes.continues = state == State::Unfinished;
+    Ok(Some(changes))
+}
+
+/// A crash of the machine may have kept a file's time and not its content.
+fn how_of(options: &Options, state: State) -> InPlace {
+    let how = options.in_place.unwrap_or_default();
+    InPlace { trust_times: how.trust_times && state == State::Full, ..how }
+}
+
 fn all_phases(site: &Site<'_>, store: &dyn Store, workers: usize) -> Result<(), RestoreError> {
     let phase = |name| site.observer.tell(Event::Phase(name));
+    existing::begin(site)?;
     phase("making directories");
+    removal::clear_the_way(site)?;
     others::make_dirs(site)?;
     phase("restoring files");
     fetch::files(site, store, workers)?;
@@ -83,10 +166,28 @@ fn all_phases(site: &Site<'_>, store: &dyn Store, workers: usize) -> Result<(), 
     others::make_links(site)?;
     others::make_specials(site)?;
     others::make_symlinks(site)?;
+    others::make_links_of_others(site)?;
+    removal::remove_surplus(site)?;
     phase("setting directories");
     others::set_dirs(site)?;
     phase("waiting for the disk");
+    sync(site)
+}
+
+fn sync(site: &Site<'_>) -> Result<(), RestoreError> {
     syncfs(&site.root.fd).map_err(|error| RestoreError::io(site.root.shown(), "bring it to the disk", error))
+}
+
+/// Removes the mark of an unfinished restore, and sets the time of the root once more, which that changed.
+fn unmark(site: &Site<'_>, marker: &mut target::Marker) -> Result<(), RestoreError> {
+    use std::os::fd::AsFd;
+    marker.remove(&site.root)?;
+    if let Some(node) = site.work.tree.node(ROOT).filter(|node| node.role == Role::Dir)
+        && let Err(errno) = Handle::File(site.root.fd.as_fd()).touch(node.mtime)
+    {
+        site.find(Severity::Warning, ROOT, || format!("its time could not be set: {errno}"));
+    }
+    sync(site)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::work::Work;
 use build::Builder;
 
 mod build;
-mod stretch;
+pub(crate) mod stretch;
 
 /// What a restore will do. Printing it is the dry run.
 #[derive(Serialize)]
@@ -56,6 +56,18 @@ pub struct Plan {
     pub finding_counts: FindingCounts,
     /// What cannot be restored, as far as is known before anything is fetched.
     pub losses: Vec<Loss>,
+    /// What of the snapshot was asked for.
+    #[serde(skip)]
+    pub(crate) asked: Selection,
+    /// Entries that could not be read when they were backed up.
+    #[serde(skip)]
+    pub(crate) unread: u64,
+    /// Entries that the backup left out as configured.
+    #[serde(skip)]
+    pub(crate) excluded: u64,
+    /// Whether retention expired some tenants in this snapshot.
+    #[serde(skip)]
+    pub(crate) expired: bool,
     #[serde(skip)]
     pub(crate) work: Work,
 }
@@ -111,12 +123,13 @@ pub fn plan(
             }
         }
     }
-    finish(recovery, snapshot, &shares, builder)
+    finish(recovery, snapshot, selection, &shares, builder)
 }
 
 fn finish(
     recovery: &Recovery<'_>,
     snapshot: &Snapshot,
+    selection: &Selection,
     shares: &Shares<'_>,
     mut builder: Builder<'_>,
 ) -> Result<Plan, RestoreError> {
@@ -157,6 +170,10 @@ fn finish(
         findings: built.findings.first,
         finding_counts: built.findings.counts,
         losses: built.losses,
+        asked: selection.clone(),
+        unread: snapshot.counts.errors,
+        excluded: snapshot.source.excluded,
+        expired: shares.expired > 0,
         work: built.work,
     })
 }
@@ -166,7 +183,8 @@ impl fmt::Display for Plan {
         /// Tenants, paths and losses named in print; JSON has more.
         const SHOWN: usize = 10;
         writeln!(f, "restore {} from {}", self.component, self.from)?;
-        writeln!(f, "  snapshot  {}, recovery point {}", self.run, self.recovery_point.rfc3339())?;
+        writeln!(f, "  snapshot  {}", self.run)?;
+        writeln!(f, "  holds to  {}", self.recovery_point.rfc3339())?;
         writeln!(f, "  makes     {} entries, {} files, {}", self.entries, self.files, self.bytes)?;
         writeln!(f, "  fetches   {} in {} segments of {} objects", self.fetch, self.segments, self.objects)?;
         let named: Vec<String> = self.tenants.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -8,6 +8,8 @@ use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::units::Bytes;
 use serde::{Serialize, Serializer};
 
+use crate::changes::Changes;
+
 /// Findings kept in full. Beyond them only totals grow: a restore without root may have one for every file.
 pub const FINDINGS_MAX: usize = 1000;
 
@@ -123,6 +125,8 @@ pub struct Report {
     pub finding_counts: FindingCounts,
     /// What could not be restored.
     pub losses: Vec<Loss>,
+    /// What became of what was in the target, where it was not empty.
+    pub changes: Option<Changes>,
 }
 
 impl Report {

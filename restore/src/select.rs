@@ -17,6 +17,13 @@ pub struct Selection {
     pub tenants: BTreeSet<Tenant>,
 }
 
+impl Selection {
+    /// Whether a path of a manifest is among the paths asked for.
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
+        PathMatcher::new(&self.paths).is_ok_and(|mut matcher| matcher.judge(path) == Match::Selected)
+    }
+}
+
 /// How a path stands to a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Match {
@@ -43,13 +50,7 @@ impl PathMatcher {
     pub(crate) fn new(paths: &[Vec<u8>]) -> Result<Self, RestoreError> {
         let mut matcher = Self { selected: HashMap::new(), above: HashSet::new(), all: paths.is_empty() };
         for given in paths {
-            let path = tidy(given);
-            check_path(path).map_err(|why| {
-                RestoreError::refused(
-                    format!("path {:?}", text::display(given)),
-                    format!("{why}; give it relative to the component's root, as `lifeboat ls` shows it"),
-                )
-            })?;
+            let path = single_path(given)?;
             if path == b"." {
                 matcher.all = true;
                 continue;
@@ -88,6 +89,21 @@ impl PathMatcher {
             self.selected.iter().filter(|(_, hit)| !**hit).map(|(path, _)| path.clone()).collect();
         paths.sort();
         paths
+    }
+}
+
+/// One path as a person gives it, tidied.
+///
+/// # Errors
+/// It is absolute, empty, or leads out of the component.
+pub(crate) fn single_path(given: &[u8]) -> Result<&[u8], RestoreError> {
+    let path = tidy(given);
+    match check_path(path) {
+        Ok(()) => Ok(path),
+        Err(why) => Err(RestoreError::refused(
+            format!("path {:?}", text::display(given)),
+            format!("{why}; give it relative to the component's root, as `lifeboat ls` shows it"),
+        )),
     }
 }
 

@@ -206,50 +206,34 @@ impl<'m> ManifestReader<'m> {
     ) -> Result<(), Ended> {
         // Segments of another key are of no more use.
         self.decoded.clear();
-        let mut decoder = ManifestDecoder::new();
-        let mut last: Option<Vec<u8>> = None;
-        let what = || format!("manifest of tenant {}", one.key.tenant);
-        let damaged = |why: String| Ended::Unreadable(RepositoryError::damaged(what(), why));
-        let mut chunks = one.share.manifest.iter();
-        let mut ended = false;
-        loop {
-            while let Some(entry) = decoder.next_entry().map_err(|error| damaged(error.to_string()))? {
-                if last.as_ref().is_some_and(|last| order(last, &entry.path).is_ge()) {
-                    return Err(damaged("its entries are not in order".into()));
-                }
-                let last = last.get_or_insert_default();
-                last.clear();
-                last.extend_from_slice(&entry.path);
-                take(entry).map_err(Ended::Stopped)?;
-            }
-            match chunks.next() {
-                Some(chunk) => decoder.push(self.chunk(one, chunk).map_err(Ended::Unreadable)?),
-                None if ended => return Ok(()),
-                None => {
-                    ended = true;
-                    decoder.end();
-                }
-            }
+        let mut entries = Entries::new(one);
+        while let Some(entry) = entries.next(self).map_err(Ended::Unreadable)? {
+            take(entry).map_err(Ended::Stopped)?;
         }
+        Ok(())
     }
 
-    fn chunk(&mut self, one: &OpenShare<'_>, chunk: &ChunkRef) -> Result<&[u8], RepositoryError> {
+    /// The bytes of a chunk of this share, compared with its id.
+    ///
+    /// # Errors
+    /// No index says where it is, its segment cannot be read, or it is not what was stored.
+    pub(crate) fn chunk(&mut self, one: &OpenShare<'_>, chunk: &ChunkRef) -> Result<&[u8], RepositoryError> {
         let damaged =
-            |why: &str| RepositoryError::damaged(format!("manifest of tenant {}", one.key.tenant), why);
+            |why: &str| RepositoryError::damaged(format!("a chunk of tenant {}", one.key.tenant), why);
         let place = self
             .map
             .find(one.share.key, &chunk.0)
             .filter(|place| place.length == chunk.1)
-            .ok_or_else(|| damaged("no index says where a chunk of it is"))?;
+            .ok_or_else(|| damaged("no index says where it is"))?;
         let plain = self.segment(place.segment, one)?;
         let start = place.offset as usize;
         let bytes = plain
             .get(start..start.saturating_add(place.length as usize))
-            .ok_or_else(|| damaged("a chunk of it lies beyond its segment"))?;
+            .ok_or_else(|| damaged("it lies beyond its segment"))?;
         if chunk_id(&one.key.k_id, bytes) == chunk.0 {
             Ok(bytes)
         } else {
-            Err(damaged("a chunk of it is not what was stored"))
+            Err(damaged("it is not what was stored"))
         }
     }
 
@@ -269,6 +253,59 @@ impl<'m> ManifestReader<'m> {
             self.decoded.push_front((number, plain));
         }
         Ok(self.decoded.front().map(|(_, plain)| plain.as_slice()).unwrap_or_default())
+    }
+}
+
+/// The entries of a share's manifest, one after another, for whoever reads several manifests side by side.
+pub(crate) struct Entries<'s> {
+    one: &'s OpenShare<'s>,
+    /// Chunks of the manifest taken so far.
+    taken: usize,
+    ended: bool,
+    decoder: ManifestDecoder,
+    last: Option<Vec<u8>>,
+}
+
+impl<'s> Entries<'s> {
+    pub(crate) fn new(one: &'s OpenShare<'s>) -> Self {
+        Self { one, taken: 0, ended: false, decoder: ManifestDecoder::new(), last: None }
+    }
+
+    /// The share.
+    pub(crate) fn share(&self) -> &'s OpenShare<'s> {
+        self.one
+    }
+
+    /// The next entry; none after the last.
+    ///
+    /// # Errors
+    /// The manifest cannot be read further. What was given before stands.
+    pub(crate) fn next(&mut self, reader: &mut ManifestReader<'_>) -> Result<Option<Entry>, RepositoryError> {
+        let damaged = |why: String| {
+            RepositoryError::damaged(format!("manifest of tenant {}", self.one.key.tenant), why)
+        };
+        loop {
+            if let Some(entry) = self.decoder.next_entry().map_err(|error| damaged(error.to_string()))? {
+                if self.last.as_ref().is_some_and(|last| order(last, &entry.path).is_ge()) {
+                    return Err(damaged("its entries are not in order".into()));
+                }
+                let last = self.last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(&entry.path);
+                return Ok(Some(entry));
+            }
+            match self.one.share.manifest.get(self.taken) {
+                Some(chunk) => {
+                    self.taken += 1;
+                    self.decoder.push(reader.chunk(self.one, chunk)?);
+                }
+                None if self.ended => return Ok(None),
+                None => {
+                    self.ended = true;
+                    self.decoder.end();
+                }
+            }
+        }
     }
 }
 

@@ -238,7 +238,7 @@ fn snapshot(run: RunId, keys: Vec<Share>) -> Snapshot {
         writer: label("fra-1"),
         run,
         parent: None,
-        source: SourceNote { kind: "files".into(), consistency: "each file by itself".into() },
+        source: SourceNote { kind: "files".into(), consistency: "each file by itself".into(), excluded: 0 },
         start: run.moment(),
         end: run.moment(),
         recovery_point: run.moment(),

@@ -11,6 +11,9 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use crate::error::RestoreError;
 use crate::ids::Owner;
 
+/// The longest value of an attribute that Linux takes (`XATTR_SIZE_MAX`); no host can have had a longer one.
+pub(crate) const VALUE_MAX: Bytes = Bytes::kib(64);
+
 /// The number of the root.
 pub(crate) const ROOT: u32 = 0;
 
@@ -71,6 +74,8 @@ pub(crate) enum Value {
     Fetched(u32),
     /// Some of it is lost.
     Lost,
+    /// It is longer than any value that Linux takes.
+    TooLong,
 }
 
 /// Metadata of a new node.
@@ -217,7 +222,7 @@ impl Tree {
         self.push(parent, name, role, look)
     }
 
-    /// The numbers of the files at these paths, of those that came from number `start` on.
+    /// The numbers of what lies at these paths and is no directory, of those that came from number `start` on.
     pub(crate) fn find_files<'p>(
         &self,
         start: u32,
@@ -235,7 +240,7 @@ impl Tree {
         let files = self
             .nodes()
             .skip(start as usize)
-            .filter(|(_, node)| matches!(node.role, Role::Bare | Role::Whole | Role::Parts(_) | Role::Gone));
+            .filter(|(_, node)| !matches!(node.role, Role::Implied | Role::Dir | Role::Link(_)));
         files
             .filter_map(|(number, node)| {
                 wanted.get(&(node.parent, self.name(node))).map(|path| (*path, number))
@@ -344,7 +349,8 @@ mod tests {
         let mut tree = Tree::new();
         let one = tree.add_leaf(b"a/x", Role::Whole, Look::default()).unwrap();
         tree.add_leaf(b"b/x", Role::Symlink, Look::default()).unwrap();
-        let found = tree.find_files(0, [b"a/x".as_slice(), b"b/x", b"c/x"].into_iter());
+        tree.add_dir(b"d", Look::default()).unwrap();
+        let found = tree.find_files(0, [b"a/x".as_slice(), b"b", b"c/x", b"d"].into_iter());
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [(b"a/x".as_slice(), one)]);
     }
 }

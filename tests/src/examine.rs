@@ -177,7 +177,11 @@ pub fn judge_restore(
     target: &Path,
     expected: &Listing,
 ) -> &'static str {
-    let found = if target.exists() { tree(target) } else { Listing::new() };
+    let mut found = if target.exists() { tree(target) } else { Listing::new() };
+    if outcome.is_err() {
+        // The mark of an unfinished restore, by which the next one goes on.
+        found.retain(|path, _| !path.starts_with(".lifeboat-restore"));
+    }
     for (path, content) in &found {
         assert_eq!(expected.get(path), Some(content), "{path} came back wrong: {outcome:?}");
     }

@@ -223,7 +223,7 @@ impl Forger {
             writer: label("w1"),
             run: self.run,
             parent: None,
-            source: SourceNote { kind: "files".into(), consistency: "none".into() },
+            source: SourceNote { kind: "files".into(), consistency: "none".into(), excluded: 0 },
             start: self.run.moment(),
             end: self.run.moment(),
             recovery_point: self.run.moment(),
@@ -261,6 +261,8 @@ impl Forger {
             previous: head.map(|head| head.1),
             run: self.run,
             objects: std::mem::take(&mut self.recorded),
+            runs: None,
+            open: Vec::new(),
             checkpoint: None,
         };
         let name = names::ledger(&writer, seq).expect("a name");

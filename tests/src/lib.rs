@@ -5,17 +5,20 @@
 pub mod compare;
 pub mod model;
 pub mod nobody;
+pub mod programs;
 pub mod proof;
 pub mod stock;
 pub mod trees;
 
+pub mod corpora;
 pub mod examine;
 pub mod forge;
+pub mod targets;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lifeboat_backup::{BackupError, Job, Report, TenantRules};
+use lifeboat_backup::{BackupError, Excludes, Hooks, Job, Report, Resources, Source, TenantRules, Tree};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey, VerifyingKey};
 use lifeboat_repo::ids::Label;
@@ -50,6 +53,14 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = LocalStore::create_at(&dir.path().join("repository")).expect("a local store");
+        Self::over(Arc::new(store), dir)
+    }
+
+    /// A world in memory, where the machine has such a place.
+    #[must_use]
+    pub fn over_memory_disk() -> Self {
+        let dir = proof::scratch();
         let store = LocalStore::create_at(&dir.path().join("repository")).expect("a local store");
         Self::over(Arc::new(store), dir)
     }
@@ -143,9 +154,9 @@ impl World {
     pub fn job(&self) -> Job {
         Job {
             component: label("files"),
-            root: self.source(),
-            tenants: TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into()))
-                .expect("rules"),
+            source: files_in(self.source()),
+            hooks: Hooks::default(),
+            resources: Resources::default(),
             state: self.dir.path().join("state"),
             tool: "lifeboat-tests".into(),
         }
@@ -207,6 +218,13 @@ impl Default for World {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The files in a directory, with tenants below `tenants/`, nothing left out.
+#[must_use]
+pub fn files_in(root: PathBuf) -> Source {
+    let tenants = TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into())).expect("rules");
+    Source::Files(Tree { root, tenants, excludes: Excludes::default() })
 }
 
 /// A name.

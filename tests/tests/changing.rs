@@ -377,7 +377,7 @@ fn backup_as_nobody(dir: &Path) {
     m.mode("listed only", 0o400);
     for turn in ["first", "second"] {
         let report = world.backup().unwrap();
-        let expected = ["closed", "listed only", "secret", "secret, large", "tenants/acme/secret"]
+        let expected = ["closed", "listed only/inner", "secret", "secret, large", "tenants/acme/secret"]
             .map(|path| (path.as_bytes(), ProblemKind::Unreadable));
         assert_eq!((problems(&report), report.status), (expected.to_vec(), Status::Partial), "{turn}");
         let (target, report) = restored(&world, turn);

@@ -7,31 +7,25 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use lifeboat_backup::{BackupErrorKind, Job, TenantRules};
-use lifeboat_repo::clock::{SystemClock, SystemEntropy};
-use lifeboat_repo::crypto::SigningKey;
+use lifeboat_backup::{BackupErrorKind, Job};
+use lifeboat_repo::clock::SystemClock;
 use lifeboat_repo::format::names;
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::{Event, Observer, Silent};
-use lifeboat_repo::repository::Repository;
-use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::index;
 use lifeboat_repo::repository::ledger::Ledger;
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
-use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::lossy::LossyDisk;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::recorder::RecordingStore;
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::proof::{Expected, scratch};
-use lifeboat_tests::{World, label, write};
+use lifeboat_tests::{World, write};
 
 /// Says what a test went through; shown with `--success-output`.
 macro_rules! counted {
@@ -398,89 +392,4 @@ fn a_run_that_dies_among_large_files_ends() {
         let (store, state) = (stage.base.fork(), scratch());
         assert!(stage.die(&store, state.path(), at, Fault::Before));
     }
-}
-
-const VICTIM: &str = "LIFEBOAT_TEST_VICTIM";
-const KILLS: u64 = 15;
-
-/// The process that is killed: a backup into the local repository of the world in that directory.
-#[test]
-#[ignore = "run by a_process_may_be_killed_at_any_time"]
-fn victim() {
-    let Some(place) = std::env::var_os(VICTIM).map(PathBuf::from) else { return };
-    let (officer, writer) = (SigningKey::from_seed([1; 32]), SigningKey::from_seed([2; 32]));
-    let card = fs::read_to_string(place.join("card")).unwrap().parse().unwrap();
-    let store = LocalStore::open(&place.join("repository")).unwrap();
-    let repository = Repository::open(Arc::new(store), &[officer.public()]).unwrap();
-    let credentials = Credentials { writer: label("w1"), signing: writer, card };
-    let job = Job {
-        component: label("files"),
-        root: place.join("source"),
-        tenants: TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into())).unwrap(),
-        state: place.join("state"),
-        tool: "lifeboat-tests".into(),
-    };
-    lifeboat_backup::run(&repository, credentials, &job, &SystemClock, &SystemEntropy, &Silent).unwrap();
-}
-
-fn start_victim(place: &Path) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--ignored"])
-        .env(VICTIM, place)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-#[test]
-fn a_process_may_be_killed_at_any_time() {
-    let dir = scratch();
-    let place = dir.path().to_owned();
-    let world = World::over(Arc::new(LocalStore::create_at(&place.join("repository")).unwrap()), dir);
-    fs::write(place.join("card"), world.card.to_secret_string().as_bytes()).unwrap();
-    plant(&world.source());
-    write(&world.source(), "tenants/acme/large", &noise(3, 1_500_000));
-    let began = Instant::now();
-    assert!(start_victim(&place).wait().unwrap().success());
-    let mut whole = began.elapsed();
-
-    let mut stage = Stage {
-        base: MemoryStore::new(),
-        state: place.join("state"),
-        expected: Expected::new(),
-        source: Arc::default(),
-        world,
-    };
-    let store = || -> Arc<dyn Store> { Arc::new(LocalStore::open(&place.join("repository")).unwrap()) };
-    let first = stage.world.listed(&store()).pop().unwrap().run;
-    stage.expected.insert(first, Arc::new(Tree::of(&stage.world.source())));
-    let (mut killed, mut number) = (0, 0);
-    while killed < KILLS {
-        number += 1;
-        assert!(number < 10 * KILLS, "only {killed} of {number} processes were killed in time");
-        write(&stage.world.source(), "tenants/acme/large", &noise(10 + number, 1_000_000));
-        write(&stage.world.source(), &format!("tenants/t{number}/file"), &noise(500 + number, 20_000));
-        stage.source = Arc::new(Tree::of(&stage.world.source()));
-        let chance = u32::from_le_bytes(noise(number, 4).try_into().unwrap());
-        let mut child = start_victim(&place);
-        std::thread::sleep(whole.mul_f64(f64::from(chance) / f64::from(u32::MAX)));
-        child.kill().unwrap();
-        if child.wait().unwrap().success() {
-            // The machine became quicker.
-            whole = whole.mul_f64(0.9);
-        } else {
-            killed += 1;
-        }
-        let store = store();
-        stage.assert_survived(&store, &stage.state, &format!("kill {number}"));
-        for one in stage.world.listed(&store) {
-            stage.expected.entry(one.run).or_insert_with(|| Arc::clone(&stage.source));
-        }
-    }
-    let runs = store().list("runs/").unwrap().len();
-    counted!(
-        "killed {killed} of {number} processes; of {runs} runs {} have a snapshot",
-        stage.expected.len()
-    );
 }

@@ -18,7 +18,7 @@ use lifeboat_restore::report::LossKind;
 use lifeboat_tests::examine::{
     Listing, Verdict, judge_restore, look_integrity, look_inventory, look_readback, restore, scratch, tree,
 };
-use lifeboat_tests::{World, label, write};
+use lifeboat_tests::{World, files_in, label, write};
 use lifeboat_verify::{Outcome, Severity};
 
 /// A file system in memory of a certain size, unmounted at the end.
@@ -134,7 +134,8 @@ fn a_source_or_state_that_cannot_be_used_is_named() {
     let world = World::over(Arc::new(MemoryStore::new()), scratch());
     write(&world.source(), "tenants/acme/a", b"a");
     let mut gone = world.job();
-    gone.root = world.dir.path().join("not-there");
+    let not_there = world.dir.path().join("not-there");
+    gone.source = files_in(not_there.clone());
     let run = |job: &lifeboat_backup::Job| {
         let repository = world.repository();
         let (clock, entropy) = (lifeboat_repo::clock::SystemClock, lifeboat_repo::clock::SystemEntropy);
@@ -146,13 +147,14 @@ fn a_source_or_state_that_cannot_be_used_is_named() {
     };
     let error = run(&gone).unwrap_err();
     assert!(matches!(error.kind, BackupErrorKind::Source(_)), "{error:?}");
-    named(&gone.root, &error);
+    named(&not_there, &error);
     // A file is no directory to back up.
     let mut file = world.job();
-    file.root = world.source().join("tenants/acme/a");
+    let no_directory = world.source().join("tenants/acme/a");
+    file.source = files_in(no_directory.clone());
     let error = run(&file).unwrap_err();
     assert!(matches!(error.kind, BackupErrorKind::Source(_)), "{error:?}");
-    named(&file.root, &error);
+    named(&no_directory, &error);
     // Root reads and writes what it likes, so the state's place is taken by a file.
     let mut taken = world.job();
     taken.state = world.dir.path().join("taken");

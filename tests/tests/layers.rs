@@ -42,7 +42,7 @@ const ABOVE_LIBRARIES: &[&str] = &[
 /// What the unit tests of a library crate may depend on besides.
 const LIBRARY_DEV: &[&str] = &["lifeboat-repo"];
 /// Crates that belong to the program, not to its libraries.
-const CLI_CRATES: &[&str] = &["anyhow", "clap", "clap_complete", "indicatif"];
+const CLI_CRATES: &[&str] = &["anyhow", "clap", "clap_complete", "clap_mangen", "indicatif", "roff"];
 
 /// The modules of `repo` from the ground up, each with what it may import.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -75,6 +75,28 @@ const CLI_ONLY: &[&[&str]] = &[&["anyhow"], &["clap"], &["clap_complete"], &["in
 const CLI_ONLY_ANYWHERE: &[&[&str]] =
     &[&["process", "exit"], &["io", "stdout"], &["io", "stderr"], &["io", "IsTerminal"]];
 const CLI_ONLY_MACROS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
+
+/// Where the time of day and randomness come from; everybody else is given a `Clock` and an `Entropy`. A stopwatch
+/// (`Instant`) is no time of day. The age library draws keys and headers of its own.
+const CLOCK: &str = "repo/src/clock.rs";
+/// What tells the time of day or draws randomness, wherever in a path it stands.
+const AMBIENT: &[&[&str]] = &[
+    &["SystemTime", "now"],
+    &["Timestamp", "now"],
+    &["Zoned", "now"],
+    &["SystemTime", "elapsed"],
+    &["clock_gettime"],
+    &["getrandom"],
+    &["rand"],
+    &["OsRng"],
+    &["SystemRandom"],
+    &["RandomState"],
+];
+/// What stores are made of: a file system, a network and its clients. In `repo` only `store` knows it.
+const STORE_ONLY: &[&[&str]] = &[&["std", "fs"], &["std", "net"], &["std", "os"], &["rustix"], &["xattr"]];
+/// The same of remote stores, which nobody else knows either.
+const REMOTE: &[&str] =
+    &["aws_config", "aws_sdk_s3", "aws_smithy_runtime", "http", "hyper", "reqwest", "tokio"];
 
 // --- the checks, pure
 
@@ -203,6 +225,43 @@ fn terminal_findings(sources: &[Source]) -> Vec<String> {
             if forbidden {
                 let (line, path) = (named.line, named.segments.join("::"));
                 findings.push(format!("{file}:{line}: only cli may know {path}"));
+            }
+        }
+    }
+    findings
+}
+
+/// Who tells the time or draws randomness by himself.
+fn ambient_findings(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (file, _, reading) in readings(sources) {
+        for named in reading.paths.iter().filter(|_| file != CLOCK) {
+            if AMBIENT.iter().any(|tail| named.segments.windows(tail.len()).any(|w| w == *tail)) {
+                let (line, path) = (named.line, named.segments.join("::"));
+                findings
+                    .push(format!("{file}:{line}: {path}: only {CLOCK} tells the time and draws randomness"));
+            }
+        }
+    }
+    findings
+}
+
+/// Who knows what a store is made of, besides stores.
+fn store_findings(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (file, module, reading) in readings(sources) {
+        if file.starts_with("repo/") && module.first().is_some_and(|first| first == "store") {
+            continue;
+        }
+        for named in &reading.paths {
+            let remote = named.segments.first().is_some_and(|first| REMOTE.contains(&first.as_str()));
+            let local =
+                file.starts_with("repo/") && STORE_ONLY.iter().any(|path| begins(&named.segments, path));
+            if remote || local {
+                let (line, path) = (named.line, named.segments.join("::"));
+                findings.push(format!(
+                    "{file}:{line}: {path}: only repo/src/store knows what stores are made of"
+                ));
             }
         }
     }
@@ -364,6 +423,27 @@ fn only_cli_knows_terminal_and_environment() {
 }
 
 #[test]
+fn only_the_clock_tells_the_time_and_draws_randomness() {
+    for folder in ["repo", "backup", "restore", "verify", "runbooks", "cli"] {
+        assert_none(&ambient_findings(&sources(folder)));
+    }
+    // The check is not blind: where it is allowed, it is there.
+    let clock = sources("repo").into_iter().find(|(file, _)| file == CLOCK).unwrap().1;
+    let found = ambient_findings(&in_file("repo/src/other.rs", &clock));
+    assert!(found.len() >= 2, "{found:?}");
+}
+
+#[test]
+fn only_stores_know_what_they_are_made_of() {
+    for folder in ["repo", "backup", "restore", "verify", "runbooks", "cli"] {
+        assert_none(&store_findings(&sources(folder)));
+    }
+    let disk =
+        sources("repo").into_iter().find(|(file, _)| file == "repo/src/store/local/disk.rs").unwrap().1;
+    assert!(!store_findings(&in_file("repo/src/repository/other.rs", &disk)).is_empty());
+}
+
+#[test]
 fn restore_never_reaches_backup() {
     let (_, edges) = workspace();
     let linked = reachable("lifeboat-restore", &edges);
@@ -482,6 +562,39 @@ fn planted_knowledge_of_the_terminal_is_found() {
     let fine = "use std::process::Command; use std::io::Read; fn f(clap: u8) { write!(env!(\"X\")); } \
                 #[cfg(test)] mod tests { use std::env; fn f() { println!(\"x\") } }";
     assert_none(&terminal_findings(&in_file("backup/src/agent.rs", fine)));
+}
+
+#[test]
+fn planted_clocks_randomness_and_stores_are_found() {
+    for text in [
+        "fn f() { std::time::SystemTime::now(); }",
+        "use std::time::SystemTime; fn f() { SystemTime::now() }",
+        "fn f() -> jiff::Timestamp { jiff::Timestamp::now() }",
+        "use jiff::Zoned; fn f() { Zoned::now() }",
+        "fn f() { getrandom::fill(&mut []) }",
+        "fn f() { rand::random() }",
+        "use aws_lc_rs::rand::SystemRandom;",
+        "use std::collections::hash_map::RandomState;",
+    ] {
+        for file in ["backup/src/job.rs", "cli/src/when.rs", "repo/src/store/local.rs"] {
+            assert_red(&ambient_findings(&in_file(file, text)), "only repo/src/clock.rs");
+        }
+        assert_none(&ambient_findings(&in_file(CLOCK, text)));
+    }
+    let fine = "use std::time::{Duration, Instant, SystemTime}; fn f(clock: &dyn Clock) { clock.now(); Instant::now(); \
+                timestamp_of(SystemTime::UNIX_EPOCH) } #[cfg(test)] mod tests { fn t() { SystemTime::now() } }";
+    assert_none(&ambient_findings(&in_file("backup/src/job.rs", fine)));
+
+    for text in ["use std::fs;", "use std::{fmt, net::TcpStream};", "fn f() { rustix::fs::sync() }"] {
+        assert_red(&store_findings(&in_file("repo/src/repository/run.rs", text)), "only repo/src/store");
+        assert_none(&store_findings(&in_file("repo/src/store/local.rs", text)));
+        assert_none(&store_findings(&in_file("backup/src/walk.rs", text)));
+    }
+    for file in ["backup/src/walk.rs", "cli/src/main.rs", "repo/src/repository/run.rs"] {
+        let text = "fn f(client: &aws_sdk_s3::Client) {}";
+        assert_red(&store_findings(&in_file(file, text)), "only repo/src/store");
+    }
+    assert_none(&store_findings(&in_file("repo/src/store/s3.rs", "use aws_sdk_s3::Client;")));
 }
 
 #[test]

@@ -31,7 +31,7 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_restore::{Choice, choose};
 use lifeboat_tests::model::Tree;
 use lifeboat_tests::proof::{Expected, scratch};
-use lifeboat_tests::{World, copy, label, write};
+use lifeboat_tests::{World, copy, files_in, label, write};
 
 /// A world in memory, with one backup's worth of data.
 fn world() -> (World, MemoryStore) {
@@ -84,7 +84,11 @@ impl Host {
 }
 
 fn job(world: &World, component: &str, root: PathBuf, state: &str) -> Job {
-    Job { component: label(component), root, ..world.job_with_state(world.dir.path().join(state)) }
+    Job {
+        component: label(component),
+        source: files_in(root),
+        ..world.job_with_state(world.dir.path().join(state))
+    }
 }
 
 #[test]
@@ -207,7 +211,7 @@ fn what_a_dead_run_left_is_recorded_though_another_writer_went_on() {
     let aside = scratch();
     let job_aside = world.job_with_state(aside.path().to_owned());
     world.run(Arc::clone(&counting) as Arc<dyn Store>, &job_aside, &SystemClock, &Silent).unwrap();
-    let dying = FaultyStore::new(memory.clone()).stop_at(counting.operations(), Fault::Before);
+    let dying = FaultyStore::new(memory.clone()).stop_at(counting.operations() - 1, Fault::Before);
     assert!(world.run(Arc::new(dying), &world.job(), &SystemClock, &Silent).is_err());
     let left = world.listed(&world.store).pop().unwrap();
     assert_eq!(left.standing, Standing::Unrecorded);
@@ -228,7 +232,7 @@ fn what_a_dead_run_left_is_recorded_though_another_component_went_on() {
     let job_aside = world.job_with_state(aside.path().to_owned());
     world.run(Arc::clone(&counting) as Arc<dyn Store>, &job_aside, &SystemClock, &Silent).unwrap();
     // Its ledger entry finds the number taken, so it dies there.
-    let dying = Arc::new(FaultyStore::new(memory.clone()).stop_at(counting.operations(), Fault::Before));
+    let dying = Arc::new(FaultyStore::new(memory.clone()).stop_at(counting.operations() - 1, Fault::Before));
     let (holding, arrived, release) = Holding::at("commit");
     std::thread::scope(|scope| {
         let run = scope

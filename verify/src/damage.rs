@@ -200,6 +200,11 @@ impl Hits {
         self.first.first().map_or("", String::as_str)
     }
 
+    /// The same, where more are hit than were named.
+    pub(crate) fn into_extent_of(self, count: u64) -> Extent {
+        Extent::Paths { count: count.max(self.count), first: self.first }
+    }
+
     pub(crate) fn into_extent(self) -> Extent {
         Extent::Paths { first: self.first, count: self.count }
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use lifeboat_repo::clock::Clock;
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::format::names::{Place, place};
-use lifeboat_repo::ids::{ObjectHash, ObjectName};
+use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::trust::Trust;
@@ -90,11 +90,20 @@ pub fn integrity(
     let ledgers = ledgers::load(repository, threads, observer, &mut findings)?;
     let listed = repository.store().list("")?;
     let gc = gc::load(repository, &listed, &mut findings);
-    let survey = Survey::of(&listed, &ledgers, &gc);
+    let keys = ledgers.keys();
+    let survey = Survey::of(&listed, &ledgers, &gc, &keys);
     survey.report(&ledgers, &gc, &mut findings);
     let newest = survey.newest.clone();
     newest.report(repository, &listed, &mut findings);
-    let check = objects::Check { repository, ledgers: &ledgers, gc: &gc, newest, now: clock.now() };
+    let check = objects::Check {
+        repository,
+        ledgers: &ledgers,
+        gc: &gc,
+        keys: &keys,
+        runs: survey.runs(),
+        newest,
+        now: clock.now(),
+    };
     let jobs = survey.jobs();
     observer.tell(Event::Phase("reading every object"));
     let bytes = jobs.iter().map(|job| job.length).sum();
@@ -145,7 +154,7 @@ struct Survey<'l> {
 }
 
 impl<'l> Survey<'l> {
-    fn of(listed: &'l [Listed], ledgers: &Ledgers, gc: &GcRecords) -> Self {
+    fn of(listed: &'l [Listed], ledgers: &Ledgers, gc: &GcRecords, keys: &HashSet<(Label, KeyId)>) -> Self {
         let mut survey = Self {
             known: HashMap::with_capacity(listed.len()),
             names: listed.iter().map(|object| &object.name).collect(),
@@ -168,8 +177,8 @@ impl<'l> Survey<'l> {
                 place,
                 Place::Pack(_) | Place::Index(..) | Place::Key(..) | Place::Card(..) | Place::Run(..)
             );
-            if recordable && !ledgers.recorded.contains_key(&object.name) && !gc.excuses(&object.name, &place)
-            {
+            let recorded = ledgers.recorded.contains_key(&object.name) || is_sealed_anew(&place, keys);
+            if recordable && !recorded && !gc.excuses(&object.name, &place) {
                 add(&mut survey.unrecorded, object);
             }
             survey.known.insert(&object.name, (object, place));
@@ -179,8 +188,22 @@ impl<'l> Survey<'l> {
 
     /// What is missing, unrecorded or unknown.
     fn report(&self, ledgers: &Ledgers, gc: &GcRecords, findings: &mut Vec<Finding>) {
+        let sealed: HashSet<(&Label, KeyId)> = self
+            .known
+            .values()
+            .filter_map(|(_, place)| match place {
+                Place::Key(_, writer, key) => Some((writer, *key)),
+                _ => None,
+            })
+            .collect();
+        let excused = |name: &ObjectName| match place(name) {
+            // Under a later seal it is there.
+            Some(Place::Key(_, writer, key)) => sealed.contains(&(&writer, key)),
+            Some(place) => gc.excuses(name, &place),
+            None => false,
+        };
         for (name, record) in &ledgers.recorded {
-            if !self.names.contains(name) && !place(name).is_some_and(|place| gc.excuses(name, &place)) {
+            if !self.names.contains(name) && !excused(name) {
                 let doubt =
                     if gc.sound { "" } else { ", and a gc record that might explain it cannot be read" };
                 let what = format!("it is missing, although {} names it{doubt}", record.entry);
@@ -210,6 +233,15 @@ impl<'l> Survey<'l> {
         }
     }
 
+    /// The runs that were announced, whoever announced them.
+    fn runs(&self) -> HashSet<RunId> {
+        let run = |place: &Place| match place {
+            Place::Run(_, run) => Some(*run),
+            _ => None,
+        };
+        self.known.values().filter_map(|(_, place)| run(place)).collect()
+    }
+
     /// The objects to read here, the longest first, so that no thread is left with a pack at the end.
     /// Trust, ledgers and gc records are read before.
     fn jobs(&self) -> Vec<Listed> {
@@ -223,6 +255,14 @@ impl<'l> Survey<'l> {
             .collect();
         jobs.sort_unstable_by(|a, b| (b.length, &a.name).cmp(&(a.length, &b.name)));
         jobs
+    }
+}
+
+/// Whether this is a key that a ledger names under this or another seal.
+fn is_sealed_anew(place: &Place, keys: &HashSet<(Label, KeyId)>) -> bool {
+    match place {
+        Place::Key(_, writer, key) => keys.contains(&(writer.clone(), *key)),
+        _ => false,
     }
 }
 

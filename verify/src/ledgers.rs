@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{Checkpoint, Head};
-use lifeboat_repo::ids::{Label, ObjectHash, ObjectName, RunId};
+use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::ledger::{LedgerEntry, read_entry};
 use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::{Bytes, Timestamp};
 
-use crate::damage::{Finding, Severity};
+use crate::damage::{Finding, Severity, Subject};
 use crate::error::VerifyError;
 use crate::workers::{self, Threads};
 
@@ -91,13 +91,20 @@ fn load_one(
     ledgers: &mut Ledgers,
     findings: &mut Vec<Finding>,
 ) -> Result<(), VerifyError> {
-    let wanted: Vec<Seq> = (0..count_of(repository, writer, listed)).map(Seq).collect();
+    let count = count_of(repository, writer, listed);
+    let wanted: Vec<Seq> = listed.range(..Seq(count)).map(|(seq, _)| *seq).collect();
+    note_holes(writer, &wanted, count, findings);
     let read = workers::map(&wanted, threads, observer, |seq| Ok(read_entry(repository, writer, *seq)))?;
     let cutoff = repository.trust().cutoff(writer).flatten();
     let mut chain = Vec::new();
     // The hash of the entry before, where it could be read.
     let mut previous: Option<Option<ObjectHash>> = Some(None);
+    let mut expected = Seq(0);
     for (seq, outcome) in wanted.into_iter().zip(read) {
+        if seq != expected {
+            previous = None;
+        }
+        expected = seq.next();
         let name = names::ledger(writer, seq).map_err(RepositoryError::from)?;
         let entry = match outcome {
             Ok(entry) => entry,
@@ -127,6 +134,22 @@ fn load_one(
     }
     ledgers.chains.insert(writer.clone(), chain);
     Ok(())
+}
+
+/// Notes entries that are missing, a finding for each hole: holes may be as long as numbers go.
+fn note_holes(writer: &Label, there: &[Seq], count: u32, findings: &mut Vec<Finding>) {
+    let mut expected = Seq(0);
+    for seq in there.iter().copied().chain([Seq(count)]) {
+        if seq > expected {
+            let what = match seq.0 - expected.0 {
+                1 => "it is missing".to_owned(),
+                missing => format!("it and the {} entries after it are missing", missing - 1),
+            };
+            let name = names::ledger(writer, expected).map_or(Subject::Area("ledger/"), Subject::Object);
+            findings.push(Finding::damage(name, what));
+        }
+        expected = seq.next();
+    }
 }
 
 /// Notes what an entry records, and keeps its place in the chain.
@@ -202,6 +225,15 @@ impl Ledgers {
             .flatten()
             .filter_map(|link| link.checkpoint.as_ref().map(|checkpoint| (link, checkpoint)))
             .max_by_key(|(link, _)| (link.run, link.head.0))
+    }
+
+    /// Every tenant key that a ledger names, under whatever seal: an officer may have sealed it anew since.
+    pub(crate) fn keys(&self) -> HashSet<(Label, KeyId)> {
+        let key = |name: &ObjectName| match place(name) {
+            Some(Place::Key(_, writer, key)) => Some((writer, key)),
+            _ => None,
+        };
+        self.recorded.keys().filter_map(key).collect()
     }
 
     pub(crate) fn entries(&self) -> u64 {

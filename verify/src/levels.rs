@@ -16,7 +16,7 @@ pub enum Level {
     Integrity,
     /// Segments decrypt, decompress and match their chunk ids; manifests hold. Needs a recovery identity.
     Readback,
-    /// A restore into scratch space was timed. Needs a recovery identity and space.
+    /// A tree restored into scratch space equals its manifests, metadata too. Needs a recovery identity and space.
     Restore,
 }
 

@@ -5,6 +5,7 @@
 //! | [`inventory`](mod@inventory)         | catalog             | whatever a counting snapshot needs is there with its length  |
 //! | [`integrity`](mod@integrity)         | nothing secret      | every byte matches its name, its signature and its ledger    |
 //! | [`readback`](mod@readback)           | recovery identity   | segments open and match their chunk ids, manifests hold      |
+//! | [`restored`](mod@restored)           | and scratch space   | a restored tree equals its manifests, metadata too           |
 //! | [`objective`]                        | and scratch space   | how fast a real restore runs, against the time promised      |
 //!
 //! A level ends with an [`Outcome`] and [`Finding`]s. Findings name stored objects; [`trace`](trace::trace) adds
@@ -18,6 +19,7 @@ pub mod levels;
 pub mod needs;
 pub mod objective;
 pub mod readback;
+pub mod restored;
 pub mod sample;
 pub mod span;
 pub mod trace;
@@ -35,6 +37,7 @@ pub use inventory::{InventoryReport, inventory};
 pub use levels::{Level, Outcome};
 pub use needs::{Needs, Scope};
 pub use readback::{Draw, ReadbackReport, SeedFrom, readback};
+pub use restored::{Restoration, RestoredReport, restored};
 pub use sample::{Amount, Bound, Seed};
 pub use trace::trace;
 pub use workers::Threads;

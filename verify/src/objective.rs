@@ -20,7 +20,7 @@ use crate::span;
 
 mod rehearsal;
 mod rpo;
-mod scratch;
+pub(crate) mod scratch;
 
 pub use rehearsal::{Rehearsal, Rehearsed, TrialSize, rehearse};
 pub use rpo::{Rpo, RpoVerdict, rpo};

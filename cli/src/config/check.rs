@@ -9,7 +9,7 @@ use lifeboat_repo::ids::Label;
 use toml::Spanned;
 
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
-use super::{Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, list};
+use super::{Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, sources};
 use crate::failure::Result;
 use crate::when::{parse_duration, show_objective};
 
@@ -29,6 +29,7 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
             .next("add [regions.NAME] with jurisdiction and repository"));
     }
     let host = raw.host.map(|host| check_host(source, &host)).transpose()?;
+    let limits = limits::check(source, &raw.limits)?;
     let defaults = raw
         .regions
         .iter()
@@ -49,7 +50,7 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
     })?;
     let components = check_needs(source, components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
-    Ok(Config { path: source.path.to_owned(), host, regions, components })
+    Ok(Config { path: source.path.to_owned(), host, limits, regions, components })
 }
 
 /// What a region says for all its components.
@@ -163,7 +164,7 @@ fn check_component(
     for pattern in &raw.tenants {
         check_pattern(source, pattern)?;
     }
-    if raw.tenants.is_empty() && raw.system.is_none() {
+    if raw.tenants.is_empty() && raw.tenant.is_none() && raw.system.is_none() {
         return Err(source
             .mistake(name.span(), format!("component {} does not say whose data it holds", name.get_ref()))
             .next(
@@ -182,7 +183,8 @@ fn check_component(
     let component = Component {
         name: label(source, name, "a component's name")?,
         region: label(source, &raw.region, "a region's name")?,
-        path: path(source, &raw.path)?,
+        source: sources::check(source, name, &raw)?,
+        hooks: sources::check_hooks(source, &raw.hooks)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
         rpo,
@@ -270,11 +272,11 @@ fn objective(
     Ok(found)
 }
 
-fn duration(source: &Source<'_>, text: &Spanned<String>) -> Result<Duration> {
+pub(super) fn duration(source: &Source<'_>, text: &Spanned<String>) -> Result<Duration> {
     let duration = parse_duration(text.get_ref()).map_err(|why| source.mistake(text.span(), why))?;
     if duration.is_zero() {
         return Err(source
-            .mistake(text.span(), "an objective of nothing can never be met")
+            .mistake(text.span(), "a time of nothing can never be met")
             .next("write 15m, or 24h"));
     }
     Ok(duration)
@@ -289,7 +291,7 @@ fn label(source: &Source<'_>, text: &Spanned<String>, what: &str) -> Result<Labe
 }
 
 /// A path, relative to the file's directory.
-fn path(source: &Source<'_>, text: &Spanned<String>) -> Result<PathBuf> {
+pub(super) fn path(source: &Source<'_>, text: &Spanned<String>) -> Result<PathBuf> {
     let bad = text.get_ref().is_empty() || text.get_ref().contains('\0');
     if bad {
         return Err(source

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::{Config, PinnedOfficer};
+use crate::codes::Code;
 use crate::failure::{Failure, Result, shown};
 
 #[derive(Deserialize)]
@@ -29,6 +30,7 @@ pub(crate) fn pin(config: &Config, text: &str, region: &Label, officer: &PinnedO
     let line = format!("\"{} {}\"", officer.key, officer.name);
     let by_hand = || {
         Failure::usage(format!("cannot pin the officer's key in region {region} by machine"))
+            .code(Code::Configuration)
             .at(shown(&config.path))
             .next(format!("add it yourself: officers = [{line}]"))
     };

@@ -6,17 +6,25 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lifeboat_backup::{CommandSource, Excludes, Hooks, Resources};
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
+use lifeboat_repo::store::throttled::Rates;
 
+use crate::codes::Code;
 use crate::failure::{Failure, Result, shown};
 
+mod amounts;
 mod check;
 pub(crate) mod edit;
+mod limits;
 mod raw;
+mod sources;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use limits::LimitArgs;
 
 /// The name of the file where none is given.
 pub(crate) const FILE: &str = "lifeboat.toml";
@@ -28,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// What this host is, if it writes.
     pub(crate) host: Option<Host>,
+    /// What this host may use.
+    pub(crate) limits: Limits,
     /// In the file's order.
     pub(crate) regions: Vec<Region>,
     /// In the file's order.
@@ -76,8 +86,10 @@ pub(crate) struct Component {
     pub(crate) name: Label,
     /// The region whose repository it goes to.
     pub(crate) region: Label,
-    /// The tree to back up.
-    pub(crate) path: PathBuf,
+    /// Where its data comes from.
+    pub(crate) source: SourceKind,
+    /// What runs around its backups.
+    pub(crate) hooks: Hooks,
     /// Which paths belong to which tenant.
     pub(crate) tenants: Vec<String>,
     /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".
@@ -92,6 +104,36 @@ pub(crate) struct Component {
     pub(crate) rto_cutover: Option<Duration>,
     /// Components that must be back first.
     pub(crate) needs: Vec<Label>,
+}
+
+/// Where a component's data comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum SourceKind {
+    /// A tree, and what is left out of it.
+    Files(PathBuf, Excludes),
+    /// What a program writes.
+    Command(CommandSource),
+}
+
+impl Component {
+    /// The tree to back up, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.source {
+            SourceKind::Files(path, _) => Some(path),
+            SourceKind::Command(_) => None,
+        }
+    }
+}
+
+/// What this host may use, whatever it does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    /// To and from all stores together.
+    pub(crate) rates: Rates,
+    /// Threads and memory.
+    pub(crate) resources: Resources,
+    /// How far this process stands back for others, 0 to 19.
+    pub(crate) nice: Option<i32>,
 }
 
 /// How long a restore may take.
@@ -121,11 +163,14 @@ impl Config {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Failure::usage("there is no configuration file")
+                    .code(Code::NoConfiguration)
                     .at(shown(path))
                     .next("write one with `lifeboat init`, or name yours with --config FILE"));
             }
             Err(error) => {
-                return Err(Failure::usage(format!("cannot read the configuration: {error}")).at(shown(path)));
+                return Err(Failure::usage(format!("cannot read the configuration: {error}"))
+                    .code(Code::Configuration)
+                    .at(shown(path)));
             }
         };
         let mut config = Self::parse(path, &text)?;
@@ -154,6 +199,7 @@ impl Config {
         self.regions.iter().find(|region| region.name == *name).ok_or_else(|| {
             let known = list(self.regions.iter().map(|region| &region.name));
             Failure::usage(format!("there is no region {name}"))
+                .code(Code::NoRegion)
                 .at(shown(&self.path))
                 .next(format!("use {known}"))
         })
@@ -164,6 +210,7 @@ impl Config {
         self.components.iter().find(|component| component.name == *name).ok_or_else(|| {
             let known = list(self.components.iter().map(|component| &component.name));
             Failure::usage(format!("there is no component {name}"))
+                .code(Code::NoComponent)
                 .at(shown(&self.path))
                 .next(format!("use {known}"))
         })
@@ -177,7 +224,7 @@ impl Config {
     /// This host, for what only a writer can do.
     pub(crate) fn host(&self) -> Result<&Host> {
         self.host.as_ref().ok_or_else(|| {
-            Failure::usage("this configuration has no [host] section, so this host writes nothing")
+            Failure::usage("this configuration has no [host] section, so this host writes nothing").code(Code::NoHost)
                 .at(shown(&self.path))
                 .next("add [host] with writer, signing_key, card_identity and state; `lifeboat init` shows the shape")
         })
@@ -220,7 +267,7 @@ impl Source<'_> {
             place.push_str(": ");
             place.push_str(&lifeboat_repo::format::text::display(quoted.as_bytes()));
         }
-        Failure::usage(what).at(place)
+        Failure::usage(what).code(Code::Configuration).at(place)
     }
 
     fn malformed(&self, error: &toml::de::Error) -> Failure {

@@ -10,6 +10,8 @@ use toml::Spanned;
 pub(super) struct RawConfig {
     pub(super) host: Option<RawHost>,
     #[serde(default)]
+    pub(super) limits: RawLimits,
+    #[serde(default)]
     pub(super) regions: BTreeMap<Spanned<String>, RawRegion>,
     #[serde(default)]
     pub(super) components: BTreeMap<Spanned<String>, RawComponent>,
@@ -41,7 +43,24 @@ pub(super) struct RawRegion {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawComponent {
     pub(super) region: Spanned<String>,
-    pub(super) path: Spanned<String>,
+    pub(super) path: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) exclude: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) exclude_if_present: Vec<Spanned<String>>,
+    pub(super) cachedir_tag: Option<Spanned<bool>>,
+    pub(super) one_filesystem: Option<Spanned<bool>>,
+    pub(super) command: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) stream_name: Option<Spanned<String>>,
+    pub(super) tenant: Option<Spanned<String>>,
+    pub(super) directory: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<String>>,
+    pub(super) allow_empty: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) hooks: RawHooks,
     #[serde(default)]
     pub(super) tenants: Vec<Spanned<String>>,
     pub(super) system: Option<Spanned<String>>,
@@ -52,4 +71,56 @@ pub(super) struct RawComponent {
     pub(super) rto_cutover: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) needs: Vec<Spanned<String>>,
+}
+
+/// Programs around a backup.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHooks {
+    #[serde(default)]
+    pub(super) before: Vec<Spanned<RawHook>>,
+    #[serde(default)]
+    pub(super) after: Vec<Spanned<RawHook>>,
+    #[serde(default)]
+    pub(super) on_failure: Vec<Spanned<RawHook>>,
+}
+
+/// A line for the shell, or a table with more to say. What may be either is pointed at as a whole.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a hook is a line for the shell, or { run = \"…\", timeout = \"5m\", user = \"…\" }"
+)]
+pub(super) enum RawHook {
+    Line(String),
+    Table(RawHookTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHookTable {
+    pub(super) run: String,
+    pub(super) timeout: Option<String>,
+    pub(super) user: Option<String>,
+}
+
+/// What this host may use.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) bandwidth: Option<Spanned<String>>,
+    pub(super) memory: Option<Spanned<String>>,
+    pub(super) threads: Option<Spanned<i64>>,
+    pub(super) nice: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) schedule: Vec<RawWindow>,
+}
+
+/// Hours with a bandwidth of their own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWindow {
+    pub(super) hours: Spanned<String>,
+    pub(super) bandwidth: Spanned<String>,
+    pub(super) tz: Option<Spanned<String>>,
 }

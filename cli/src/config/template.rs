@@ -44,4 +44,38 @@ rpo = "24h"                                  # how much may be lost
 # rto_target = "4h"                          # for this component alone
 # rto_limit = "24h"
 # needs = ["identity"]                       # components that must be back before this one
+#
+# What is left out, as in a .gitignore at `path`. Nothing is by itself; every backup counts what is.
+# exclude = ["*.tmp", "/var/cache/**", "!keep.tmp"]
+# exclude_if_present = [".nobackup"]         # contents of directories that hold such a file
+# cachedir_tag = true                        # contents of directories with a CACHEDIR.TAG
+# one_filesystem = true                      # nothing that is mounted below `path`
+#
+# Lines for the shell, with LIFEBOAT_COMPONENT, _RUN, _STATUS and more. If one of `before` fails nothing is
+# backed up; then, and whenever a backup fails, those of `on_failure` run in the place of `after`.
+# [components.chats.hooks]
+# before = ["lvcreate --snapshot --name chats-now --size 1G vg/chats && mount /dev/vg/chats-now /mnt/now"]
+# after = [{ run = "umount /mnt/now && lvremove --yes vg/chats-now", timeout = "2m", user = "root" }]
+# on_failure = ["umount /mnt/now; lvremove --yes vg/chats-now"]
+
+# What a program writes, such as a database's dump, as one stream. If it fails, there is no snapshot.
+# [components.crm]
+# region = "eu-fra"
+# command = ["pg_dump", "-Fc", "-Z0", "crm"] # uncompressed, so that only what changed is stored anew
+# user = "postgres"                          # as whom it runs, if not as ourselves
+# env = { PGHOST = "/run/postgresql" }       # never logged
+# timeout = "6h"                             # the whole of it
+# stream_name = "crm.dump"                   # its name in the snapshot; otherwise crm.stream
+# system = "all customers' data in one dump" # or: tenant = "acme", whose data it is
+
+# What this host may use, whatever it does.
+# [limits]
+# bandwidth = "50MB/s"                       # to and from all repositories together
+# memory = "512MiB"                          # for the buffers of a backup
+# threads = 2
+# nice = 10                                  # 0 to 19: stands back for others
+# [[limits.schedule]]
+# hours = "08:00-18:00"                      # past midnight as in 22:00-06:00
+# bandwidth = "10MB/s"                       # or "unlimited"
+# tz = "Europe/Berlin"                       # otherwise this machine's zone
 "#;

@@ -146,3 +146,180 @@ fn an_officer_is_pinned_and_nothing_else_changes() {
     let failure = edit::pin(&parse(odd).unwrap(), odd, &region, &officer("alice")).unwrap_err();
     assert!(failure.next.unwrap_or_default().contains(KEY));
 }
+
+const COMMAND: &str = r#"
+[components.crm]
+region = "eu-fra"
+command = ["bin/dump", "-Fc", "crm"]
+user = "postgres"
+env = { PGHOST = "/run" }
+timeout = "6h"
+stream_name = "crm.dump"
+tenant = "acme"
+
+[components.crm.hooks]
+before = ["sync", { run = "freeze", timeout = "2m", user = "root" }]
+
+[limits]
+bandwidth = "50MB/s"
+memory = "512MiB"
+threads = 2
+nice = 10
+[[limits.schedule]]
+hours = "22:00-06:30"
+bandwidth = "unlimited"
+tz = "Europe/Berlin"
+"#;
+
+#[test]
+fn commands_hooks_and_limits_are_read() {
+    let config = parse(&format!("{GOOD}{COMMAND}")).unwrap();
+    let crm = config.component(&"crm".parse().unwrap()).unwrap();
+    let SourceKind::Command(command) = &crm.source else { panic!("{crm:?}") };
+    assert_eq!(command.program.program, "/etc/lifeboat/bin/dump", "relative to the file, as every path");
+    assert_eq!((command.program.arguments.len(), command.program.user.as_deref()), (2, Some("postgres")));
+    assert_eq!((command.stream_name.as_str(), command.allow_empty), ("crm.dump", false));
+    assert_eq!(command.program.timeout, Some(Duration::from_secs(6 * 3600)));
+    assert_eq!(command.program.environment.get("PGHOST"), Some("/run".as_ref()));
+    assert_eq!(command.tenant.to_string(), "acme");
+    let [sync, freeze] = crm.hooks.before.as_slice() else { panic!("{:?}", crm.hooks) };
+    assert_eq!(
+        (sync.timeout, freeze.timeout),
+        (Some(Duration::from_secs(600)), Some(Duration::from_secs(120)))
+    );
+    assert_eq!((sync.user.as_deref(), freeze.user.as_deref()), (None, Some("root")));
+    let rate = |text: &str| {
+        let moment: jiff::Timestamp = text.parse().unwrap();
+        config.limits.rates.at(moment.into()).map(|rate| rate.0.0)
+    };
+    assert_eq!(rate("2026-11-23T20:59:00Z"), Some(50_000_000));
+    assert_eq!((rate("2026-11-23T21:00:00Z"), rate("2026-11-24T05:29:00Z")), (None, None));
+    assert_eq!(rate("2026-11-24T05:30:00Z"), Some(50_000_000));
+    let resources = config.limits.resources;
+    assert_eq!((resources.memory.unwrap().0, resources.threads.unwrap().get()), (512 << 20, 2));
+    assert_eq!(config.limits.nice, Some(10));
+}
+
+#[test]
+fn mistakes_in_sources_hooks_and_limits_are_found_where_they_are() {
+    let text = format!("{GOOD}{COMMAND}");
+    let wrong = std::cell::RefCell::new(Vec::new());
+    let mistake = |from: &str, to: &str, at: &str, what: &str| {
+        assert!(text.contains(from), "{from}");
+        let Err(failure) = parse(&text.replacen(from, to, 1)) else {
+            panic!("{from} → {to} is no mistake")
+        };
+        let place = failure.place.clone().unwrap_or_default();
+        let advised = failure.next.is_some() || failure.what.contains("write");
+        if !place.contains(at) || !failure.what.contains(what) || !advised {
+            wrong.borrow_mut().push(format!("{from} → {to}: not at {at} {what:?}, but {failure:?}"));
+        }
+    };
+    let replaced = |line: &str, what: &str| {
+        mistake("stream_name = \"crm.dump\"", line, "line 31, column", what);
+    };
+    mistake("[\"bin/dump\", \"-Fc\", \"crm\"]", "[]", "line 27, column 11", "empty");
+    mistake("command = [\"bin/dump\", \"-Fc\", \"crm\"]", "", "line 25", "nothing to back up");
+    mistake("\"bin/dump\"", "\"\"", "line 27, column 12", "no name");
+    mistake("[\"bin/dump\", \"-Fc\", \"crm\"]", "\"dump -Fc\"", "line 27, column 11", "invalid type");
+    mistake("{ PGHOST", "{ \"A=B\"", "line 29, column 9", "environment variable");
+    mistake("timeout = \"6h\"", "timeout = \"0s\"", "line 30, column 11", "never be met");
+    mistake("tenant = \"acme\"", "tenant = \"ACME\"", "line 32, column 10", "a tenant cannot be");
+    mistake("tenant = \"acme\"", "", "line 25", "whose data");
+    replaced("stream_name = \"a/b\"", "one file");
+    replaced("stream_name = \"a\\nb\"", "one file");
+    mistake("stream_name = \"crm.dump\"", "path = \"/srv\"", "line 27, column 11", "both path and command");
+    mistake("stream_name = \"crm.dump\"", "system = \"why\"", "line 32, column 10", "not both");
+    replaced("exclude = [\"x\"]", "exclude means nothing beside command");
+    replaced("one_filesystem = true", "one_filesystem means nothing beside command");
+    mistake("\"sync\"", "\" \"", "line 35, column 11", "does nothing");
+    mistake("\"sync\"", "17", "line 35", "a hook is a line");
+    mistake("timeout = \"2m\"", "timeout = \"soon\"", "line 35, column 19", "no duration");
+    mistake("bandwidth = \"50MB/s\"", "bandwidth = \"50MB\"", "line 38, column 13", "no bandwidth");
+    mistake("\"512MiB\"", "\"20MiB\"", "line 39, column 10", "too little");
+    mistake("\"512MiB\"", "\"512\"", "line 39, column 10", "no amount");
+    mistake("threads = 2", "threads = 0", "line 40, column 11", "1 to 1024");
+    mistake("nice = 10", "nice = -5", "line 41, column 8", "0 to 19");
+    mistake("22:00-06:30", "22-6", "line 43, column 9", "no hours");
+    mistake("22:00-06:30", "08:00-08:00", "line 43, column 9", "no hours");
+    mistake("22:00-06:30", "25:00-26:00", "line 43, column 9", "no hours");
+    mistake("Europe/Berlin", "Mars/Olympus", "line 45, column 6", "no time zone");
+    mistake(
+        "path = \"/srv/chats\"",
+        "path = \"/srv/chats\"\nexclude = [\"*.tmp\", \"a[\"]",
+        "line 20, column 21",
+        "exclude",
+    );
+    mistake(
+        "path = \"/srv/chats\"",
+        "path = \"/srv/chats\"\nuser = \"x\"",
+        "line 20, column 8",
+        "user means nothing",
+    );
+    mistake(
+        "path = \"/srv/chats\"",
+        "path = \"/srv/chats\"\nexclude_if_present = [\"a/b\"]",
+        "line 20, column 23",
+        "name of a file",
+    );
+    assert!(wrong.borrow().is_empty(), "{:#?}", wrong.borrow());
+}
+
+/// What the template shows as comments is as good as the rest.
+#[test]
+fn the_templates_examples_are_good_too() {
+    let shown = template::TEMPLATE.split("# officers =").collect::<Vec<_>>().join("officers_not =");
+    let mut text = String::new();
+    let mut examples = false;
+    for line in shown.lines().filter(|line| !line.contains("officers_not") && !line.contains("us-dal")) {
+        examples |= line.starts_with("[components.chats]");
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let field =
+            bare.starts_with('[') || bare.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+        let line = if examples && field && !bare.starts_with("needs") { bare } else { line };
+        text.push_str(line);
+        text.push('\n');
+    }
+    let config = parse(&text).unwrap_or_else(|failure| panic!("{failure:?}\n{text}"));
+    assert_eq!(config.components.len(), 2);
+    let chats = config.component(&"chats".parse().unwrap()).unwrap();
+    assert_eq!((chats.hooks.before.len(), chats.hooks.after.len(), chats.hooks.on_failure.len()), (1, 1, 1));
+    assert!(config.limits.resources.memory.is_some() && config.limits.rates.windows.len() == 1);
+}
+
+/// A line of the fuzzer's corpus, which is in Rust's escapes; only what is UTF-8 can be a configuration.
+fn unescaped(line: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), line.bytes());
+    while let Some(byte) = rest.next() {
+        let escaped = if byte == b'\\' { rest.next() } else { None };
+        bytes.push(match escaped {
+            None => byte,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'x') => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            Some(other) => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[test]
+fn every_text_of_the_fuzzers_corpus_is_read_or_refused_with_its_place() {
+    let corpus = include_str!("../../../tests/fuzz/corpora/config.txt");
+    let (mut good, mut bad) = (0, 0);
+    for text in corpus.lines().filter_map(unescaped) {
+        match parse(&text) {
+            Ok(_) => good += 1,
+            Err(failure) => {
+                assert!(failure.place.is_some_and(|place| place.contains("lifeboat.toml")), "{text:?}");
+                assert!(!failure.what.chars().any(char::is_control), "{text:?}");
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 0 && bad > 100, "{good} good, {bad} bad");
+}

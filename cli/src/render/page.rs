@@ -1,6 +1,6 @@
 //! A page of text, built line by line.
 
-use super::{Paint, Table, Tone};
+use super::{Paint, Table, Tone, clean};
 
 /// What fits everywhere.
 const WIDTH: usize = 80;
@@ -24,12 +24,16 @@ impl Page {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        let painted = self.paint.paint(Tone::Strong, text);
-        self.raw(&painted)
+        self.toned(Tone::Strong, text)
     }
 
-    /// A line as it is.
+    /// A line as it is: not wrapped, no tone.
     pub(crate) fn raw(&mut self, text: &str) -> &mut Self {
+        self.painted(&clean(text))
+    }
+
+    /// A line whose parts are cleaned and painted.
+    fn painted(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self.text.push('\n');
         self
@@ -37,8 +41,8 @@ impl Page {
 
     /// A line in a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) -> &mut Self {
-        let painted = self.paint.paint(tone, text);
-        self.raw(&painted)
+        let painted = self.paint.paint(tone, &clean(text));
+        self.painted(&painted)
     }
 
     /// An empty line.
@@ -48,22 +52,22 @@ impl Page {
 
     /// A paragraph, wrapped and indented.
     pub(crate) fn paragraph(&mut self, indent: usize, text: &str) -> &mut Self {
-        let line = format!("{}{}", " ".repeat(indent), wrap(text, indent));
+        let line = format!("{}{}", " ".repeat(indent), wrap(text, indent, indent));
         self.raw(&line)
     }
 
     /// An item of a list, wrapped under its mark.
     pub(crate) fn item(&mut self, mark: &str, text: &str) -> &mut Self {
         let indent = mark.chars().count() + 3;
-        let line = format!("  {mark} {}", wrap(text, indent));
+        let line = format!("  {mark} {}", wrap(text, indent, indent));
         self.raw(&line)
     }
 
     /// An item whose mark has a tone.
     pub(crate) fn marked(&mut self, mark: &str, tone: Tone, text: &str) -> &mut Self {
         let indent = mark.chars().count() + 3;
-        let line = format!("  {} {}", self.paint.paint(tone, mark), wrap(text, indent));
-        self.raw(&line)
+        let line = format!("  {} {}", self.paint.paint(tone, mark), wrap(&clean(text), indent, indent));
+        self.painted(&line)
     }
 
     /// A named value, wrapped under itself.
@@ -74,8 +78,9 @@ impl Page {
     /// A named value in a tone.
     pub(crate) fn field_toned(&mut self, name: &str, tone: Tone, value: &str) -> &mut Self {
         let name = self.paint.paint(Tone::Dim, &format!("{name:FIELD$}"));
-        let line = format!("  {name}  {}", self.paint.paint(tone, &wrap(value, FIELD + 4)));
-        self.raw(&line)
+        let line =
+            format!("  {name}  {}", self.paint.paint(tone, &wrap(&clean(value), FIELD + 4, FIELD + 4)));
+        self.painted(&line)
     }
 
     /// A table.
@@ -90,12 +95,13 @@ impl Page {
     }
 }
 
-/// Breaks text at spaces so that it fits; lines after the first begin with `indent` spaces. A word that does not
+/// Breaks text at spaces so that it fits; the first line begins at column `first`, those after it with `indent`
+/// spaces. A word that does not
 /// fit (a path, a key) stays whole, since it will be copied.
-pub(crate) fn wrap(text: &str, indent: usize) -> String {
+pub(crate) fn wrap(text: &str, first: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     for (at, line) in text.split('\n').enumerate() {
-        let mut column = indent;
+        let mut column = if at == 0 { first } else { indent };
         if at > 0 {
             wrapped.push('\n');
             wrapped.push_str(&" ".repeat(indent));
@@ -146,11 +152,11 @@ mod tests {
 
     #[test]
     fn long_text_is_wrapped_and_words_stay_whole() {
-        let text = wrap(&"word ".repeat(40), 9);
+        let text = wrap(&"word ".repeat(40), 9, 9);
         assert!(text.lines().all(|line| line.trim_end().chars().count() <= WIDTH), "{text}");
         let key = "k".repeat(120);
-        assert!(wrap(&format!("a {key} b"), 4).contains(&key));
-        assert_eq!(wrap("a\nb", 2), "a\n  b");
+        assert!(wrap(&format!("a {key} b"), 4, 4).contains(&key));
+        assert_eq!(wrap("a\nb", 2, 2), "a\n  b");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tables with aligned columns.
 
-use super::{Paint, Tone};
+use super::{Paint, Tone, clean};
 
 /// How a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +21,13 @@ pub(crate) struct Cell {
 impl Cell {
     /// Text in a tone.
     pub(crate) fn toned(tone: Tone, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: clean(&text.into()).into_owned(), tone }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self::toned(Tone::Plain, text)
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use lifeboat_backup::{BackupError, BackupErrorKind, Job, Problem, ProblemKind, Report, TenantRules};
+use lifeboat_backup::{
+    Environment, ExcludeRule, HookFailure, Job, Problem, ProblemKind, Report, Source, TenantRules, Tree,
+};
 use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::Label;
 use serde_json::{Value, json};
 
-use crate::config::{Component, Config, Host};
+use crate::codes::Code;
+use crate::config::{Component, Config, Host, LimitArgs, SourceKind};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, shown, tame};
+use crate::failure::{Failure, Result, backup_failure, shown, tame};
 use crate::render::{Outcome, Page, Tone};
 use crate::when::{count_of, show_count, show_duration};
 
@@ -29,10 +32,12 @@ pub(crate) struct Args {
     /// Only say what would be backed up, and to where
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let config = context.config()?;
+    let config = context.config_with(&args.limits)?;
     let host = config.host()?;
     let components: Vec<&Component> = if args.all {
         config.components.iter().collect()
@@ -41,6 +46,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     if components.is_empty() {
         return Err(Failure::usage("there is no component to back up")
+            .code(Code::Configuration)
             .at(shown(&config.path))
             .next("add [components.NAME] with region and path"));
     }
@@ -57,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             Err(failure) => render_failure(&mut page, component, failure),
         }
         let ended = match &outcome {
-            Ok(report) if report.status == Status::Complete => Exit::Ok,
+            Ok(report) if report.status == Status::Complete && report.hook_failures.is_empty() => Exit::Ok,
             Ok(_) => Exit::Partly,
             Err(failure) => failure.exit,
         };
@@ -73,21 +79,50 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 /// Backs up one component.
 pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &Component) -> Result<Report> {
     let region = config.region(&component.region)?;
-    refuse_overlap(&component.path, &region.repository, "repository")?;
+    if let Some(path) = component.path() {
+        refuse_overlap(path, &region.repository, "repository")?;
+    }
     let repository = context.open(region)?;
     let credentials = context.credentials(host)?;
-    let tenants = TenantRules::parse(&component.tenants, component.system.clone())
-        .map_err(|error| Failure::usage(tame(&error.to_string())).at(shown(&config.path)))?;
+    let inherited = inherited();
+    let mut hooks = component.hooks.clone();
+    for hook in [&mut hooks.before, &mut hooks.after, &mut hooks.on_failure].into_iter().flatten() {
+        hook.inherited = inherited.clone();
+    }
     let job = Job {
         component: component.name.clone(),
-        root: component.path.clone(),
-        tenants,
+        source: source(config, component, inherited)?,
+        hooks,
+        resources: config.limits.resources,
         state: host.state.clone(),
         tool: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
     };
-    let progress = context.progress(&format!("backup of {}", component.name));
+    let progress = context.progress_of(&component.name, "backup");
     lifeboat_backup::run(&repository, credentials, &job, &context.clock, &context.entropy, &progress)
-        .map_err(|error| failure_of(error).at(repository_place(region)))
+        .map_err(|error| backup_failure(error).at(repository_place(region)))
+}
+
+fn source(config: &Config, component: &Component, inherited: Environment) -> Result<Source> {
+    match &component.source {
+        SourceKind::Files(root, excludes) => {
+            let tenants =
+                TenantRules::parse(&component.tenants, component.system.clone()).map_err(|error| {
+                    let failure = Failure::usage(tame(&error.to_string())).code(Code::Configuration);
+                    failure.at(shown(&config.path))
+                })?;
+            Ok(Source::Files(Tree { root: root.clone(), tenants, excludes: excludes.clone() }))
+        }
+        SourceKind::Command(command) => {
+            let mut command = command.clone();
+            command.program.inherited = inherited;
+            Ok(Source::Command(command))
+        }
+    }
+}
+
+/// Our own environment for commands and hooks, without what speaks of keys.
+fn inherited() -> Environment {
+    std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LIFEBOAT_")).collect()
 }
 
 /// A repository inside what it backs up would swallow itself, and burn with it.
@@ -97,31 +132,10 @@ fn refuse_overlap(source: &Path, other: &Path, what: &str) -> Result<()> {
     if other.starts_with(&source) || source.starts_with(&other) {
         return Err(Failure::usage(format!("the {what} and the component's path lie within each other"))
             .at(format!("{} and {}", shown(&source), shown(&other)))
+            .code(Code::Overlap)
             .next("keep them apart, best on different machines"));
     }
     Ok(())
-}
-
-fn failure_of(error: BackupError) -> Failure {
-    let whole = tame(&error.to_string());
-    let (what, next) = match whole.split_once("; ") {
-        Some((what, next)) => (what.to_owned(), Some(next.to_owned())),
-        None => (whole.clone(), None),
-    };
-    let failure = match error.kind {
-        BackupErrorKind::Repository(error) => return Failure::from(*error),
-        BackupErrorKind::Source(_) => Failure::new(Exit::Failed, whole)
-            .next("check that the component's path exists and that this user may read it"),
-        BackupErrorKind::State(_) => Failure::new(Exit::Failed, whole)
-            .next("check the state directory; it may be emptied, the next backup then reads everything once"),
-        BackupErrorKind::Busy => Failure::new(Exit::Refused, what),
-        BackupErrorKind::Interrupted => Failure::new(Exit::Interrupted, what),
-        _ => Failure::new(Exit::Failed, what),
-    };
-    match next {
-        Some(next) => failure.next(next),
-        None => failure,
-    }
 }
 
 fn dry_run(config: &Config, components: &[&Component], mut page: Page) -> Result<Outcome> {
@@ -129,12 +143,14 @@ fn dry_run(config: &Config, components: &[&Component], mut page: Page) -> Result
     page.raw("Nothing is done; this would be:");
     for component in components {
         let region = config.region(&component.region)?;
-        page.item(
-            "-",
-            &format!("{}: {} to {}", component.name, shown(&component.path), repository_place(region)),
-        );
+        let from = match &component.source {
+            SourceKind::Files(path, _) => shown(path),
+            SourceKind::Command(command) => format!("what {} writes", command.program.name()),
+        };
+        page.item("-", &format!("{}: {from} to {}", component.name, repository_place(region)));
         values.push(json!({ "component": component.name, "region": region.name,
-                            "path": shown(&component.path), "repository": shown(&region.repository) }));
+                            "path": component.path().map(shown), "command": command_name(component),
+                            "repository": shown(&region.repository) }));
     }
     Ok(Outcome {
         exit: Exit::Ok,
@@ -143,8 +159,19 @@ fn dry_run(config: &Config, components: &[&Component], mut page: Page) -> Result
     })
 }
 
+/// The program of a component whose data comes from one. Its arguments are nobody's business.
+fn command_name(component: &Component) -> Option<String> {
+    match &component.source {
+        SourceKind::Command(command) => Some(command.program.name()),
+        SourceKind::Files(..) => None,
+    }
+}
+
 fn render(page: &mut Page, component: &Component, report: &Report) {
     let (tone, status) = match report.status {
+        Status::Complete if !report.hook_failures.is_empty() => {
+            (Tone::Warn, "complete, but see the hooks below")
+        }
         Status::Complete => (Tone::Good, "complete"),
         Status::Partial => (Tone::Warn, "partly done: see below"),
     };
@@ -160,7 +187,20 @@ fn render(page: &mut Page, component: &Component, report: &Report) {
     let packs = count_of(report.packs, "pack", "packs");
     page.field("stored anew", &format!("{} in {packs}{against}", report.stored));
     page.field("took", &show_duration(report.duration));
+    render_excluded(page, report);
     render_problems(page, report);
+    for failure in &report.hook_failures {
+        page.toned(Tone::Warn, &format!("  {}", tame(&failure.to_string())));
+    }
+}
+
+/// What is not in the backup because somebody configured it so.
+fn render_excluded(page: &mut Page, report: &Report) {
+    for (at, (rule, count)) in report.excluded.iter().enumerate() {
+        let name = if at == 0 { "left out" } else { "" };
+        let entries = count_of(*count, "entry", "entries");
+        page.field(name, &format!("{entries} by {}", tame(&rule.to_string())));
+    }
 }
 
 fn render_problems(page: &mut Page, report: &Report) {
@@ -197,7 +237,7 @@ fn render_problems(page: &mut Page, report: &Report) {
 
 fn render_failure(page: &mut Page, component: &Component, failure: &Failure) {
     page.heading(&format!("{} in {}", component.name, component.region));
-    page.field_toned("status", Tone::Bad, &format!("no snapshot was made: {}", failure.what));
+    page.field_toned("status", Tone::Bad, &format!("no snapshot was made: {}", failure.coded()));
     if let Some(place) = &failure.place {
         page.field("where", place);
     }
@@ -215,10 +255,20 @@ fn value(component: &Component, outcome: &Result<Report>, exit: Exit) -> Value {
             "run": report.run, "parent": report.parent, "recovery_point": report.recovery_point.rfc3339(),
             "status": crate::survey::status_word(report.status), "counts": report.counts,
             "tenant_keys": report.tenants, "stored_bytes": report.stored, "packs": report.packs,
+            "excluded": report.excluded.iter().map(excluded_value).collect::<Vec<_>>(),
+            "hook_failures": report.hook_failures.iter().map(hook_value).collect::<Vec<_>>(),
             "seconds": report.duration.as_secs_f64(), "problems_total": report.problems.total(),
             "problems": report.problems.named.iter().map(problem_value).collect::<Vec<_>>(),
         }),
     }
+}
+
+fn excluded_value((rule, count): (&ExcludeRule, &u64)) -> Value {
+    json!({ "rule": tame(&rule.to_string()), "entries": count })
+}
+
+fn hook_value(failure: &HookFailure) -> Value {
+    json!({ "hook": failure.hook, "why": tame(&failure.to_string()) })
 }
 
 fn problem_value(problem: &Problem) -> Value {

@@ -64,9 +64,9 @@ impl Findings {
     /// What went wrong, as a finding.
     pub(super) fn failure(&mut self, area: &str, failure: Failure) {
         let failure = failure.into_check();
-        let what = match failure.place {
-            Some(place) => format!("{} ({place})", failure.what),
-            None => failure.what,
+        let what = match &failure.place {
+            Some(place) => format!("{} ({}, {place})", failure.what, failure.code),
+            None => failure.coded(),
         };
         self.add(area, Verdict::Fail(failure.exit), what, failure.next);
     }

@@ -11,6 +11,7 @@ use lifeboat_repo::repository::officer::{self, NewRepository, NewWriter, Officer
 use lifeboat_repo::store::local::LocalStore;
 use serde_json::{Value, json};
 
+use crate::codes::Code;
 use crate::config::template::TEMPLATE;
 use crate::config::{Config, FILE, PinnedOfficer, Region, edit};
 use crate::context::{Context, repository_place};
@@ -184,6 +185,7 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
     let pinned = PinnedOfficer { key: signing.public(), name: name.to_string() };
     if !region.officers.is_empty() && !region.officers.iter().any(|known| known.key == pinned.key) {
         return Err(Failure::new(Exit::Refused, "the officer's key is none of those pinned for this region")
+            .code(Code::NotAnOfficer)
             .at(format!("region {}, {}", region.name, pinned.key.fingerprint()))
             .next("give the key of a pinned officer with --officer-key FILE"));
     }

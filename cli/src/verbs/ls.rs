@@ -1,23 +1,19 @@
 //! `ls`: what a snapshot holds.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use lifeboat_repo::format::manifest::{Entry, EntryKind};
 use lifeboat_repo::format::text;
-use lifeboat_repo::ids::{Label, Tenant};
-use lifeboat_repo::repository::snapshots::{Judge, Listed};
-use lifeboat_restore::Choice;
+use lifeboat_repo::ids::Tenant;
 use serde_json::{Value, json};
 
-use crate::choosing::{Which, restore_failure};
-use crate::config::{Config, Region};
-use crate::context::{Context, repository_place};
+use crate::choosing::Which;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, tame};
-use crate::render::Outcome;
+use crate::failure::{Result, restore_failure, tame};
+use crate::looking::{Asked, look};
+use crate::render::{Lines, Outcome, Tone};
 use crate::survey::Identities;
 use crate::when::show_moment;
 
@@ -36,126 +32,40 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let config = context.config()?;
-    let named = component_named(&config, args)?;
-    let regions: Vec<&Region> = match &named {
-        Some(component) => vec![config.region(&config.component(component)?.region)?],
-        None => config.regions.iter().collect(),
-    };
-    for region in regions {
-        let repository = context.open(region)?;
-        let recovery = context.recover(&repository, args.identities.files(context))?;
-        let listed = Judge::new(&repository, recovery.catalog()).and_then(|judge| judge.list(named.as_ref()));
-        let listed = listed.map_err(|error| Failure::from(error).at(repository_place(region)))?;
-        let Some((component, choice)) = find(context, args, &listed, named.as_ref())? else { continue };
-        let chosen = lifeboat_restore::choose(&listed, &component, choice).map_err(restore_failure)?;
+    let asked = Asked { what: &args.what, which: &args.which, identities: &args.identities };
+    look(context, asked, |look| {
+        let chosen = look.chosen()?;
         let progress = context.progress("reading");
-        let mut show = Show::new(context.json);
+        let mut lines = Lines::new(context.json);
+        let mut shown = None;
         let selection = args.which.selection(&args.paths);
         let listing = lifeboat_restore::list(
-            &recovery,
+            look.recovery,
             chosen.snapshot,
             &selection,
             &progress,
-            &mut |tenant, entry| show.entry(tenant, entry),
+            &mut |tenant, entry| {
+                let text = || {
+                    let heading =
+                        if shown.as_ref() == Some(tenant) { String::new() } else { format!("{tenant}:\n") };
+                    heading + &line_of(entry)
+                };
+                let more = lines.show(text, || value_of(tenant, entry));
+                shown.get_or_insert_with(|| tenant.clone()).clone_from(tenant);
+                if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
         )
-        .map_err(|error| restore_failure(error).at(repository_place(region)))?;
+        .map_err(|error| restore_failure(error).at(look.place()))?;
         let exit = if listing.losses.is_empty() { Exit::Ok } else { Exit::Partly };
-        let entries = show.finish()?;
+        let entries = lines.finish()?;
         let mut page = context.page();
         for loss in &listing.losses {
-            page.marked("lost", crate::render::Tone::Bad, &tame(&loss.why));
+            page.marked("lost", Tone::Bad, &tame(&loss.why));
         }
-        let value = json!({ "component": component, "region": region.name, "run": chosen.listed.run,
-                            "entries": entries, "losses": listing.losses });
-        return Ok(Outcome { exit, value, page: page.finish() });
-    }
-    Err(Failure::usage(format!(
-        "{} is neither a component nor the beginning of a snapshot's name",
-        tame(&args.what)
-    ))
-    .next("`lifeboat snapshots` lists both"))
-}
-
-/// The component meant, where the argument names one.
-fn component_named(config: &Config, args: &Args) -> Result<Option<Label>> {
-    if args.what == "latest" {
-        return match config.components.as_slice() {
-            [only] => Ok(Some(only.name.clone())),
-            _ => Err(Failure::usage("there is more than one component; latest of which?")
-                .next("write `lifeboat ls COMPONENT`: it shows the latest of that one")),
-        };
-    }
-    let label = args.what.parse::<Label>().ok();
-    Ok(label.filter(|label| config.components.iter().any(|component| component.name == *label)))
-}
-
-/// The component and snapshot meant; none where the argument names a snapshot of another region.
-fn find(
-    context: &Context,
-    args: &Args,
-    listed: &[Listed],
-    named: Option<&Label>,
-) -> Result<Option<(Label, Choice)>> {
-    if let Some(component) = named {
-        return Ok(Some((component.clone(), args.which.choice(context, listed, component)?)));
-    }
-    let with: BTreeSet<&Label> = listed
-        .iter()
-        .filter(|one| !args.what.is_empty() && one.run.to_string().starts_with(&args.what))
-        .map(|one| &one.component)
-        .collect();
-    match with.first() {
-        None => Ok(None),
-        Some(component) => {
-            let run = crate::survey::run_by_prefix(listed, component, &args.what)?;
-            Ok(Some(((*component).clone(), Choice::Run(run))))
-        }
-    }
-}
-
-/// Shows entries as they come; `--json` gathers them.
-struct Show {
-    gathered: Option<Vec<Value>>,
-    out: BufWriter<io::Stdout>,
-    tenant: Option<Tenant>,
-    failed: Option<io::Error>,
-}
-
-impl Show {
-    fn new(json: bool) -> Self {
-        let gathered = json.then(Vec::new);
-        Self { gathered, out: BufWriter::new(io::stdout()), tenant: None, failed: None }
-    }
-
-    fn entry(&mut self, tenant: &Tenant, entry: &Entry) -> ControlFlow<()> {
-        if let Some(gathered) = &mut self.gathered {
-            gathered.push(value_of(tenant, entry));
-            return ControlFlow::Continue(());
-        }
-        let mut text = String::new();
-        if self.tenant.as_ref() != Some(tenant) {
-            text.push_str(&format!("{tenant}:\n"));
-            self.tenant = Some(tenant.clone());
-        }
-        text.push_str(&line_of(entry));
-        match self.out.write_all(text.as_bytes()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    fn finish(mut self) -> Result<Option<Vec<Value>>> {
-        match self.failed.map_or_else(|| self.out.flush(), Err) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::failed(format!("cannot write to standard output: {error}")))
-            }
-            _ => Ok(self.gathered),
-        }
-    }
+        let value = json!({ "component": look.component, "region": look.region.name,
+                            "run": chosen.listed.run, "entries": entries, "losses": listing.losses });
+        Ok(Outcome { exit, value, page: page.finish() })
+    })
 }
 
 fn line_of(entry: &Entry) -> String {

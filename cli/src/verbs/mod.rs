@@ -6,17 +6,27 @@ use crate::failure::Result;
 use crate::render::Outcome;
 
 pub(crate) mod backup;
+#[cfg(feature = "recover")]
+pub(crate) mod cat;
 pub(crate) mod completions;
 #[cfg(feature = "full")]
 pub(crate) mod demo;
+#[cfg(feature = "recover")]
+pub(crate) mod diff;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+#[cfg(feature = "recover")]
+pub(crate) mod find;
 #[cfg(feature = "recover")]
 pub(crate) mod init;
 pub(crate) mod keys;
 #[cfg(feature = "recover")]
 pub(crate) mod ls;
+pub(crate) mod manual;
 #[cfg(feature = "recover")]
 pub(crate) mod restore;
+#[cfg(feature = "recover")]
+pub(crate) mod restore_region;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -35,12 +45,20 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         Verb::Ls(args) => ls::run(context, args),
         #[cfg(feature = "recover")]
+        Verb::Find(args) => find::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Cat(args) => cat::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Diff(args) => diff::run(context, args),
+        #[cfg(feature = "recover")]
         Verb::Restore(args) => restore::run(context, args),
         #[cfg(feature = "recover")]
         Verb::Verify(args) => verify::run(context, args),
         Verb::Status(args) => status::run(context, args),
         Verb::Keys(args) => keys::run(context, args),
+        Verb::Explain(args) => explain::run(context, args),
         Verb::Completions(args) => completions::run(context, args),
+        Verb::Manual(args) => manual::run(context, args),
         #[cfg(feature = "full")]
         Verb::Demo(args) => demo::run(context, args),
     }

@@ -1,46 +1,70 @@
-//! `restore`: a component, or part of it, into an empty directory.
+//! `restore`: a component, or part of it, into an empty directory, over what is there, or to standard output.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lifeboat_repo::format::snapshot::{Snapshot, Status as SnapshotStatus};
 use lifeboat_repo::format::text;
-use lifeboat_repo::ids::Label;
-use lifeboat_repo::observe::Observer;
-use lifeboat_repo::repository::Repository;
+use lifeboat_repo::ids::{Label, RunId};
+use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
-use lifeboat_restore::{IdMap, Loss, Options, Plan, Report, Severity, Status};
+use lifeboat_restore::{Changes, IdMap, InPlace, Loss, Options, Plan, Report, Severity, Status};
 use serde_json::{Value, json};
 
-use crate::choosing::{Which, restore_failure};
+use crate::choosing::Which;
 use crate::config::{Component, Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, shown, tame};
+use crate::failure::{Failure, Result, restore_failure, shown, tame};
 use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::survey::{Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
 
+mod guard;
+mod stdout;
+
 /// Losses and findings a page names; `--json` names more.
 const SHOWN: usize = 20;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(crate) struct Args {
     /// The component
-    pub(crate) component: Label,
-    /// An empty directory, or one to make
-    #[arg(long, value_name = "DIR")]
+    #[arg(required_unless_present = "region")]
+    component: Option<Label>,
+    /// All components of this region, those that others need first, each into DIR/COMPONENT
+    #[arg(long, value_name = "REGION", conflicts_with_all = ["component", "paths", "snapshot", "tenants"])]
+    pub(super) region: Option<Label>,
+    /// An empty directory, or one to make; or what the same restore left unfinished: it goes on there
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) target: PathBuf,
+    /// Write the one stream of a component that a command yields to standard output, in place of --target
+    #[arg(long, conflicts_with_all = ["region", "target", "in_place", "dry_run", "paths", "map_uid", "map_gid", "by_name"])]
+    stdout: bool,
+    /// Bring what is in the target to the snapshot's state: only what differs is fetched and written
+    #[arg(long)]
+    in_place: bool,
+    /// With --in-place, remove what the snapshot does not have; look with --dry-run first
+    #[arg(long, requires = "in_place")]
+    delete: bool,
+    /// With --delete, remove also what may be there because the backup left it out as configured
+    #[arg(long, requires = "delete")]
+    delete_excluded: bool,
+    /// With --in-place, take files whose length and time are right for right, unread
+    #[arg(long, requires = "in_place")]
+    trust_times: bool,
+    /// With --in-place, restore even over the running system or the place where the component lives
+    #[arg(long, requires = "in_place")]
+    over_live_root: bool,
     /// Only this path, relative to the component's root, with what is below it; may be given several times
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<OsString>,
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
     /// Only say what would be done
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Give what belonged to user A to user B; may be given several times
     #[arg(long, value_name = "A:B", value_parser = mapping)]
     map_uid: Vec<(u32, u32)>,
@@ -51,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long)]
     by_name: bool,
     #[command(flatten)]
-    identities: Identities,
+    pub(super) identities: Identities,
 }
 
 fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
@@ -60,13 +84,15 @@ fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
 
 /// A restore that came to its end, or the plan of one.
 pub(crate) struct Done {
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
     unrecorded: bool,
     /// A newer snapshot that does not count, and why.
-    passed_over: Option<String>,
-    plan: Plan,
+    pub(super) passed_over: Option<String>,
+    pub(super) plan: Plan,
     /// What was restored; none after a dry run.
     pub(crate) report: Option<Report>,
+    /// What a dry run found in the target.
+    changes: Option<Changes>,
 }
 
 impl Args {
@@ -75,16 +101,71 @@ impl Args {
     pub(crate) fn latest(component: Label, target: PathBuf, identities: Identities) -> Self {
         let (paths, map_uid, map_gid) = (Vec::new(), Vec::new(), Vec::new());
         let (which, dry_run, by_name) = (Which::default(), false, false);
-        Self { component, target, paths, which, dry_run, map_uid, map_gid, by_name, identities }
+        let (component, region) = (Some(component), None);
+        Self {
+            component,
+            region,
+            target,
+            stdout: false,
+            in_place: false,
+            delete: false,
+            delete_excluded: false,
+            trust_times: false,
+            over_live_root: false,
+            paths,
+            which,
+            dry_run,
+            map_uid,
+            map_gid,
+            by_name,
+            identities,
+        }
+    }
+}
+
+impl Args {
+    /// The same for one component of a region.
+    pub(super) fn of_component(&self, component: &Label, target: PathBuf, run: RunId) -> Self {
+        let which = Which { snapshot: Some(run.to_string()), at: None, tenants: Vec::new() };
+        Self { component: Some(component.clone()), region: None, target, which, ..self.clone() }
+    }
+
+    fn options(&self) -> Options {
+        let ids = IdMap {
+            uids: self.map_uid.iter().copied().collect(),
+            gids: self.map_gid.iter().copied().collect(),
+            by_name: self.by_name,
+        };
+        let in_place = self.in_place.then_some(InPlace {
+            delete: self.delete,
+            delete_excluded: self.delete_excluded,
+            trust_times: self.trust_times,
+            over_live_root: self.over_live_root,
+        });
+        Options { ids, in_place, ..Options::default() }
+    }
+
+    fn component(&self) -> Result<&Label> {
+        // The command line has either this or a region.
+        self.component.as_ref().ok_or_else(|| Failure::usage("no component is named"))
     }
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    if args.target.as_os_str().is_empty() && !args.stdout {
+        return Err(Failure::usage("where to restore to is not said").next("give --target DIR"));
+    }
+    if let Some(region) = &args.region {
+        return super::restore_region::run(context, args, region);
+    }
     let config = context.config()?;
-    let component = config.component(&args.component)?;
+    let component = config.component(args.component()?)?;
     let region = config.region(&component.region)?;
+    if args.stdout {
+        return to_stdout(context, component, region, args);
+    }
     let done = one(context, &config, args)?;
-    let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done.plan)) };
+    let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done)) };
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
                         "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
@@ -95,8 +176,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 
 /// Restores, or only plans it.
 pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Done> {
-    let component = config.component(&args.component)?;
+    let component = config.component(args.component()?)?;
     let region = config.region(&component.region)?;
+    guard::check(context, config, component, region, args)?;
     let at = |failure: Failure| failure.at(repository_place(region));
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
@@ -110,26 +192,39 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
         Standing::Void(why) => format!("{} is newer but does not count: {why}", newer.run),
         _ => format!("{} is newer but no ledger names it; restore it with --snapshot", newer.run),
     });
-    let progress = context.progress(&format!("restore of {}", component.name));
+    let progress = context.progress_of(&component.name, "restore");
+    progress.tell(Event::Run(snapshot.run));
     let selection = args.which.selection(&args.paths);
     let plan = lifeboat_restore::plan(&recovery, &snapshot, &selection, &progress)
         .map_err(|error| at(restore_failure(error)))?;
-    let report = match args.dry_run {
-        true => None,
-        false => Some(perform(&repository, &plan, args, &progress).map_err(at)?),
+    let (options, target) = (args.options(), &args.target);
+    let (report, changes) = if args.dry_run {
+        (None, lifeboat_restore::preview(&plan, target, &options, &progress).map_err(restore_failure)?)
+    } else {
+        let report = lifeboat_restore::perform(repository.store(), &plan, target, &options, &progress);
+        (Some(report.map_err(|error| at(restore_failure(error)))?), None)
     };
-    Ok(Done { snapshot, unrecorded, passed_over, plan, report })
+    Ok(Done { snapshot, unrecorded, passed_over, plan, report, changes })
 }
 
-fn perform(repository: &Repository, plan: &Plan, args: &Args, observer: &dyn Observer) -> Result<Report> {
-    let ids = IdMap {
-        uids: args.map_uid.iter().copied().collect(),
-        gids: args.map_gid.iter().copied().collect(),
-        by_name: args.by_name,
-    };
-    let options = Options { ids, ..Options::default() };
-    lifeboat_restore::perform(repository.store(), plan, &args.target, &options, observer)
-        .map_err(restore_failure)
+/// The stream of a component on standard output.
+fn to_stdout(context: &Context, component: &Component, region: &Region, args: &Args) -> Result<Outcome> {
+    if context.json {
+        return Err(Failure::usage("the stream and the JSON cannot both go to standard output")
+            .at("--json")
+            .next("leave out --json or --stdout, or use `lifeboat cat --output FILE`"));
+    }
+    let at = |failure: Failure| failure.at(repository_place(region));
+    let repository = context.open(region)?;
+    let recovery = context.recover(&repository, args.identities.files(context))?;
+    let listed = Judge::new(&repository, recovery.catalog())
+        .and_then(|judge| judge.list(Some(&component.name)))
+        .map_err(|error| at(error.into()))?;
+    let choice = args.which.choice(context, &listed, &component.name)?;
+    let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
+    let progress = context.progress_of(&component.name, "restore");
+    progress.tell(Event::Run(chosen.snapshot.run));
+    stdout::run(&recovery, chosen.snapshot, &args.which.selection(&[]), &progress).map_err(at)
 }
 
 /// What a restore that came to its end means.
@@ -143,14 +238,19 @@ pub(crate) fn exit_of(report: &Report) -> Exit {
     losses.fold(whole, Exit::worst)
 }
 
-fn dry_run(context: &Context, args: &Args, region: &Region, plan: &Plan) -> Outcome {
+fn dry_run(context: &Context, args: &Args, region: &Region, done: &Done) -> Outcome {
+    let plan = &done.plan;
     let mut page = context.page();
     page.raw("Nothing is done; this would be:");
     page.raw(plan.to_string().trim_end());
     page.raw(&format!("  into      {}", shown(&args.target)));
+    if let Some(changes) = &done.changes {
+        page.raw("Of that, beside what is there:");
+        page.raw(changes.to_string().trim_end());
+    }
     let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
-    let value =
-        json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan });
+    let value = json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan,
+                        "changes": done.changes });
     Outcome { exit, value, page: page.finish() }
 }
 
@@ -193,6 +293,10 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
         ),
     );
     page.field("took", &format!("{}, {} fetched", show_duration(report.duration), report.fetched));
+    if let Some(changes) = &report.changes {
+        page.raw("  beside what was there:");
+        page.raw(changes.to_string().trim_end());
+    }
     render_losses(&mut page, &report.losses);
     render_findings(&mut page, report);
     page.finish()

@@ -11,22 +11,16 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Result, tame};
 use crate::render::{Cell, Column, Outcome, Page, Table, Tone};
-use crate::survey::{self, Identities, snapshot_json, standing_word, status_word};
+use crate::survey::{self, Asked, snapshot_json, standing_word, status_word};
 use crate::when::{show_count, show_duration};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only these components
-    #[arg(value_name = "COMPONENT")]
-    components: Vec<Label>,
-    /// Only these regions
-    #[arg(long, value_name = "REGION")]
-    region: Vec<Label>,
+    #[command(flatten)]
+    asked: Asked,
     /// Expired and ended ones too
     #[arg(long)]
     all: bool,
-    #[command(flatten)]
-    identities: Identities,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -34,10 +28,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut page = context.page();
     let mut values = Vec::new();
     let mut exit = Exit::Ok;
-    for region in context.regions(&config, &args.region)? {
-        let listed = survey::snapshots_of(context, &config, region, None, args.identities.files(context))?;
+    for region in args.asked.regions(context, &config)? {
+        let listed =
+            survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context))?;
         let wanted = |one: &&Listed| {
-            let named = args.components.is_empty() || args.components.contains(&one.component);
+            let named = args.asked.wants(&one.component);
             named && (args.all || !matches!(one.standing, Standing::Expired | Standing::Fenced))
         };
         let mut by_component: BTreeMap<&Label, Vec<&Listed>> = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::measured::{self, Measured};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
-use crate::survey::{self, Identities};
+use crate::survey::{self, Asked};
 use crate::when::{show_duration, show_objective};
 
 /// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
@@ -21,14 +21,8 @@ const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only these components
-    #[arg(value_name = "COMPONENT")]
-    components: Vec<Label>,
-    /// Only these regions
-    #[arg(long, value_name = "REGION")]
-    region: Vec<Label>,
     #[command(flatten)]
-    identities: Identities,
+    asked: Asked,
 }
 
 /// What one look shows of a component.
@@ -45,16 +39,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut page = context.page();
     let mut looks = Vec::new();
     let mut failures: Vec<(Label, Failure)> = Vec::new();
-    for name in &args.components {
-        config.component(name)?;
-    }
-    for region in context.regions(&config, &args.region)? {
-        let wanted =
-            |component: &&Component| args.components.is_empty() || args.components.contains(&component.name);
+    for region in args.asked.regions(context, &config)? {
+        let wanted = |component: &&Component| args.asked.wants(&component.name);
         if !config.components_of(&region.name).any(|component| wanted(&component)) {
             continue;
         }
-        match survey::snapshots_of(context, &config, region, None, args.identities.files(context)) {
+        match survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context)) {
             Ok(listed) => {
                 let components = config.components_of(&region.name).filter(wanted);
                 looks.extend(components.map(|component| look(context, &config, component, &listed)));
@@ -67,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let exit = exit.fold(Exit::Ok, Exit::worst);
     page.table(&table(&looks));
     for (region, failure) in &failures {
-        page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.what));
+        page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.coded()));
         if let Some(next) = &failure.next {
             page.item("→", next);
         }

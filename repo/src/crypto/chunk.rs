@@ -90,7 +90,7 @@ impl ChunkerParams {
             && max.0.is_multiple_of(2);
         if fits {
             // At most 16 MiB, by the condition above.
-            #[allow(clippy::cast_possible_truncation, reason = "checked against MAXIMUM_MAX")]
+            #[expect(clippy::cast_possible_truncation, reason = "checked against MAXIMUM_MAX")]
             Ok(Self { min: min.0 as usize, avg: avg.0 as usize, max: max.0 as usize })
         } else {
             Err(BadChunkerParams { min, avg, max })
@@ -198,7 +198,6 @@ impl fmt::Debug for Chunker {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

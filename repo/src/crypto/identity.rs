@@ -186,7 +186,6 @@ fn not_identity(entry: &[u8], line: usize) -> IdentityFileError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

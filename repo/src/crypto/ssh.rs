@@ -133,7 +133,6 @@ impl fmt::Debug for VerifyingKey {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use std::path::Path;
     use std::process::Command;

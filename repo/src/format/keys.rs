@@ -5,7 +5,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::crypto::hash::sha256;
 use crate::format::names::Seq;
-use crate::ids::{IdentityId, KeyId, Label, RepositoryId, Tenant};
+use crate::format::records::Recorded;
+use crate::ids::{IdentityId, KeyId, Label, RepositoryId, RunId, Tenant};
 use crate::units::Timestamp;
 
 /// `seals/<seq>/officers`: what recovery needs.
@@ -122,6 +123,12 @@ pub struct CardBody {
     pub k_chunk: String,
     /// Seals the tenant's segments: `age1…`. A secret: what is stored must give nothing to invert.
     pub recipient: String,
+    /// The run that made it.
+    #[zeroize(skip)]
+    pub run: RunId,
+    /// The key object that was stored with it.
+    #[zeroize(skip)]
+    pub sealed: Recorded,
 }
 
 /// The id of the tenant key with this recipient.

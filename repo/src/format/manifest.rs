@@ -165,6 +165,19 @@ pub struct Tail {
 
 /// Appends a line's head: everything up to and without its tail.
 pub fn write_head(line: &mut Vec<u8>, path: &[u8], kind: EntryKind, metadata: &Metadata, size: Bytes) {
+    let names = (metadata.user.as_deref(), metadata.group.as_deref());
+    write_head_named(line, path, kind, metadata, names, size);
+}
+
+/// As [`write_head`], with the names of user and group given apart: whoever compares heads need not own them.
+pub fn write_head_named(
+    line: &mut Vec<u8>,
+    path: &[u8],
+    kind: EntryKind,
+    metadata: &Metadata,
+    (user, group): (Option<&str>, Option<&str>),
+    size: Bytes,
+) {
     line.push(b'{');
     push_named(line, "path", path);
     push_text(line, "type", kind.as_str());
@@ -180,10 +193,10 @@ pub fn write_head(line: &mut Vec<u8>, path: &[u8], kind: EntryKind, metadata: &M
     push_number(line, u64::from(m.uid));
     line.extend_from_slice(b",\"gid\":");
     push_number(line, u64::from(m.gid));
-    if let Some(user) = &m.user {
+    if let Some(user) = user {
         push_text(line, "user", user);
     }
-    if let Some(group) = &m.group {
+    if let Some(group) = group {
         push_text(line, "group", group);
     }
     line.extend_from_slice(b",\"mtime\":\"");

@@ -77,10 +77,21 @@ pub struct LedgerBody {
     pub run: RunId,
     /// What was put since the entry before.
     pub objects: Vec<Recorded>,
+    /// The names below `runs/<writer>/` that the entry's run knew of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Census>,
+    /// Those of them that may have put, or may still put, what no entry names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenRun>,
     /// In a run's last entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
 }
+
+/// A run that has not ended, and how many of its index objects (the first ones) and of its cards (with their keys)
+/// entries name: `["<run>",<index objects>,<cards>]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRun(pub RunId, pub u32, pub u32);
 
 /// An object as a ledger records it: `["<name>","<SHA-256>",<length>]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,11 +102,13 @@ pub struct Recorded(pub ObjectName, pub ObjectHash, pub Bytes);
 pub struct Checkpoint {
     /// The newest trust.
     pub trust: Head,
+    /// The newest officers' seal and the newest writers' seal.
+    pub seals: Vec<Recorded>,
     /// The head of every ledger.
     pub heads: BTreeMap<Label, Head>,
     /// All gc records.
     pub gc: Census,
-    /// All snapshots that count.
+    /// Every snapshot and fence that is not expired.
     pub snapshots: Census,
 }
 

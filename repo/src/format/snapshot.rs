@@ -44,10 +44,13 @@ pub struct Snapshot {
 /// How the data was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceNote {
-    /// The kind of source: `files`.
+    /// The kind of source: `files` or `command`.
     pub kind: String,
     /// What holds together in it, in words.
     pub consistency: String,
+    /// How many entries were left out as configured; a whole directory counts as one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u64,
 }
 
 /// Whether a snapshot holds everything its component should.
@@ -90,6 +93,11 @@ pub struct Share {
     pub bytes: Bytes,
     /// The sorted prefixes of every segment it needs, manifest included.
     pub segments: Vec<SegmentPrefix>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Snapshot {

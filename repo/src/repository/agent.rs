@@ -1,18 +1,19 @@
 //! What a writer holds and may do: its own keys by their cards, never the private half. FORMAT.md §5.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::clock::{Clock, Entropy};
 use crate::crypto::envelope::{self, Identity, Recipient};
 use crate::crypto::sign::{Kind, SigningKey, sign_object};
 use crate::format::keys::{CardBody, KeyBody, SealRecipient, WritersSeal, key_id};
-use crate::format::names::{self, Place, SealFor, Seq, place};
+use crate::format::names::{self, Place, SealFor, place};
 use crate::format::records::Recorded;
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
-use crate::ids::{IdentityId, KeyId, Label, ObjectHash, ObjectName, Tenant};
+use crate::ids::{IdentityId, KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
 use crate::repository::catalog::Catalog;
-use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, RepositoryErrorKind};
+use crate::repository::seals::newest_seal;
+use crate::repository::{JudgedAt, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
 use crate::units::Bytes;
 
@@ -50,6 +51,18 @@ pub struct Agent<'r> {
     catalog: Arc<Catalog>,
     seal: SealRecipient,
     cards: BTreeMap<Tenant, Arc<Card>>,
+    /// Every card of the writer with its key object, those that are not used included, for whoever must record them.
+    made: Vec<Made>,
+}
+
+/// A card and its key object as they are stored. Without their names, which [`Agent::made_by`] gives: a writer of
+/// 40,000 tenants holds as many.
+struct Made {
+    run: RunId,
+    key: KeyId,
+    seal: IdentityId,
+    key_object: (ObjectHash, Bytes),
+    card_object: (ObjectHash, Bytes),
 }
 
 impl<'r> Agent<'r> {
@@ -77,6 +90,7 @@ impl<'r> Agent<'r> {
             catalog,
             seal: seal.seal.clone(),
             cards: BTreeMap::new(),
+            made: Vec::new(),
         };
         agent.load_cards()?;
         Ok(agent)
@@ -106,15 +120,37 @@ impl<'r> Agent<'r> {
         &self.credentials.writer
     }
 
-    /// The living seal.
-    pub(crate) fn seal_id(&self) -> IdentityId {
-        self.seal.id
+    /// How many cards each of these runs of the writer made.
+    pub(crate) fn cards_made(&self, runs: &BTreeSet<RunId>) -> HashMap<RunId, u32> {
+        let mut counts = HashMap::new();
+        for made in self.made.iter().filter(|made| runs.contains(&made.run)) {
+            let count: &mut u32 = counts.entry(made.run).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts
+    }
+
+    /// The cards that a run of the writer made, with their key objects.
+    pub(crate) fn made_by(&self, run: RunId) -> Result<Vec<Recorded>, RepositoryError> {
+        let mut objects = Vec::new();
+        for made in self.made.iter().filter(|made| made.run == run) {
+            let (hash, length) = made.key_object;
+            objects.push(Recorded(names::key(made.seal, self.writer(), made.key)?, hash, length));
+            let (hash, length) = made.card_object;
+            objects.push(Recorded(names::card(self.writer(), made.key)?, hash, length));
+        }
+        Ok(objects)
     }
 
     /// The writer's card for a tenant, if it has a key for it.
     #[must_use]
     pub fn card(&self, tenant: &Tenant) -> Option<Arc<Card>> {
         self.cards.get(tenant).cloned()
+    }
+
+    /// The card in use of every tenant the writer has a key for.
+    pub fn cards(&self) -> impl Iterator<Item = &Card> {
+        self.cards.values().map(Arc::as_ref)
     }
 
     /// Reads every card whose key object is there under the living seal: a card without its key would make data
@@ -131,7 +167,8 @@ impl<'r> Agent<'r> {
                 tracing::warn!(card = %object.name, "no key object under the living seal; the card is not used");
                 continue;
             }
-            let card = self.read_card(&object.name, key)?;
+            let (card, made) = self.read_card(&object.name, key)?;
+            self.made.push(made);
             let keep = self
                 .cards
                 .get(&card.tenant)
@@ -156,20 +193,25 @@ impl<'r> Agent<'r> {
             .collect())
     }
 
-    fn read_card(&self, name: &ObjectName, key: KeyId) -> Result<Card, RepositoryError> {
+    fn read_card(&self, name: &ObjectName, key: KeyId) -> Result<(Card, Made), RepositoryError> {
         let signed = self.repository.read_signed(name, &[Kind::Card], JudgedAt::Any, RECORD_MAX)?;
         let plain = open_own(&signed.body, &self.credentials.card, name.as_str())?;
         let body: CardBody =
             format::decode(&plain, "card").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let Some(Place::Key(seal, owner, sealed)) = place(&body.sealed.0) else {
+            return Err(RepositoryError::damaged(name.as_str(), "it names no key object"));
+        };
         let ours = signed.key == self.credentials.signing.public()
             && body.key == key
+            && sealed == key
+            && owner == *self.writer()
             && body.writer == *self.writer()
             && key_id(&self.repository.id(), &body.recipient) == key;
         if !ours {
             return Err(RepositoryError::damaged(name.as_str(), "it is not a card that this writer made"));
         }
         let malformed = |_| RepositoryError::damaged(name.as_str(), "a key in it is malformed");
-        Ok(Card {
+        let card = Card {
             key,
             tenant: body.tenant.clone(),
             recipient: body
@@ -179,13 +221,17 @@ impl<'r> Agent<'r> {
             k_id: parse_key(&body.k_id).map_err(malformed)?,
             k_chunk: parse_key(&body.k_chunk).map_err(malformed)?,
             created: body.created,
-        })
+        };
+        let key_object = (body.sealed.1, body.sealed.2);
+        let card_object = (signed.hash, signed.length);
+        Ok((card, Made { run: body.run, key, seal, key_object, card_object }))
     }
 
     /// Makes a key for a tenant: the key object confirmed, then the card, then the private half is forgotten.
     pub(crate) fn make_key(
         &mut self,
         tenant: &Tenant,
+        run: RunId,
     ) -> Result<(Arc<Card>, [Recorded; 2]), RepositoryError> {
         let identity = Identity::generate();
         let recipient = identity.recipient();
@@ -222,6 +268,8 @@ impl<'r> Agent<'r> {
             k_id: hex::encode(k_id),
             k_chunk: hex::encode(k_chunk),
             recipient: recipient.to_string(),
+            run,
+            sealed: recorded_key.clone(),
         };
         let own = self.credentials.card.recipient();
         let recorded_card = self.put_sealed(&names::card(self.writer(), key)?, Kind::Card, &body, &own)?;
@@ -294,49 +342,13 @@ pub(crate) fn parse_key(text: &str) -> Result<[u8; 32], hex::FromHexError> {
     Ok(key)
 }
 
-/// The body of the newest seal object, signed by somebody who is an officer now.
-pub(crate) fn newest_seal(
-    repository: &Repository,
-    which: SealFor,
-    clock: &dyn Clock,
-) -> Result<(ObjectName, Vec<u8>), RepositoryError> {
-    let listed =
-        repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
-    let newest = listed
-        .iter()
-        .filter_map(|object| match place(&object.name) {
-            Some(Place::Seal(seq, found)) if found == which => Some(seq),
-            _ => None,
-        })
-        .max()
-        .ok_or_else(|| {
-            RepositoryError::damaged("seals/", "there is none; without it no key can be opened")
-        })?;
-    read_seal(repository, newest, which, clock)
-}
-
-/// The body of one seal object, signed by somebody who is an officer now.
-pub(crate) fn read_seal(
-    repository: &Repository,
-    seq: Seq,
-    which: SealFor,
-    clock: &dyn Clock,
-) -> Result<(ObjectName, Vec<u8>), RepositoryError> {
-    let name = names::seal(seq, which)?;
-    let signed = repository.read_signed(&name, &[Kind::Seal], JudgedAt::Moment(clock.now()), RECORD_MAX)?;
-    match signed.principal {
-        Principal::Officer(_) => Ok((name, signed.body)),
-        _ => Err(RepositoryError::damaged(name.as_str(), "no officer signed it")),
-    }
-}
-
 fn enrolled(
     repository: &Repository,
     credentials: &Credentials,
     clock: &dyn Clock,
 ) -> Result<(), RepositoryError> {
     let now = clock.now();
-    let run = crate::ids::RunId::new(now, [0; 8]);
+    let run = RunId::new(now, [0; 8]);
     let name = names::run(&credentials.writer, run)?;
     let key = credentials.signing.public();
     match repository.judge(&key, Kind::Run, &name, JudgedAt::Moment(now)) {

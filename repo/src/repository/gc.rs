@@ -29,10 +29,13 @@ impl Condemned {
         let mut packs = HashSet::new();
         let mut snapshots = HashSet::new();
         let mut keys = HashSet::new();
+        let mut records = Vec::new();
         for object in &listed {
             let Some(Place::Gc(seq)) = place(&object.name) else {
-                return Err(RepositoryError::damaged(object.name.as_str(), "no gc record has such a name"));
+                tracing::warn!(object = %object.name, "no gc record has such a name; passed over");
+                continue;
             };
+            records.push(&object.name);
             let signed = repository.read_signed(&object.name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
             let body: GcBody = format::decode(&signed.body, "gc record")
                 .map_err(|error| RepositoryError::format(object.name.as_str(), &error))?;
@@ -48,7 +51,7 @@ impl Condemned {
             snapshots.extend(body.snapshots);
             keys.extend(body.keys);
         }
-        Ok(Self { packs, snapshots, keys, census: Census::of(listed.iter().map(|object| &object.name)) })
+        Ok(Self { packs, snapshots, keys, census: Census::of(records.into_iter()) })
     }
 
     /// Whether a pack is condemned: nothing new may rely on it.

@@ -8,21 +8,21 @@ use crate::format::names::{Place, place};
 use crate::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId};
 use crate::repository::catalog::Catalog;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
+use crate::units::Bytes;
 
 /// The names of a writer's index objects, oldest first.
 ///
 /// # Errors
-/// The store failed, or a name there is none of an index object.
+/// The store failed.
 pub fn names_of(repository: &Repository, writer: &Label) -> Result<Vec<ObjectName>, RepositoryError> {
     let prefix = format!("index/{writer}/");
     let listed = repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
-    listed
-        .into_iter()
-        .map(|object| match place(&object.name) {
-            Some(Place::Index(..)) => Ok(object.name),
-            _ => Err(RepositoryError::damaged(object.name.as_str(), "no index object has such a name")),
-        })
-        .collect()
+    let (named, strangers): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|object| matches!(place(&object.name), Some(Place::Index(..))));
+    for object in strangers {
+        tracing::warn!(object = %object.name, "no index object has such a name; passed over");
+    }
+    Ok(named.into_iter().map(|object| object.name).collect())
 }
 
 /// Reads one index object.
@@ -162,6 +162,78 @@ impl DedupTable {
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
+    /// Appends the table as bytes that [`Self::absorb_bytes`] takes back: what is in packs, with the lengths of these.
+    pub fn to_bytes(&self, out: &mut Vec<u8>, length: impl Fn(PackId) -> Option<Bytes>) {
+        let mut slots = Vec::with_capacity(self.settled.len() + self.fresh.len());
+        slots.extend_from_slice(&self.settled);
+        slots.extend(
+            self.fresh.iter().map(|(chunk, number)| Slot { chunk: *chunk, segment: number.to_le_bytes() }),
+        );
+        slots.sort_unstable();
+        slots.dedup_by_key(|slot| slot.chunk);
+        out.extend_from_slice(&(self.segments.len() as u64).to_le_bytes());
+        for segment in &self.segments {
+            let pack = segment.pack.unwrap_or(PackId::from_bytes([0; 32]));
+            // No pack is empty: this one is never found present.
+            let length = segment.pack.and_then(&length).unwrap_or(Bytes::ZERO);
+            for part in [segment.id.as_bytes(), pack.as_bytes(), segment.key.as_bytes()] {
+                out.extend_from_slice(part);
+            }
+            out.extend_from_slice(&length.0.to_le_bytes());
+        }
+        for slot in slots {
+            out.extend_from_slice(&slot.chunk);
+            out.extend_from_slice(&slot.segment);
+        }
+    }
+
+    /// Takes what [`Self::to_bytes`] wrote, of packs that are present at their length. False where the bytes are
+    /// something else; then nothing was taken.
+    pub fn absorb_bytes(&mut self, bytes: &[u8], present: impl Fn(PackId, Bytes) -> bool) -> bool {
+        let Some((segments, slots)) = split_table(bytes) else { return false };
+        let mut numbers = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let Some((known, length)) = parse_segment(segment) else { return false };
+            let there = known.pack.is_some_and(|pack| present(pack, length));
+            let known = there.then_some(known);
+            numbers
+                .push(known.and_then(|known| self.number_of(&known.id).or_else(|| self.add_segment(known))));
+        }
+        self.settled.reserve(slots.len());
+        for (chunk, ordinal) in slots.iter().filter_map(|slot| slot.split_first_chunk::<12>()) {
+            let ordinal = ordinal.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
+            if let Some(Some(number)) = ordinal.and_then(|ordinal| numbers.get(ordinal)) {
+                self.settled.push(Slot { chunk: *chunk, segment: number.0.to_le_bytes() });
+            }
+        }
+        true
+    }
+}
+
+/// Bytes of a segment in a table that was written out.
+const SEGMENT_BYTES: usize = 32 + 32 + 32 + 8;
+type SegmentBytes = [u8; SEGMENT_BYTES];
+type SlotBytes = [u8; size_of::<Slot>()];
+
+/// Segments and slots of a table that was written out.
+fn split_table(bytes: &[u8]) -> Option<(&[SegmentBytes], &[SlotBytes])> {
+    let (count, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(SEGMENT_BYTES)?;
+    let (segments, slots) = rest.split_at_checked(length)?;
+    let (slots, over) = slots.as_chunks();
+    over.is_empty().then_some((segments.as_chunks().0, slots))
+}
+
+fn parse_segment(bytes: &SegmentBytes) -> Option<(KnownSegment, Bytes)> {
+    let (id, rest) = bytes.split_first_chunk::<32>()?;
+    let (pack, rest) = rest.split_first_chunk::<32>()?;
+    let (key, length) = rest.split_first_chunk::<32>()?;
+    let known = KnownSegment {
+        id: SegmentId::from_bytes(*id),
+        pack: Some(PackId::from_bytes(*pack)),
+        key: KeyId::from_bytes(*key),
+    };
+    Some((known, Bytes(u64::from_le_bytes(*length.first_chunk()?))))
 }
 
 fn short(chunk: &ChunkId) -> [u8; 12] {

@@ -7,6 +7,7 @@ use crate::format::names::{self, Place, SEQ_MAX, Seq, place};
 use crate::format::records::{Checkpoint, Head, LedgerBody, Recorded};
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, RunId};
+use crate::repository::adopt::OwnRuns;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
 use crate::store::Created;
 use crate::units::Bytes;
@@ -30,7 +31,7 @@ pub struct Ledger {
 /// The newest entry of every writer's ledger, by name only.
 ///
 /// # Errors
-/// The store failed, or a name below `ledger/` is none of a ledger.
+/// The store failed.
 pub fn newest(repository: &Repository) -> Result<BTreeMap<Label, Seq>, RepositoryError> {
     let listed =
         repository.store().list("ledger/").map_err(|error| RepositoryError::store("ledger/", error))?;
@@ -41,15 +42,45 @@ pub fn newest(repository: &Repository) -> Result<BTreeMap<Label, Seq>, Repositor
                 let slot = newest.entry(writer).or_insert(seq);
                 *slot = seq.max(*slot);
             }
-            _ => {
-                return Err(RepositoryError::damaged(
-                    object.name.as_str(),
-                    "no ledger entry has such a name",
-                ));
-            }
+            // Whoever may put an object here must not be able to stop everybody with its name.
+            _ => tracing::warn!(object = %object.name, "no ledger entry has such a name; passed over"),
         }
     }
     Ok(newest)
+}
+
+/// The numbers of a writer's entries that are there, in order. A ledger may have holes, and whoever may put an object may
+/// put one under the last of all numbers: who reads what there is must not count up to it.
+///
+/// # Errors
+/// The store failed.
+pub fn numbers(repository: &Repository, writer: &Label) -> Result<Vec<Seq>, RepositoryError> {
+    let prefix = format!("ledger/{writer}/");
+    let listed = repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+    let numbers = listed.into_iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Ledger(_, seq)) => Some(seq),
+        _ => None,
+    });
+    Ok(numbers.collect())
+}
+
+/// The last entry of a writer's ledger up to which it holds, from the first on. What is behind a break, somebody may have
+/// put there to void what is before it.
+#[cfg(feature = "recover")]
+pub(crate) fn sound_head(repository: &Repository, writer: &Label) -> Result<Option<Head>, RepositoryError> {
+    let mut head: Option<Head> = None;
+    for (expected, seq) in (0..).zip(numbers(repository, writer)?) {
+        if seq != Seq(expected) {
+            break;
+        }
+        match read_entry(repository, writer, seq) {
+            Ok(entry) if entry.body.previous == head.map(|head| head.1) => head = Some(entry.head),
+            Ok(_) => break,
+            Err(error) if error.is_damage() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(head)
 }
 
 /// Reads one entry; its place in the chain is not checked here.
@@ -124,19 +155,32 @@ impl Ledger {
     }
 }
 
+/// What a ledger entry is to say.
+pub(crate) struct NewEntry<'e> {
+    /// Whose ledger.
+    pub(crate) writer: &'e Label,
+    /// The writer's key.
+    pub(crate) signing: &'e SigningKey,
+    /// The run that writes it.
+    pub(crate) run: RunId,
+    /// What was put since the entry before.
+    pub(crate) objects: &'e [Recorded],
+    /// In a run's last entry.
+    pub(crate) checkpoint: Option<&'e Checkpoint>,
+    /// What the run knows of its writer's runs; learns of those that append meanwhile.
+    pub(crate) runs: &'e mut OwnRuns,
+}
+
 /// Appends an entry after `head`, or after whatever another run of the same writer appended meanwhile.
 ///
 /// # Errors
 /// The store failed; the entry may or may not be there.
 pub(crate) fn append(
     repository: &Repository,
-    writer: &Label,
-    signing: &SigningKey,
-    run: RunId,
-    objects: &[Recorded],
-    checkpoint: Option<&Checkpoint>,
+    new: &mut NewEntry<'_>,
     mut head: Option<Head>,
 ) -> Result<Head, RepositoryError> {
+    let (writer, run) = (new.writer, new.run);
     loop {
         let seq = head.map_or(Seq(0), |head| head.0.next());
         if seq.0 > SEQ_MAX {
@@ -146,22 +190,25 @@ pub(crate) fn append(
             ));
         }
         let name = names::ledger(writer, seq)?;
-        let mut checkpoint = checkpoint.cloned();
+        let mut checkpoint = new.checkpoint.cloned();
         if let (Some(checkpoint), Some(head)) = (&mut checkpoint, head) {
             checkpoint.heads.insert(writer.clone(), head);
         }
+        let (runs, open) = new.runs.stored(writer)?;
         let body = LedgerBody {
             format: FORMAT_VERSION,
             writer: writer.clone(),
             seq,
             previous: head.map(|head| head.1),
             run,
-            objects: objects.to_vec(),
+            objects: new.objects.to_vec(),
+            runs: Some(runs),
+            open,
             checkpoint,
         };
         let bytes = format::encode(&body, "ledger entry")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let object = sign_object(signing, Kind::Ledger, &repository.id(), &name, &bytes)
+        let object = sign_object(new.signing, Kind::Ledger, &repository.id(), &name, &bytes)
             .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
         let created = repository
             .store()
@@ -175,6 +222,7 @@ pub(crate) fn append(
         if taken.head == ours {
             return Ok(ours);
         }
+        new.runs.see(&taken.body);
         head = Some(taken.head);
     }
 }

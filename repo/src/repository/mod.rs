@@ -13,6 +13,7 @@ pub mod index;
 pub mod ledger;
 pub mod pack;
 pub mod run;
+mod seals;
 pub mod snapshots;
 pub mod trust;
 

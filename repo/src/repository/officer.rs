@@ -174,9 +174,9 @@ pub fn revoke_writer(
             "no such writer is enrolled here; `lifeboat keys writer list` shows those who are",
         ));
     }
-    let newest = ledger::newest(repository)?.get(name).copied();
-    let cutoff =
-        newest.map(|seq| ledger::read_entry(repository, name, seq)).transpose()?.map(|entry| entry.head);
+    // Not simply the newest: whoever took the writer's host may have put what breaks the chain, and all before a cutoff
+    // behind a break would be void.
+    let cutoff = ledger::sound_head(repository, name)?;
     if repository.trust().cutoff(name).is_none() {
         let now = clock.now();
         for entry in entries.iter_mut().filter(|entry| entry.principal == principal) {
@@ -227,7 +227,7 @@ pub fn add_officer(
 }
 
 fn officer_entry(id: &RepositoryId, name: &Label, key: VerifyingKey, now: Timestamp) -> Entry {
-    let kinds = [("trust", "trust/*"), ("seal", "seals/*"), ("erasure", "erasures/*")];
+    let kinds = [("trust", "trust/*"), ("seal", "seals/*"), ("key", "keys/*"), ("erasure", "erasures/*")];
     Entry {
         principal: format!("officer:{name}"),
         namespaces: kinds.iter().map(|(kind, names)| format!("lifeboat-{kind}:{id}:{names}")).collect(),

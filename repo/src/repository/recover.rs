@@ -11,9 +11,11 @@ use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, key_id, seal_id}
 use crate::format::names::{self, Place, SealFor, place};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, Tenant};
-use crate::repository::agent::{newest_seal, parse_key};
+use crate::repository::agent::parse_key;
 use crate::repository::catalog::Catalog;
-use crate::repository::{JudgedAt, Repository, RepositoryError};
+use crate::repository::seals::newest_seal;
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
+use crate::units::Timestamp;
 
 /// A repository opened with a recovery identity.
 pub struct Recovery<'r> {
@@ -22,6 +24,8 @@ pub struct Recovery<'r> {
     seal: Identity,
     seal_id: IdentityId,
     officers: OfficersSeal,
+    /// When it was opened: keys that an officer sealed anew are judged then.
+    now: Timestamp,
     opened: Mutex<HashMap<(Label, KeyId), Arc<TenantKey>>>,
 }
 
@@ -70,7 +74,8 @@ impl<'r> Recovery<'r> {
         }
         let catalog = Catalog::new(&officers.catalogs)?;
         let seal_id = officers.seal.id;
-        Ok(Self { repository, catalog, seal, seal_id, officers, opened: Mutex::default() })
+        let now = clock.now();
+        Ok(Self { repository, catalog, seal, seal_id, officers, now, opened: Mutex::default() })
     }
 
     /// The repository.
@@ -83,6 +88,12 @@ impl<'r> Recovery<'r> {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whoever can open the repository: names and recovery recipients. Only they know it: recipients are not stored in
+    /// clear.
+    pub fn recipients(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.officers.recovery.iter().map(|known| (known.name.as_str(), known.recipient.as_str()))
     }
 
     /// A copy of the seal to be wrapped anew.
@@ -136,6 +147,14 @@ impl<'r> Recovery<'r> {
         let name = names::key(self.seal_id, writer, key)?;
         let signed = self.repository.read_signed(&name, &[Kind::Key], JudgedAt::Any, RECORD_MAX)?;
         let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
+        match &signed.principal {
+            signer if signer.is_writer(writer) => {}
+            // Sealed anew: good as long as the officer is one.
+            Principal::Officer(_) => {
+                self.repository.judge(&signed.key, Kind::Key, &name, JudgedAt::Moment(self.now))?;
+            }
+            _ => return Err(damaged("neither its writer nor an officer signed it")),
+        }
         let mut plain = zeroize::Zeroizing::new(Vec::new());
         envelope::open_into(&signed.body, std::slice::from_ref(&self.seal), &mut plain)
             .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
@@ -144,10 +163,8 @@ impl<'r> Recovery<'r> {
         let identity: Identity =
             body.identity.parse().map_err(|_| damaged("the identity in it is malformed"))?;
         let recipient = identity.recipient().to_string();
-        let holds = body.key == key
-            && body.writer == *writer
-            && signed.principal.is_writer(writer)
-            && key_id(&self.repository.id(), &recipient) == key;
+        let holds =
+            body.key == key && body.writer == *writer && key_id(&self.repository.id(), &recipient) == key;
         if !holds {
             return Err(damaged("it is not the key its name says"));
         }

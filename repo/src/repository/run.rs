@@ -1,6 +1,6 @@
 //! A run: from its announcement to the commit that either happens whole or not at all. FORMAT.md §11.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::crypto::hash::sha256;
@@ -11,14 +11,16 @@ use crate::format::records::{Checkpoint, Head, Recorded, RunBody};
 use crate::format::snapshot::Snapshot;
 use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
 use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
-use crate::repository::adopt;
+use crate::repository::adopt::{self, Named, OwnRuns};
 use crate::repository::agent::{Agent, Card, recorded};
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
-use crate::repository::ledger::{self, read_entry};
+use crate::repository::ledger::{self, NewEntry, read_entry};
 use crate::repository::pack::StagedPack;
+use crate::repository::seals::newest_stored;
 use crate::repository::snapshots::census;
-use crate::repository::{JudgedAt, RepositoryError};
+use crate::repository::trust::Trust;
+use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::Created;
 use crate::units::Bytes;
 
@@ -38,6 +40,8 @@ pub struct Run<'r> {
     recorded: Vec<Recorded>,
     head: Option<Head>,
     indexes: Seq,
+    cards: u32,
+    runs: OwnRuns,
 }
 
 /// A committed run.
@@ -84,11 +88,15 @@ impl<'r> Run<'r> {
             packs: Vec::new(),
             segments: Vec::new(),
             recorded: vec![announced],
-            head: head.map(|entry| entry.head),
+            head: head.as_ref().map(|entry| entry.head),
             indexes: Seq(0),
+            cards: 0,
+            runs: OwnRuns::default(),
         };
         run.seen = run.snapshot_names()?;
-        let adopted = adopt::unrecorded(&run.agent, component, id)?;
+        let newest = head.as_ref().map(|entry| &entry.body);
+        let (runs, adopted) = adopt::unrecorded(&run.agent, component, id, newest)?;
+        run.runs = runs;
         run.recorded.extend(adopted);
         Ok(run)
     }
@@ -119,7 +127,8 @@ impl<'r> Run<'r> {
         if let Some(card) = self.agent.card(tenant) {
             return Ok(card);
         }
-        let (card, recorded) = self.agent.make_key(tenant)?;
+        let (card, recorded) = self.agent.make_key(tenant, self.id)?;
+        self.cards = self.cards.saturating_add(1);
         self.recorded.extend(recorded);
         Ok(card)
     }
@@ -144,16 +153,21 @@ impl<'r> Run<'r> {
             .collect())
     }
 
-    /// Reads the writer's own index into a table to deduplicate with, as far as packs are present.
+    /// Reads the writer's own index into a table to deduplicate with, as far as packs are present. Index objects that
+    /// the table knows `already` are passed over.
     ///
     /// # Errors
     /// An index object is damaged, or the store failed.
     pub fn load_index(
         &self,
         present: &HashMap<PackId, Bytes>,
+        already: &HashSet<ObjectName>,
         table: &mut DedupTable,
     ) -> Result<(), RepositoryError> {
         for name in index::names_of(self.agent.repository, self.agent.writer())? {
+            if already.contains(&name) {
+                continue;
+            }
             let index = index::read(self.agent.repository, self.agent.catalog(), &name)?;
             let whole: HashMap<PackId, bool> = index
                 .header
@@ -193,11 +207,15 @@ impl<'r> Run<'r> {
     /// Commits: everything confirmed, then the snapshot's name taken, then recorded with a checkpoint.
     ///
     /// # Errors
-    /// A collector fenced the run, another run of this writer committed meanwhile, or something could not be
-    /// confirmed. After an error the snapshot may exist all the same; it is then whole.
+    /// A collector fenced the run, another run of this writer committed meanwhile, the writer was revoked, or something
+    /// could not be confirmed. After an error the snapshot may exist all the same; it is then whole.
     pub fn commit(mut self, snapshot: &Snapshot) -> Result<Committed, RepositoryError> {
         self.put_index()?;
         self.refuse_overlap()?;
+        let trust = self.agent.repository.trust().renewed(self.agent.repository.store())?;
+        if trust.cutoff(self.agent.writer()).is_some() {
+            return Err(self.revoked("nothing of it was committed"));
+        }
         let name = names::snapshot(&self.component, self.id)?;
         let plain = snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
@@ -210,15 +228,16 @@ impl<'r> Run<'r> {
                 .read(&name, CATALOGED_STORED_MAX)
                 .map_err(|error| RepositoryError::store(name.as_str(), error))?;
             if sha256(&there) != sha256(&object) {
-                return Err(RepositoryError::refused(
-                    name.as_str(),
-                    "a collector ended this run because it took too long; nothing is lost, run the backup again",
-                ));
+                return Err(self.name_taken(&name, there));
             }
         }
         self.recorded.push(recorded(&name, &object));
-        let checkpoint = self.checkpoint()?;
+        let checkpoint = self.checkpoint(&trust)?;
         let head = self.append(Some(&checkpoint))?;
+        let trust = trust.renewed(self.agent.repository.store())?;
+        if trust.cutoff(self.agent.writer()).is_some_and(|last| last.is_none_or(|last| last.0 < head.0)) {
+            return Err(self.revoked("its snapshot is stored and does not count"));
+        }
         let indexes = (0..self.indexes.0)
             .map(|number| names::index(self.agent.writer(), self.id, Seq(number)))
             .collect::<Result<_, _>>()?;
@@ -244,21 +263,46 @@ impl<'r> Run<'r> {
     }
 
     fn append(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Head, RepositoryError> {
-        let head = ledger::append(
-            self.agent.repository,
-            self.agent.writer(),
-            &self.agent.credentials.signing,
-            self.id,
-            &self.recorded,
+        let named = Named { indexes: self.indexes.0, cards: self.cards };
+        self.runs.note(self.id, checkpoint.is_none().then_some(named));
+        let mut entry = NewEntry {
+            writer: &self.agent.credentials.writer,
+            signing: &self.agent.credentials.signing,
+            run: self.id,
+            objects: &self.recorded,
             checkpoint,
-            self.head,
-        )?;
+            runs: &mut self.runs,
+        };
+        let head = ledger::append(self.agent.repository, &mut entry, self.head)?;
         self.recorded.clear();
         self.head = Some(head);
         Ok(head)
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint, RepositoryError> {
+    /// Why another object stands in our snapshot's place.
+    fn name_taken(&self, name: &ObjectName, there: Vec<u8>) -> RepositoryError {
+        let fence = self.agent.repository.check_signed(name, there, &[Kind::Fence], JudgedAt::Any);
+        let fenced = fence.is_ok_and(|signed| matches!(signed.principal, Principal::Maintainer(_)));
+        let what = if fenced {
+            "a collector ended this run because it took too long; nothing is lost, run the backup again"
+        } else {
+            "somebody else put something in the place of this run's snapshot; nothing is lost: find out who may write \
+             to this store besides its writers and maintainers, then run the backup again"
+        };
+        RepositoryError::refused(name.as_str(), what)
+    }
+
+    fn revoked(&self, what: &str) -> RepositoryError {
+        RepositoryError::refused(
+            format!("writer {}", self.agent.writer()),
+            format!(
+                "an officer revoked it while this run was under way; {what}; if that is a surprise, ask the officers, \
+                 who enrol this host anew under another name"
+            ),
+        )
+    }
+
+    fn checkpoint(&self, trust: &Trust) -> Result<Checkpoint, RepositoryError> {
         let repository = self.agent.repository;
         let mut heads = std::collections::BTreeMap::new();
         for (writer, newest) in ledger::newest(repository)? {
@@ -267,7 +311,8 @@ impl<'r> Run<'r> {
             }
         }
         Ok(Checkpoint {
-            trust: repository.trust().head,
+            trust: trust.head,
+            seals: newest_stored(repository)?,
             heads,
             gc: self.condemned.census,
             snapshots: census(repository, &self.condemned)?,

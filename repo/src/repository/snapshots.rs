@@ -197,8 +197,8 @@ fn vouched(
         Err(error) => tracing::warn!(%error, "a ledger is damaged; its whole entries still count"),
     }
     let mut names = HashSet::new();
-    for number in 0..=newest.0 {
-        match ledger::read_entry(repository, writer, names::Seq(number)) {
+    for seq in ledger::numbers(repository, writer)? {
+        match ledger::read_entry(repository, writer, seq) {
             Ok(entry) => names.extend(named(&entry)),
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error),
@@ -207,12 +207,14 @@ fn vouched(
     Ok(Ok(names))
 }
 
-/// All snapshots by name that no gc record expires, as a checkpoint counts them.
+/// All snapshots and fences by name that no gc record expires, as a checkpoint counts them.
 ///
 /// # Errors
 /// The store failed.
 pub fn census(repository: &Repository, condemned: &Condemned) -> Result<Census, RepositoryError> {
     let listed =
         repository.store().list("snapshots/").map_err(|error| RepositoryError::store("snapshots/", error))?;
-    Ok(Census::of(listed.iter().map(|object| &object.name).filter(|name| !condemned.snapshot(name))))
+    let names = listed.iter().map(|object| &object.name);
+    let names = names.filter(|name| matches!(place(name), Some(Place::Snapshot(..))));
+    Ok(Census::of(names.filter(|name| !condemned.snapshot(name))))
 }

@@ -9,7 +9,7 @@ use crate::format::trust::TrustHeader;
 use crate::format::{RECORD_MAX, names::place};
 use crate::ids::{Label, ObjectHash, ObjectName};
 use crate::repository::{JudgedAt, Principal, RepositoryError};
-use crate::store::Store;
+use crate::store::{Listed, Store};
 
 /// A trust file, checked.
 #[derive(Clone, Debug)]
@@ -35,25 +35,55 @@ impl Trust {
                 "there is no repository here; check the address, or make one with `lifeboat init`",
             ));
         }
-        let mut newest: Option<Self> = None;
-        for (at, object) in listed.iter().enumerate() {
-            let expected = u32::try_from(at).ok().map(Seq);
-            let found = match place(&object.name) {
-                Some(Place::Trust(seq)) => Some(seq),
-                _ => None,
+        Self::follow(store, &listed, None, pins)?
+            .ok_or_else(|| RepositoryError::damaged("trust/", "no trust file is there"))
+    }
+
+    /// The newest trust by now: this one, or what officers put after it.
+    ///
+    /// # Errors
+    /// A link does not hold, this one is gone, or the store failed.
+    pub fn renewed(&self, store: &dyn Store) -> Result<Self, RepositoryError> {
+        let listed = store.list("trust/").map_err(|error| RepositoryError::store("trust/", error))?;
+        let newest = Self::follow(store, &listed, Some(self.clone()), &[])?;
+        newest.ok_or_else(|| RepositoryError::damaged("trust/", "no trust file is there"))
+    }
+
+    /// Reads and checks what a listing has after `newest`.
+    fn follow(
+        store: &dyn Store,
+        listed: &[Listed],
+        mut newest: Option<Self>,
+        pins: &[VerifyingKey],
+    ) -> Result<Option<Self>, RepositoryError> {
+        let mut expected = Seq(0);
+        for object in listed {
+            let Some(Place::Trust(found)) = place(&object.name) else {
+                tracing::warn!(object = %object.name, "no trust file has such a name; passed over");
+                continue;
             };
-            if found != expected || found.is_none() {
+            if found != expected {
                 return Err(RepositoryError::damaged(
                     object.name.as_str(),
-                    "trust files must be numbered without gaps",
+                    format!("trust files must be numbered without gaps, and trust/{expected} is missing"),
                 ));
+            }
+            expected = expected.next();
+            if newest.as_ref().is_some_and(|known| found <= known.head.0) {
+                continue;
             }
             let bytes = store
                 .read(&object.name, RECORD_MAX)
                 .map_err(|error| RepositoryError::store(object.name.as_str(), error))?;
             newest = Some(Self::check(&object.name, &bytes, newest.as_ref(), pins)?);
         }
-        newest.ok_or_else(|| RepositoryError::damaged("trust/", "it is empty"))
+        match &newest {
+            Some(known) if known.head.0 >= expected => Err(RepositoryError::damaged(
+                known.name()?.as_str(),
+                "it is missing, although it was read before: an older trust is passed off as the newest",
+            )),
+            _ => Ok(newest),
+        }
     }
 
     /// Checks one trust file against the one before, or against the pins.

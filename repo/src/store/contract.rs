@@ -206,7 +206,6 @@ fn unexpected<T: fmt::Debug>(doing: &str, answer: &Result<T, StoreError>) -> Bro
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::local::LocalStore;
     use super::super::lossy::LossyDisk;

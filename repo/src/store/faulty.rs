@@ -264,7 +264,6 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::contract;
     use super::super::memory::MemoryStore;

@@ -26,6 +26,7 @@ pub mod lossy;
 pub mod memory;
 #[cfg(any(test, feature = "testing"))]
 pub mod recorder;
+pub mod throttled;
 
 /// A place that keeps objects.
 pub trait Store: Send + Sync {

@@ -180,7 +180,6 @@ impl<S: Store> Upload for RecordingUpload<'_, S> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -21,7 +21,7 @@ fn listed(at: i64, point: i64, standing: Standing) -> Listed {
         writer: label("fra-1"),
         run: run(at),
         parent: None,
-        source: SourceNote { kind: "files".into(), consistency: "none".into() },
+        source: SourceNote { kind: "files".into(), consistency: "none".into(), excluded: 0 },
         start: Timestamp::default(),
         end: Timestamp::default(),
         recovery_point: Timestamp::new(1_800_000_000 + point, 0),

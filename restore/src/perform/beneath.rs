@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_repo::format::text;
-use rustix::fs::{
-    Dir, Mode, OFlags, ResolveFlags, fgetxattr_query, fremovexattr, mkdir, open, openat, openat2,
-};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fgetxattr_query, fremovexattr, mkdir, open, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::RestoreError;
@@ -24,7 +22,7 @@ pub(super) const PRIVATE_DIR: Mode = Mode::RWXU;
 pub(super) const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Flags of a handle that only other calls start from.
-const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
+pub(super) const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
 /// The longest path that one call takes (`PATH_MAX`, less the NUL). What lies deeper is opened part by part.
 const ONE_CALL_MAX: usize = 4095;
@@ -41,45 +39,46 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Opens the target; makes it where it is not there. What a person should know of it comes along.
+    /// Opens the target; makes it where it is not there, and says whether it did.
     ///
     /// # Errors
-    /// It is not an empty directory, or cannot be opened.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<String>), RestoreError> {
-        let shown = || format!("target {}", text::display(path.as_os_str().as_encoded_bytes()));
+    /// It is not a directory, or cannot be made or opened.
+    pub(super) fn open(path: &Path) -> Result<(Self, bool), RestoreError> {
         let made = match mkdir(path, PRIVATE_DIR) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(Errno::NOENT) => {
                 return Err(RestoreError::refused(
-                    shown(),
+                    shown(path),
                     "the directory it would lie in is not there; make it",
                 ));
             }
-            Err(error) => return Err(RestoreError::io(shown(), "make it", error)),
+            Err(error) => return Err(RestoreError::io(shown(path), "make it", error)),
         };
+        let root = Self::existing(path)?;
+        let root = root.ok_or_else(|| RestoreError::io(shown(path), "open it", Errno::NOENT))?;
+        Ok((root, made))
+    }
+
+    /// Opens the target; none where it is not there.
+    ///
+    /// # Errors
+    /// It is not a directory, or cannot be opened.
+    pub(super) fn existing(path: &Path) -> Result<Option<Self>, RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = open(path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOTDIR => {
-                RestoreError::refused(shown(), "it is not a directory; name an empty or a new one")
+        match open(path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self { fd, path: path.to_owned(), whole_paths: AtomicBool::new(true) })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR) => {
+                Err(RestoreError::refused(shown(path), "it is not a directory; name an empty or a new one"))
             }
-            error => RestoreError::io(shown(), "open it", error),
-        })?;
-        if !made {
-            refuse_full(&fd, &shown)?;
+            Err(error) => Err(RestoreError::io(shown(path), "open it", error)),
         }
-        let mut notes = Vec::new();
-        if drop_default_acl(fd.as_fd())
-            .map_err(|error| RestoreError::io(shown(), "drop its default ACL", error))?
-        {
-            notes.push("its default ACL was dropped, so that nothing restored inherits it".to_owned());
-        }
-        Ok((Self { fd, path: path.to_owned(), whole_paths: AtomicBool::new(true) }, notes))
     }
 
     /// The target, for messages.
     pub(super) fn shown(&self) -> String {
-        format!("target {}", text::display(self.path.as_os_str().as_encoded_bytes()))
+        shown(&self.path)
     }
 
     /// A handle on the directory at `path` below `base`, to start other calls from.
@@ -139,24 +138,12 @@ fn open_stepwise(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<Own
     openat(held.as_ref().map_or(base, AsFd::as_fd), last, flags, Mode::empty())
 }
 
-fn refuse_full(fd: &OwnedFd, shown: &dyn Fn() -> String) -> Result<(), RestoreError> {
-    let unread = |error: Errno| RestoreError::io(shown(), "list it", error);
-    for entry in Dir::read_from(fd).map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && name != LOST_AND_FOUND {
-            let why = format!(
-                "it is not empty (it holds {:?}); a restore never overwrites, name an empty directory or a new one",
-                text::display(name)
-            );
-            return Err(RestoreError::refused(shown(), why));
-        }
-    }
-    Ok(())
+fn shown(path: &Path) -> String {
+    format!("target {}", text::display(path.as_os_str().as_encoded_bytes()))
 }
 
 /// Whether the target had a default ACL, which everything made in it would inherit.
-fn drop_default_acl(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(super) fn drop_default_acl(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     match fgetxattr_query(fd, ACL_DEFAULT) {
         Ok(0) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
         Ok(_) => fremovexattr(fd, ACL_DEFAULT).map(|()| true),

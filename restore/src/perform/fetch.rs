@@ -11,8 +11,8 @@ use lifeboat_repo::store::Store;
 use lifeboat_repo::units::Bytes;
 
 use super::dirs::Dirs;
-use super::site::{Site, lock};
-use super::{files, parts};
+use super::site::Site;
+use super::{existing, files, parts};
 use crate::error::{RestoreError, RestoreErrorKind};
 use crate::report::{Loss, LossKind};
 use crate::tree::Role;
@@ -33,10 +33,11 @@ pub(super) fn files(site: &Site<'_>, store: &dyn Store, workers: usize) -> Resul
         .work
         .tree
         .nodes()
-        .filter_map(|(number, node)| (node.role == Role::Bare).then_some(number))
+        .filter(|(number, node)| existing::is_made_alone(site, *number, node))
+        .map(|(number, _)| number)
         .collect();
     let queue = Queue {
-        fetches: &site.work.fetches,
+        fetches: site.fetches(),
         bare: bare.chunks(BARE_BATCH).collect(),
         next: AtomicUsize::new(0),
         failures: AtomicU32::new(0),
@@ -95,7 +96,7 @@ fn segment(
     plain: &mut Vec<u8>,
     failures: &AtomicU32,
 ) -> Result<(), RestoreError> {
-    let uses = site.work.uses_of(fetch);
+    let uses = site.uses_of(fetch);
     // Every use was planned under its key.
     let Some(key) = site.work.keys.get(&fetch.segment.key) else { return Ok(()) };
     match reader.read(&fetch.segment, &key.identity, plain) {
@@ -137,14 +138,8 @@ fn hand_out(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, one: &Use, chunk: &[u8]) -
             _ => Ok(()),
         },
         Sink::Value(value) => {
-            if let Some(slot) = site.values.get(value as usize) {
-                let mut held = lock(slot);
-                let at = usize::try_from(one.offset).unwrap_or(usize::MAX);
-                let range = at..at.saturating_add(bytes.len());
-                if let Some(room) = held.as_mut().and_then(|held| held.get_mut(range)) {
-                    room.copy_from_slice(bytes);
-                }
-            }
+            let length = site.work.values.get(value as usize).map_or(0, |value| value.length);
+            site.values.put(value, length, one.offset, bytes);
             value_done(site, dirs, one)
         }
     }
@@ -188,9 +183,7 @@ fn lose(
                 _ => site.set_absent(node),
             },
             Sink::Value(value) => {
-                if let Some(slot) = site.values.get(value as usize) {
-                    lock(slot).take();
-                }
+                site.values.lose(value);
                 value_done(site, dirs, one)?;
             }
         }

@@ -7,10 +7,11 @@ use rustix::io::{Errno, pwrite, write};
 
 use super::beneath::PRIVATE_FILE;
 use super::dirs::Dirs;
+use super::existing::{Fate, rewrite};
 use super::metadata::{self, Handle};
 use super::site::{Site, Trouble};
 use crate::error::RestoreError;
-use crate::tree::Node;
+use crate::tree::{Node, Role};
 
 /// Makes a file that is one chunk.
 ///
@@ -23,10 +24,10 @@ pub(super) fn whole(
     bytes: &[u8],
 ) -> Result<(), RestoreError> {
     let Some(node) = site.work.tree.node(number) else { return Ok(()) };
-    let made = create(site, dirs, node).and_then(|fd| {
-        write_all(fd.as_fd(), bytes)?;
-        metadata::apply(site, &Handle::File(fd.as_fd()), number, node);
-        Ok(())
+    let made = create(site, dirs, number, node).and_then(|fd| {
+        let written =
+            write_all(fd.as_fd(), bytes).and_then(|()| finish(site, dirs, fd.as_fd(), number, node));
+        written.inspect_err(|_| rewrite::discard(site, dirs, number, node))
     });
     if site.settle(number, made)? {
         site.count(true);
@@ -35,18 +36,19 @@ pub(super) fn whole(
     Ok(())
 }
 
-/// Makes a file without stored content: empty, or a hole from end to end.
+/// Makes a file without stored content, empty or a hole from end to end; or brings one to its end that has all of its
+/// content.
 ///
 /// # Errors
 /// The restore must stop.
 pub(super) fn bare(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32) -> Result<(), RestoreError> {
     let Some(node) = site.work.tree.node(number) else { return Ok(()) };
-    let made = create(site, dirs, node).and_then(|fd| {
-        if node.size.0 > 0 {
+    let made = create(site, dirs, number, node).and_then(|fd| {
+        if node.role == Role::Bare && node.size.0 > 0 && site.fate(number) == Fate::Make {
             ftruncate(&fd, node.size.0).map_err(|errno| Trouble::Errno("make a hole", errno))?;
         }
-        metadata::apply(site, &Handle::File(fd.as_fd()), number, node);
-        Ok(())
+        finish(site, dirs, fd.as_fd(), number, node)
+            .inspect_err(|_| rewrite::discard(site, dirs, number, node))
     });
     if site.settle(number, made)? {
         site.count(true);
@@ -54,14 +56,37 @@ pub(super) fn bare(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32) -> Res
     Ok(())
 }
 
-/// Creates a file that must not be there, for its owner alone until it is whole.
-pub(super) fn create(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, node: &Node) -> Result<OwnedFd, Trouble> {
+/// Creates a file that must not be there, for its owner alone until it is whole; or opens the one that is rewritten.
+pub(super) fn create(
+    site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
+    number: u32,
+    node: &Node,
+) -> Result<OwnedFd, Trouble> {
+    if let Some(fd) = rewrite::open(site, dirs, number, node)? {
+        return Ok(fd);
+    }
     let dir = dirs.get(node.parent)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(dir.as_fd(), site.work.tree.name(node), flags, PRIVATE_FILE)
         .map_err(|errno| Trouble::Errno("create it", errno))?;
     learn_owner(site, fd.as_fd());
     Ok(fd)
+}
+
+/// Sets what a file says of itself, once all its content is there.
+pub(super) fn finish(
+    site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
+    fd: BorrowedFd<'_>,
+    number: u32,
+    node: &Node,
+) -> Result<(), Trouble> {
+    if site.existing.is_some() {
+        return rewrite::finish(site, dirs, fd, number, node);
+    }
+    metadata::apply(site, &Handle::File(fd), number, node);
+    Ok(())
 }
 
 /// Learns, from the first thing made, who owns what this process makes below the target.

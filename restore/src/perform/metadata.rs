@@ -6,6 +6,7 @@
 //!
 //! What this user or machine cannot set is a finding, not an error: the content is there.
 
+use std::borrow::Cow;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use lifeboat_repo::format::text;
@@ -16,10 +17,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::site::{Site, lock};
+use super::site::Site;
+use super::values::{HELD_MAX, Slot};
 use crate::ids::{ACL_ACCESS, ACL_DEFAULT};
 use crate::report::Severity;
-use crate::tree::{Extra, Node, ROOT, Role, Value};
+use crate::tree::{Extra, Node, ROOT, Role, VALUE_MAX, Value};
 
 const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
@@ -62,6 +64,17 @@ fn set_owner(site: &Site<'_>, handle: &Handle<'_>, number: u32, node: &Node) -> 
     if number != ROOT && site.owner.get() == Some(&(uid, gid)) {
         return 0;
     }
+    give(site, handle, number, node, (uid, gid))
+}
+
+/// Gives an entry to an owner; gives the bits of the mode that would now speak for somebody else.
+pub(super) fn give(
+    site: &Site<'_>,
+    handle: &Handle<'_>,
+    number: u32,
+    node: &Node,
+    (uid, gid): (u32, u32),
+) -> u32 {
     let valid = |id: u32| (id != u32::MAX).then_some(id);
     let (user, group) = (valid(uid).map(Uid::from_raw), valid(gid).map(Gid::from_raw));
     let outcome = match (user, group) {
@@ -85,42 +98,60 @@ fn set_owner(site: &Site<'_>, handle: &Handle<'_>, number: u32, node: &Node) -> 
 }
 
 fn set_xattrs(site: &Site<'_>, handle: &Handle<'_>, number: u32, extra: &Extra, acls: bool) {
-    for (name, value) in &extra.xattrs {
-        let is_acl = name == ACL_ACCESS || name == ACL_DEFAULT;
-        if is_acl != acls {
-            continue;
-        }
-        let warn = |why: &dyn std::fmt::Display| {
-            site.find(Severity::Warning, number, || {
-                format!("its attribute {} could not be set: {why}", text::display(name))
-            });
-        };
-        let fetched;
-        let bytes = match value {
-            Value::Here(bytes) => Some(bytes),
-            Value::Fetched(at) => {
-                fetched = site.values.get(*at as usize).and_then(|value| lock(value).take());
-                fetched.as_ref()
-            }
-            Value::Lost => None,
-        };
-        let Some(bytes) = bytes else {
-            site.find(Severity::Missing, number, || {
-                format!("the value of its attribute {} is lost", text::display(name))
-            });
-            continue;
-        };
-        let outcome = if is_acl {
-            let mut mapped = bytes.clone();
-            site.ids.map_acl(&mut mapped);
-            handle.set_xattr(name, &mapped)
-        } else {
-            handle.set_xattr(name, bytes)
-        };
-        if let Err(errno) = outcome {
-            warn(&errno);
+    for (name, value) in extra.xattrs.iter().filter(|(name, _)| is_acl(name) == acls) {
+        if let Some(bytes) = value_of(site, number, name, value) {
+            set_xattr(site, handle, number, name, &bytes);
         }
     }
+}
+
+/// Sets one attribute; that this user or machine cannot is a finding.
+pub(super) fn set_xattr(site: &Site<'_>, handle: &Handle<'_>, number: u32, name: &[u8], value: &[u8]) {
+    if let Err(errno) = handle.set_xattr(name, value) {
+        site.find(Severity::Warning, number, || {
+            format!("its attribute {} could not be set: {errno}", text::display(name))
+        });
+    }
+}
+
+pub(super) fn is_acl(name: &[u8]) -> bool {
+    name == ACL_ACCESS || name == ACL_DEFAULT
+}
+
+/// The value an attribute gets on this host, ids in ACLs mapped. One that cannot be had is a finding. A fetched value
+/// can be asked for once.
+pub(super) fn value_of<'v>(
+    site: &Site<'_>,
+    number: u32,
+    name: &[u8],
+    value: &'v Value,
+) -> Option<Cow<'v, [u8]>> {
+    let missing = |why: &str| {
+        site.find(Severity::Missing, number, || {
+            format!("the value of its attribute {} {why}", text::display(name))
+        });
+        None
+    };
+    let mut bytes = match value {
+        Value::Here(bytes) => Cow::Borrowed(bytes.as_slice()),
+        Value::Fetched(at) => match site.values.take(*at) {
+            Slot::Held(bytes) => Cow::Owned(bytes),
+            Slot::NoRoom => {
+                return missing(&format!(
+                    "was left out, since {HELD_MAX} of such values waited to be set; restore this path by itself"
+                ));
+            }
+            Slot::Empty | Slot::Lost => return missing("is lost"),
+        },
+        Value::Lost => return missing("is lost"),
+        Value::TooLong => {
+            return missing(&format!("was left out: it is longer than the {VALUE_MAX} that Linux takes"));
+        }
+    };
+    if is_acl(name) {
+        site.ids.map_acl(bytes.to_mut());
+    }
+    Some(bytes)
 }
 
 impl Handle<'_> {
@@ -131,7 +162,7 @@ impl Handle<'_> {
         }
     }
 
-    fn chmod(&self, mode: Mode) -> Result<(), Errno> {
+    pub(super) fn chmod(&self, mode: Mode) -> Result<(), Errno> {
         match self {
             Self::File(fd) => fchmod(fd, mode),
             Self::Held(fd) => chmod(proc_name(*fd), mode),
@@ -145,7 +176,7 @@ impl Handle<'_> {
         }
     }
 
-    fn touch(&self, moment: Timestamp) -> Result<(), Errno> {
+    pub(super) fn touch(&self, moment: Timestamp) -> Result<(), Errno> {
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: moment.seconds(), tv_nsec: moment.nanos().into() },
@@ -157,7 +188,15 @@ impl Handle<'_> {
     }
 }
 
+impl<'f> Handle<'f> {
+    pub(super) fn fd(&self) -> BorrowedFd<'f> {
+        match self {
+            Self::File(fd) | Self::Held(fd) => *fd,
+        }
+    }
+}
+
 /// The name that leads to what a descriptor holds, whatever its own name means by now.
-fn proc_name(fd: BorrowedFd<'_>) -> String {
+pub(super) fn proc_name(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

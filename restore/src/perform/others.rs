@@ -9,8 +9,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::beneath::{LOST_AND_FOUND, PRIVATE_DIR, PRIVATE_FILE};
+use super::beneath::{HANDLE, LOST_AND_FOUND, PRIVATE_DIR, PRIVATE_FILE};
 use super::dirs::Dirs;
+use super::existing::correct::correct;
+use super::existing::{Fate, rewrite};
 use super::files::learn_owner;
 use super::metadata::{self, Handle};
 use super::site::{Site, Trouble};
@@ -31,7 +33,7 @@ pub(super) fn make_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
         site,
         |role| matches!(role, Role::Dir | Role::Implied),
         |dirs, number, node| {
-            if number == ROOT {
+            if number == ROOT || site.fate(number) != Fate::Make {
                 return Ok(());
             }
             let made = dirs.get(node.parent).and_then(|parent| {
@@ -61,11 +63,18 @@ pub(super) fn set_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
         if node.role != Role::Dir || site.is_absent(number) {
             continue;
         }
+        let flags = if site.existing.is_some() { HANDLE } else { OFlags::RDONLY };
         let opened = dirs.get(node.parent).and_then(|parent| {
             let name = if number == ROOT { b".".as_slice() } else { site.work.tree.name(node) };
-            site.root.open_dir(parent.as_fd(), name, OFlags::RDONLY).map_err(Trouble::again)
+            site.root.open_dir(parent.as_fd(), name, flags).map_err(Trouble::again)
         });
         match opened {
+            Ok(fd) if site.existing.is_some() => {
+                // What was put into it or taken from it changed its time, whatever was seen before.
+                if correct(site, &Handle::Held(fd.as_fd()), number, node) {
+                    site.count(false);
+                }
+            }
             Ok(fd) => {
                 metadata::apply(site, &Handle::File(fd.as_fd()), number, node);
                 site.count(false);
@@ -95,10 +104,25 @@ pub(super) fn set_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
 /// # Errors
 /// The restore must stop.
 pub(super) fn make_links(site: &Site<'_>) -> Result<(), RestoreError> {
+    make_links_to(site, |role| !matches!(role, Role::Symlink | Role::Special(_)))
+}
+
+/// Gives symbolic links and special files their further names.
+///
+/// # Errors
+/// The restore must stop.
+pub(super) fn make_links_of_others(site: &Site<'_>) -> Result<(), RestoreError> {
+    make_links_to(site, |role| matches!(role, Role::Symlink | Role::Special(_)))
+}
+
+fn make_links_to(site: &Site<'_>, first_is: impl Fn(Role) -> bool) -> Result<(), RestoreError> {
     let tree = &site.work.tree;
     each(
         site,
-        |role| matches!(role, Role::Link(_)),
+        |role| match role {
+            Role::Link(first) => tree.node(first).is_some_and(|first| first_is(first.role)),
+            _ => false,
+        },
         |dirs, number, node| {
             let Role::Link(first_number) = node.role else { return Ok(()) };
             let Some(first) = tree.node(first_number) else { return Ok(()) };
@@ -110,10 +134,16 @@ pub(super) fn make_links(site: &Site<'_>) -> Result<(), RestoreError> {
                 });
                 return Ok(());
             }
+            if is_settled(site, number) {
+                return Ok(());
+            }
             let made = dirs.get(first.parent).and_then(|from| {
                 let to = dirs.get(node.parent)?;
-                linkat(from.as_fd(), tree.name(first), to.as_fd(), tree.name(node), AtFlags::empty())
-                    .map_err(|errno| Trouble::Errno("link it", errno))
+                let name = rewrite::name_of(site, number, node);
+                rewrite::free(to.as_fd(), site, number, &name)?;
+                linkat(from.as_fd(), tree.name(first), to.as_fd(), &*name, AtFlags::empty())
+                    .map_err(|errno| Trouble::Errno("link it", errno))?;
+                rewrite::settle_name(site, dirs, number, node)
             });
             if site.settle(number, made)? {
                 site.count(false);
@@ -133,6 +163,9 @@ pub(super) fn make_specials(site: &Site<'_>) -> Result<(), RestoreError> {
         |role| matches!(role, Role::Special(_)),
         |dirs, number, node| {
             let Role::Special(kind) = node.role else { return Ok(()) };
+            if is_settled(site, number) {
+                return Ok(());
+            }
             let (kind, doing) = match kind {
                 EntryKind::Fifo => (FileType::Fifo, "make the fifo"),
                 EntryKind::Socket => (FileType::Socket, "make the socket"),
@@ -141,12 +174,13 @@ pub(super) fn make_specials(site: &Site<'_>) -> Result<(), RestoreError> {
             };
             let (major, minor) = site.work.tree.extra(node).map(|extra| extra.device).unwrap_or_default();
             let made = dirs.get(node.parent).and_then(|dir| {
-                let name = site.work.tree.name(node);
-                mknodat(dir.as_fd(), name, kind, PRIVATE_FILE, makedev(major, minor))
+                let name = rewrite::name_of(site, number, node);
+                rewrite::free(dir.as_fd(), site, number, &name)?;
+                mknodat(dir.as_fd(), &*name, kind, PRIVATE_FILE, makedev(major, minor))
                     .map_err(|errno| Trouble::Errno(doing, errno))?;
-                hold(dir.as_fd(), name, kind)
+                hold(dir.as_fd(), &name, kind)
             });
-            finish(site, number, node, made)
+            finish(site, dirs, number, node, made)
         },
     )
 }
@@ -160,28 +194,44 @@ pub(super) fn make_symlinks(site: &Site<'_>) -> Result<(), RestoreError> {
         site,
         |role| matches!(role, Role::Symlink),
         |dirs, number, node| {
+            if is_settled(site, number) {
+                return Ok(());
+            }
             let target = site.work.tree.extra(node).map(|extra| extra.target.as_slice()).unwrap_or_default();
             let made = dirs.get(node.parent).and_then(|dir| {
-                let name = site.work.tree.name(node);
-                symlinkat(target, dir.as_fd(), name)
+                let name = rewrite::name_of(site, number, node);
+                rewrite::free(dir.as_fd(), site, number, &name)?;
+                symlinkat(target, dir.as_fd(), &*name)
                     .map_err(|errno| Trouble::Errno("make the link", errno))?;
-                hold(dir.as_fd(), name, FileType::Symlink)
+                hold(dir.as_fd(), &name, FileType::Symlink)
             });
-            finish(site, number, node, made)
+            finish(site, dirs, number, node, made)
         },
     )
 }
 
-/// Sets the metadata of what was made and is held.
+/// Whether nothing is to be made at a node: it is there already, or cannot be.
+fn is_settled(site: &Site<'_>, number: u32) -> bool {
+    matches!(site.fate(number), Fate::Keep | Fate::Leave | Fate::Blocked)
+}
+
+/// Sets the metadata of what was made and is held, and gives it its name.
 fn finish(
     site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
     number: u32,
     node: &Node,
     made: Result<OwnedFd, Trouble>,
 ) -> Result<(), RestoreError> {
-    let settled = made.map(|fd| {
-        learn_owner(site, fd.as_fd());
-        metadata::apply(site, &Handle::Held(fd.as_fd()), number, node);
+    let settled = made.and_then(|fd| {
+        let handle = Handle::Held(fd.as_fd());
+        if site.existing.is_some() {
+            correct(site, &handle, number, node);
+        } else {
+            learn_owner(site, fd.as_fd());
+            metadata::apply(site, &handle, number, node);
+        }
+        rewrite::settle_name(site, dirs, number, node)
     });
     if site.settle(number, settled)? {
         site.count(false);

@@ -10,8 +10,8 @@ use rustix::fs::{Mode, OFlags, fstat, ftruncate, openat};
 use rustix::io::Errno;
 
 use super::dirs::Dirs;
-use super::files::{create, write_all_at};
-use super::metadata::{self, Handle};
+use super::existing::rewrite;
+use super::files::{create, finish, write_all_at};
 use super::site::{Site, Trouble, lock};
 use crate::error::RestoreError;
 use crate::report::Severity;
@@ -101,6 +101,13 @@ fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) 
         let state = lock(&part.state);
         (state.failed, state.made.is_some())
     };
+    let Some(node) = site.work.tree.node(part.node) else { return Ok(()) };
+    if failed {
+        rewrite::discard(site, dirs, part.node, node);
+    } else if lost > 0 && rewrite::give_up(site, dirs, part.node, node) {
+        lock(&part.state).fd.take();
+        return Ok(());
+    }
     if !made && lost > 0 {
         // Nothing of it came. A file of zeros would only deceive.
         site.set_absent(part.node);
@@ -109,14 +116,18 @@ fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) 
     let fd = if failed { None } else { descriptor(site, dirs, number, part)? };
     // Whoever looks later finds it closed.
     lock(&part.state).fd.take();
-    let (Some(fd), Some(node)) = (fd, site.work.tree.node(part.node)) else { return Ok(()) };
+    let Some(fd) = fd else { return Ok(()) };
     if node.sparse || lost > 0 {
         let sized = ftruncate(&*fd, node.size.0).map_err(|errno| Trouble::Errno("set its size", errno));
         if !site.settle(part.node, sized)? {
             return Ok(());
         }
     }
-    metadata::apply(site, &Handle::File(fd.as_fd()), part.node, node);
+    let finished = finish(site, dirs, fd.as_fd(), part.node, node)
+        .inspect_err(|_| rewrite::discard(site, dirs, part.node, node));
+    if !site.settle(part.node, finished)? {
+        return Ok(());
+    }
     if lost > 0 {
         site.find(Severity::Missing, part.node, || {
             format!("{} of it are lost and read as zeros", Bytes(lost))
@@ -171,15 +182,15 @@ fn open(
     };
     let fd = match state.made {
         None => {
-            let fd = create(site, dirs, node)?;
+            let fd = create(site, dirs, part.node, node)?;
             state.made = Some(identity(&fd)?);
             fd
         }
         Some(made) => {
             let dir = dirs.get(node.parent)?;
-            let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let fd = openat(dir.as_fd(), site.work.tree.name(node), flags, Mode::empty())
-                .map_err(Trouble::again)?;
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let name = rewrite::name_of(site, part.node, node);
+            let fd = openat(dir.as_fd(), &*name, flags, Mode::empty()).map_err(Trouble::again)?;
             if identity(&fd)? != made {
                 return Err(Trouble::Meddled(Errno::EXIST));
             }

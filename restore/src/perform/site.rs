@@ -12,13 +12,15 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::beneath::Root;
+use super::existing::{Existing, Fate};
 use super::parts::{OpenFiles, Part};
+use super::values::{HELD_MAX, Values};
 use crate::error::RestoreError;
 use crate::ids::Resolved;
 use crate::plan::Plan;
 use crate::report::{Findings, Loss, Report, Severity};
 use crate::tree::ROOT;
-use crate::work::Work;
+use crate::work::{Fetch, Use, Work};
 
 /// Why one entry could not be made.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ pub(super) enum Trouble {
     NoDirectory,
     /// A directory that was made is no longer there, or something else is in its place.
     Meddled(Errno),
+    /// A file of the target that was looked at has changed since.
+    Changed,
 }
 
 /// What all threads share.
@@ -37,8 +41,12 @@ pub(super) struct Site<'w> {
     pub(super) root: Root,
     pub(super) ids: Resolved,
     pub(super) observer: &'w dyn Observer,
-    /// Values of attributes as they come; `None` once one is lost.
-    pub(super) values: Vec<Mutex<Option<Vec<u8>>>>,
+    /// Whether anything may be changed: not while somebody only asks what would be.
+    pub(super) may_change: bool,
+    /// Values of attributes, from when they come until they are set.
+    pub(super) values: Values,
+    /// What a target that was not empty holds already; none where everything is made anew.
+    pub(super) existing: Option<Existing>,
     pub(super) parts: Vec<Part>,
     pub(super) open_files: OpenFiles,
     /// Descriptors of directories a thread may keep open.
@@ -83,11 +91,9 @@ impl<'w> Site<'w> {
             root,
             ids,
             observer,
-            values: work
-                .values
-                .iter()
-                .map(|value| Mutex::new(Some(vec![0; value.length as usize])))
-                .collect(),
+            may_change: true,
+            values: Values::new(work.values.len(), HELD_MAX),
+            existing: None,
             parts: work.parts.iter().map(Part::new).collect(),
             open_files: OpenFiles::default(),
             dirs_open_max: (descriptors / 2 / workers.max(1)).clamp(4, 256),
@@ -116,6 +122,27 @@ impl<'w> Site<'w> {
         self.losses = Mutex::new(plan.losses.clone());
         let gone = self.work.tree.nodes().filter(|(_, node)| node.role == crate::tree::Role::Gone);
         self.absent = Mutex::new(gone.map(|(number, _)| number).collect());
+    }
+
+    /// Takes over what a survey of the target found: only what differs is fetched and written.
+    pub(super) fn adopt(&mut self, existing: Existing) {
+        self.parts = existing.parts(self.work).iter().map(Part::new).collect();
+        self.existing = Some(existing);
+    }
+
+    /// The segments to fetch.
+    pub(super) fn fetches(&self) -> &[Fetch] {
+        self.existing.as_ref().map_or(self.work.fetches.as_slice(), Existing::fetches)
+    }
+
+    /// The uses of a segment's chunks.
+    pub(super) fn uses_of(&self, fetch: &Fetch) -> &[Use] {
+        self.existing.as_ref().map_or_else(|| self.work.uses_of(fetch), |existing| existing.uses_of(fetch))
+    }
+
+    /// What becomes of a node; made anew, where nothing was there before.
+    pub(super) fn fate(&self, node: u32) -> Fate {
+        self.existing.as_ref().map_or(Fate::Make, |existing| existing.fate(node))
     }
 
     pub(super) fn find(&self, severity: Severity, node: u32, what: impl FnOnce() -> String) {
@@ -163,10 +190,10 @@ impl<'w> Site<'w> {
 
     /// The error of a trouble that ends the restore.
     pub(super) fn fatal(&self, node: u32, trouble: Trouble) -> Option<RestoreError> {
-        let shown = || format!("{:?} in {}", text::display(&self.work.tree.path(node)), self.root.shown());
+        let shown = || self.shown(node);
         match trouble {
             Trouble::Errno(doing, errno) if is_fatal(errno) => Some(RestoreError::io(shown(), doing, errno)),
-            Trouble::Errno(..) | Trouble::NoDirectory => None,
+            Trouble::Errno(..) | Trouble::NoDirectory | Trouble::Changed => None,
             Trouble::Meddled(errno) => Some(RestoreError::refused(
                 shown(),
                 format!(
@@ -175,6 +202,11 @@ impl<'w> Site<'w> {
                 ),
             )),
         }
+    }
+
+    /// A node, for messages.
+    pub(super) fn shown(&self, node: u32) -> String {
+        format!("{:?} in {}", text::display(&self.work.tree.path(node)), self.root.shown())
     }
 
     /// Counts an entry as restored.
@@ -241,6 +273,7 @@ impl<'w> Site<'w> {
             findings: findings.first,
             finding_counts: findings.counts,
             losses: self.losses.into_inner().unwrap_or_else(PoisonError::into_inner),
+            changes: None,
         }
     }
 }
@@ -264,6 +297,10 @@ impl Trouble {
         match self {
             Self::Errno(doing, errno) => format!("cannot {doing}: {errno}"),
             Self::NoDirectory => "its directory could not be made".into(),
+            Self::Changed => {
+                "somebody changed it while it was restored; stop what writes to it, then restore it again"
+                    .into()
+            }
             Self::Meddled(errno) => format!("its directory was changed meanwhile: {errno}"),
         }
     }

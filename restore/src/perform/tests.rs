@@ -6,6 +6,7 @@ use lifeboat_repo::format::manifest::EntryKind;
 use lifeboat_repo::observe::Silent;
 use tempfile::TempDir;
 
+use super::beneath::Root;
 use super::*;
 use crate::error::RestoreErrorKind;
 use crate::plan::plan;
@@ -244,7 +245,7 @@ fn a_file_of_another_is_not_setuid_for_whoever_restores() {
     // 2^32 - 1 means "nobody in particular": it cannot be set, and the bits must not speak for root.
     let ground = Ground::new();
     let options =
-        Options { ids: IdMap { uids: [(4711, u32::MAX)].into(), ..IdMap::default() }, workers: None };
+        Options { ids: IdMap { uids: [(4711, u32::MAX)].into(), ..IdMap::default() }, ..Options::default() };
     let report = perform(&world.store, &plan, &ground.target(), &options, &Silent).unwrap();
     assert_eq!((report.status(), report.finding_counts.warnings), (Status::Complete, 1));
     assert_eq!(mode_of(&ground.target().join("su")), 0o2755);
@@ -310,7 +311,8 @@ fn owners_are_mapped_or_named() {
     let ids = IdMap { uids: [(4711, 5711)].into(), gids: [(4712, 5712)].into(), by_name: false };
     let ground = Ground::new();
     let report =
-        perform(&world.store, &plan, &ground.target(), &Options { ids, workers: None }, &Silent).unwrap();
+        perform(&world.store, &plan, &ground.target(), &Options { ids, ..Options::default() }, &Silent)
+            .unwrap();
     // Content is there either way, so it is complete.
     assert_eq!(report.status(), Status::Complete);
     if rustix::process::geteuid().is_root() {

@@ -16,7 +16,7 @@ use crate::error::RestoreError;
 use crate::ids::Owner;
 use crate::report::{Findings, Loss, LossKind, Severity};
 use crate::select::{Match, PathMatcher};
-use crate::tree::{Extra, Look, Role, Tree, Value};
+use crate::tree::{Extra, Look, Role, Tree, VALUE_MAX, Value};
 use crate::work::{Locate, PartsOf, Sink, Use, ValueOf, Work};
 
 /// Takes the entries of one share after another.
@@ -162,14 +162,22 @@ impl<'m> Builder<'m> {
     /// # Errors
     /// As [`Self::take`].
     pub(crate) fn take_linked(&mut self, mut entry: Entry) -> Result<(), RestoreError> {
-        if entry.kind != EntryKind::File {
-            return Ok(());
-        }
+        let role = match entry.kind {
+            EntryKind::File => None,
+            EntryKind::Symlink => Some(Role::Symlink),
+            EntryKind::Fifo | EntryKind::Socket | EntryKind::Char | EntryKind::Block => {
+                Some(Role::Special(entry.kind))
+            }
+            _ => return Ok(()),
+        };
         let Some(links) = self.wanting.remove(&entry.path) else { return Ok(()) };
         let mut paths = links.into_iter().map(|link| link.path);
         let Some(path) = paths.next() else { return Ok(()) };
         entry.path.clone_from(&path);
-        self.file(entry)?;
+        match role {
+            None => self.file(entry)?,
+            Some(role) => self.leaf(entry, role)?,
+        }
         self.entries += 1;
         let first = self.tree.next_number() - 1;
         paths.try_for_each(|path| self.link(&path, first))
@@ -307,6 +315,9 @@ impl<'m> Builder<'m> {
             XattrValue::Chunks(chunks) => chunks,
         };
         let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        if chunks.iter().map(ChunkRef::length).sum::<Bytes>() > VALUE_MAX {
+            return (xattr.name, Value::TooLong);
+        }
         let before = self.uses.len();
         let mut length = 0_u32;
         for chunk in &chunks {

@@ -4,15 +4,15 @@ use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::Hole;
 
 /// A run of a chunk's bytes and where in the file it goes.
-pub(super) struct Stretch {
-    pub(super) chunk: ChunkRef,
-    pub(super) skip: u32,
-    pub(super) take: u32,
-    pub(super) offset: u64,
+pub(crate) struct Stretch {
+    pub(crate) chunk: ChunkRef,
+    pub(crate) skip: u32,
+    pub(crate) take: u32,
+    pub(crate) offset: u64,
 }
 
 /// Where the chunks of a file go: they fill what holes leave, and one may reach across a hole.
-pub(super) fn stretches(chunks: &[ChunkRef], holes: &[Hole]) -> impl Iterator<Item = Stretch> {
+pub(crate) fn stretches(chunks: &[ChunkRef], holes: &[Hole]) -> impl Iterator<Item = Stretch> {
     let mut holes = holes.iter().peekable();
     let mut chunks = chunks.iter();
     let mut now: Option<(ChunkRef, u32)> = None;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use lifeboat_repo::crypto::hash::sha256;
 use lifeboat_repo::format::RECORD_MAX;
 use lifeboat_repo::format::names::{self, Place, Seq, place};
-use lifeboat_repo::format::records::{Census, Checkpoint, Head};
+use lifeboat_repo::format::records::{Census, Checkpoint, Head, Recorded};
 use lifeboat_repo::ids::{Label, ObjectHash, ObjectName};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::store::Listed;
@@ -28,6 +28,7 @@ pub(super) fn check(
     findings: &mut Vec<Finding>,
 ) {
     check_trust(repository, ledgers, findings);
+    check_seals(repository, ledgers, findings);
     check_heads(repository, ledgers, findings);
     // What entries or records that the store would not give name cannot be counted; that they were not read is a
     // finding already, as is a damaged record.
@@ -59,6 +60,35 @@ fn check_trust(repository: &Repository, ledgers: &Ledgers, findings: &mut Vec<Fi
             Err(error) if error.is_missing() => findings.push(Finding::damage(
                 name,
                 format!("it is missing, although {by} saw it: an older trust is passed off as the newest"),
+            )),
+            Err(error) => findings.push(Finding::of_store_error(name, &error)),
+        }
+    }
+}
+
+/// Every seal that a checkpoint saw must still be there: only so is it noticed that the newest was taken away, both
+/// objects of it, and an older one with recipients that were removed since is passed off as the newest.
+fn check_seals(repository: &Repository, ledgers: &Ledgers, findings: &mut Vec<Finding>) {
+    let mut seen: BTreeMap<&ObjectName, (ObjectHash, &ObjectName)> = BTreeMap::new();
+    for link in ledgers.chains.values().flatten() {
+        for Recorded(name, hash, _) in link.checkpoint.iter().flat_map(|checkpoint| &checkpoint.seals) {
+            let (known, by) = *seen.entry(name).or_insert((*hash, &link.name));
+            if known != *hash || !matches!(place(name), Some(Place::Seal(..))) {
+                let what = format!("its checkpoint and that of {by} disagree about {name}");
+                findings.push(Finding::damage(&link.name, what));
+            }
+        }
+    }
+    for (name, (hash, by)) in seen {
+        if !matches!(place(name), Some(Place::Seal(..))) {
+            continue;
+        }
+        match repository.store().read(name, RECORD_MAX) {
+            Ok(bytes) if ObjectHash::from_bytes(sha256(&bytes)) == hash => {}
+            Ok(_) => findings.push(Finding::damage(name, format!("it is not the seal that {by} saw"))),
+            Err(error) if error.is_missing() => findings.push(Finding::damage(
+                name,
+                format!("it is missing, although {by} saw it: an older seal may be passed off as the newest"),
             )),
             Err(error) => findings.push(Finding::of_store_error(name, &error)),
         }

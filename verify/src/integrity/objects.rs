@@ -1,11 +1,13 @@
 //! One object at a time: bytes against the ledger, signature against trust at the right moment. FORMAT.md §3.
 
+use std::collections::HashSet;
+
 use lifeboat_repo::crypto::hash::Sha256;
 use lifeboat_repo::crypto::sign::Kind;
 use lifeboat_repo::format::names::{Place, SealFor, Seq, place};
 use lifeboat_repo::format::records::{FenceBody, RunBody};
 use lifeboat_repo::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
-use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId};
+use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::{JudgedAt, Principal, Repository, RepositoryError, Signed};
 use lifeboat_repo::store::Listed;
@@ -26,6 +28,10 @@ pub(super) struct Check<'c> {
     pub(super) repository: &'c Repository,
     pub(super) ledgers: &'c Ledgers,
     pub(super) gc: &'c GcRecords,
+    /// Tenant keys that ledgers name, under whatever seal.
+    pub(super) keys: &'c HashSet<(Label, KeyId)>,
+    /// Runs that were announced.
+    pub(super) runs: HashSet<RunId>,
     pub(super) newest: NewestSeals,
     pub(super) now: Timestamp,
 }
@@ -71,11 +77,22 @@ impl Check<'_> {
         if self.gc.excuses(name, place) {
             finding.severity = Severity::Notice;
             finding.what.push_str("; it is expired");
-        } else if record.is_none() && !matches!(place, Place::Seal(..)) {
+        } else if record.is_none() && !self.is_relied_on(place) {
             finding.severity = Severity::Notice;
             finding.what.push_str("; no ledger names it, so nothing relies on it");
         }
         finding
+    }
+
+    /// Whether something relies on an object that no ledger names: on seals, on keys that an officer sealed anew, and on
+    /// what stands in the place of a run's snapshot, where it may be a fence.
+    fn is_relied_on(&self, place: &Place) -> bool {
+        match place {
+            Place::Seal(..) => true,
+            Place::Key(_, writer, key) => self.keys.contains(&(writer.clone(), *key)),
+            Place::Snapshot(_, run) => self.runs.contains(run),
+            _ => false,
+        }
     }
 
     fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Checked {
@@ -124,7 +141,7 @@ impl Check<'_> {
         let by_entry = record.map_or(JudgedAt::Any, |record| JudgedAt::Moment(record.moment));
         match place {
             Place::Seal(seq, which) => self.seal(name, bytes, *seq, *which),
-            Place::Key(_, writer, _) => self.of_writer(name, bytes, Kind::Key, by_entry, writer),
+            Place::Key(_, writer, _) => self.key(name, bytes, by_entry, writer),
             Place::Card(writer, _) => self.of_writer(name, bytes, Kind::Card, by_entry, writer),
             Place::Index(writer, run, _) => {
                 self.of_writer(name, bytes, Kind::Index, JudgedAt::Moment(run.moment()), writer)
@@ -153,6 +170,24 @@ impl Check<'_> {
             Principal::Officer(_) => Ok(signed),
             other => Err(wrong_signer(name, &other)),
         }
+    }
+
+    /// A key is its writer's, or an officer's of today who sealed it anew.
+    fn key(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        by_entry: JudgedAt,
+        writer: &Label,
+    ) -> Result<Signed, RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Key], JudgedAt::Any)?;
+        let at = match &signed.principal {
+            signer if signer.is_writer(writer) => by_entry,
+            Principal::Officer(_) => JudgedAt::Moment(self.now),
+            other => return Err(wrong_signer(name, other)),
+        };
+        self.repository.judge(&signed.key, Kind::Key, name, at)?;
+        Ok(signed)
     }
 
     fn of_writer(

@@ -41,8 +41,10 @@ impl NewestSeals {
                 _ => None,
             })
             .collect();
+        // The first of each hole: whoever may put an object may put one under the last of all numbers.
+        let firsts = std::iter::once(Seq(0)).chain(there.iter().map(|seq| seq.next()));
         let gone =
-            (0..=newest.0).map(Seq).filter(|seq| !there.contains(seq)).map(|seq| (seq, SealFor::Officers));
+            firsts.filter(|seq| *seq <= newest && !there.contains(seq)).map(|seq| (seq, SealFor::Officers));
         let enrolled = repository
             .trust()
             .signers

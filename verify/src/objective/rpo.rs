@@ -124,7 +124,11 @@ mod tests {
             writer: "fra-1".parse().unwrap(),
             run,
             parent: None,
-            source: SourceNote { kind: "files".into(), consistency: "each file by itself".into() },
+            source: SourceNote {
+                kind: "files".into(),
+                consistency: "each file by itself".into(),
+                excluded: 0,
+            },
             start: at(start),
             end: at(end),
             recovery_point: at(start),

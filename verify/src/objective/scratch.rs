@@ -13,13 +13,13 @@ use crate::error::{VerifyError, VerifyErrorKind};
 const ROOM_PER_ENTRY: Bytes = Bytes::kib(4);
 
 /// A private directory that is removed in the end.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     directory: Option<tempfile::TempDir>,
 }
 
 impl Scratch {
     /// Makes a directory below `parent` that only its owner may enter: what is restored there is customers' data.
-    pub(super) fn below(parent: &Path) -> Result<Self, VerifyError> {
+    pub(crate) fn below(parent: &Path) -> Result<Self, VerifyError> {
         let directory = tempfile::Builder::new()
             .prefix("lifeboat-rehearsal-")
             .permissions(fs::Permissions::from_mode(0o700))
@@ -29,12 +29,17 @@ impl Scratch {
     }
 
     /// Where to restore to; it is not there yet.
-    pub(super) fn target(&self) -> PathBuf {
+    pub(crate) fn target(&self) -> PathBuf {
         self.directory.as_ref().map(|directory| directory.path().join("restored")).unwrap_or_default()
     }
 
+    /// A name next to it.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.directory.as_ref().map(|directory| directory.path().join(name)).unwrap_or_default()
+    }
+
     /// Removes everything.
-    pub(super) fn remove(mut self) -> Result<(), VerifyError> {
+    pub(crate) fn remove(mut self) -> Result<(), VerifyError> {
         self.directory.take().map_or(Ok(()), remove)
     }
 }
@@ -48,7 +53,7 @@ impl Drop for Scratch {
 }
 
 /// Refuses where the disk below `parent` has no room for this.
-pub(super) fn require_room(parent: &Path, bytes: Bytes, entries: u64) -> Result<(), VerifyError> {
+pub(crate) fn require_room(parent: &Path, bytes: Bytes, entries: u64) -> Result<(), VerifyError> {
     let found = rustix::fs::statvfs(parent).map_err(|error| scratch_error(parent, error.into()))?;
     let free = Bytes(found.f_bavail.saturating_mul(found.f_frsize));
     let wanted = bytes + Bytes(entries.saturating_mul(ROOM_PER_ENTRY.0));
@@ -63,7 +68,7 @@ pub(super) fn require_room(parent: &Path, bytes: Bytes, entries: u64) -> Result<
     ))
 }
 
-fn scratch_error(path: &Path, error: io::Error) -> VerifyError {
+pub(crate) fn scratch_error(path: &Path, error: io::Error) -> VerifyError {
     VerifyError { what: path.display().to_string(), kind: VerifyErrorKind::Scratch(error) }
 }
 

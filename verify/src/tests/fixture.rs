@@ -142,7 +142,7 @@ fn snapshot(run: &Run<'_>, shares: Vec<Share>) -> Snapshot {
         writer: label("fra-1"),
         run: run.id(),
         parent: None,
-        source: SourceNote { kind: "files".into(), consistency: "each file by itself".into() },
+        source: SourceNote { kind: "files".into(), consistency: "each file by itself".into(), excluded: 0 },
         start: now,
         end: now,
         recovery_point: now,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
-use crate::config::Config;
+use crate::config::{Component, Config};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
@@ -272,10 +272,9 @@ impl Demo<'_> {
 
     /// What the data is, before it is lost.
     fn remember(&self, config: &Config) -> Result<Vec<Facts>> {
-        let facts = config.components.iter().map(|component| {
-            tree::facts(&component.path)
-                .map_err(|error| Failure::file("read the data", &component.path, &error))
-        });
+        let trees = config.components.iter().filter_map(Component::path);
+        let facts =
+            trees.map(|path| tree::facts(path).map_err(|error| Failure::file("read the data", path, &error)));
         facts.collect()
     }
 
@@ -343,7 +342,7 @@ impl Demo<'_> {
                 let fault_found = demo.fault_is_found(config, region)?;
                 all.push(Proven { region: region.name.clone(), levels, fault_found });
             }
-            Ok((all, "4 levels in each region".to_owned()))
+            Ok((all, "5 levels in each region".to_owned()))
         })
     }
 

@@ -117,6 +117,7 @@ fn levels(page: &mut Page, story: &Story) {
     row("inventory", pair(&of(Level::Inventory)), "every object is there");
     row("integrity", pair(&of(Level::Integrity)), "every byte as signed; needs no key");
     row("readback", pair(&of(Level::Readback)), "everything decrypts, bit for bit");
+    row("restore", pair(&of(Level::Restore)), "a restored tree equals what was backed up");
     let fault = |proven: &Proven| match proven.fault_found {
         true => Cell::toned(Tone::Good, "found"),
         false => Cell::toned(Tone::Bad, "NOT FOUND"),
@@ -148,7 +149,7 @@ fn differences(page: &mut Page, story: &Story) {
         }
         for objective in &checked.objectives {
             match &objective.found {
-                Err(failure) => page.item("   -", &format!("{}: {}", objective.component, failure.what)),
+                Err(failure) => page.item("   -", &format!("{}: {}", objective.component, failure.coded())),
                 Ok(found) => {
                     page.item("   -", &format!("{}, time {}", objective.component, rto_words(&found.rto)));
                     page.item("   -", &format!("{}, loss {}", objective.component, rpo_words(&found.rpo)))

@@ -1,14 +1,16 @@
 //! What `doctor` looks at on this host: keys, state, the components' trees.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use lifeboat_backup::TenantRules;
+use lifeboat_backup::{Program, TenantRules};
 use lifeboat_repo::units::Bytes;
 use rustix::fs::statvfs;
 
 use super::Findings;
-use crate::config::{Component, Config, Host};
+use crate::codes::Code;
+use crate::config::{Component, Config, Host, SourceKind};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
 use crate::keyfiles;
@@ -107,21 +109,50 @@ pub(super) fn free_space(path: &Path, area: &str, findings: &mut Findings) {
 
 fn check_component(config: &Config, component: &Component, findings: &mut Findings) {
     let area = format!("component {}", component.name);
-    if let Err(error) = TenantRules::parse(&component.tenants, component.system.clone()) {
-        findings.failure(&area, Failure::usage(tame(&error.to_string())).at(shown(&config.path)));
+    match &component.source {
+        SourceKind::Files(path, _) => check_tree(config, component, path, &area, findings),
+        SourceKind::Command(command) => check_program(&command.program, "command", &area, findings),
     }
-    match fs::read_dir(&component.path) {
-        Ok(_) => findings.ok(&area, format!("{} can be read", shown(&component.path))),
+    let hooks = [&component.hooks.before, &component.hooks.after, &component.hooks.on_failure];
+    for hook in hooks.into_iter().flatten() {
+        check_program(hook, "a hook", &area, findings);
+    }
+}
+
+fn check_tree(config: &Config, component: &Component, path: &Path, area: &str, findings: &mut Findings) {
+    if let Err(error) = TenantRules::parse(&component.tenants, component.system.clone()) {
+        findings.failure(
+            area,
+            Failure::usage(tame(&error.to_string())).code(Code::Configuration).at(shown(&config.path)),
+        );
+    }
+    match fs::read_dir(path) {
+        Ok(_) => findings.ok(area, format!("{} can be read", shown(path))),
         Err(error) => findings.fail(
-            &area,
+            area,
             Exit::Unchecked,
-            format!("{} cannot be read: {error}", shown(&component.path)),
+            format!("{} cannot be read: {error}", shown(path)),
             "check the path, and that this user may read it (backups usually run as root)",
         ),
     }
     if component.tenants.is_empty() {
-        findings.ok(&area, "no tenant's data, as declared");
+        findings.ok(area, "no tenant's data, as declared");
     } else if component.system.is_none() {
-        findings.ok(&area, "what no tenant pattern matches makes its backups \"partly done\"");
+        findings.ok(area, "what no tenant pattern matches makes its backups \"partly done\"");
+    }
+}
+
+/// Whether a program is there and can be run as the user it is meant for. It is not run.
+fn check_program(program: &Program, what: &str, area: &str, findings: &mut Findings) {
+    let name = program.name();
+    let path = program.environment.get("PATH").map(OsStr::to_owned).or_else(|| std::env::var_os("PATH"));
+    match program.find(path.as_deref()) {
+        Ok(place) => findings.ok(area, format!("{what} {name} is {}", shown(&place))),
+        Err(fault) => {
+            let whole = tame(&fault.to_string());
+            let (why, next) =
+                whole.split_once("; ").unwrap_or((&whole, "correct lifeboat.toml, or install it"));
+            findings.fail(area, Exit::Failed, format!("{what} {name}: {why}"), next);
+        }
     }
 }

@@ -72,9 +72,11 @@ fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {
     if recovery.is_empty() {
         page.paragraph(2, "The recovery identities you named: without them no backup can ever be opened.");
     }
-    for (number, file) in (1..).zip(&recovery) {
+    let mut numbers = (1..).map(|number| format!("{number}."));
+    let mut next = || numbers.next().unwrap_or_default();
+    for file in &recovery {
         page.item(
-            &format!("{number}."),
+            &next(),
             &format!(
                 "{}\nOpens every backup of its region, and is the only thing that does. Copy it to two media in two \
                  places, then delete it here: a host that is broken into must not hold it.",
@@ -84,7 +86,7 @@ fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {
     }
     if let Some(file) = &keys.officer_file {
         page.item(
-            &format!("{}.", recovery.len() + 1),
+            &next(),
             &format!(
                 "{}\nThe officer's signing key: it says who may write. Keep it apart from the recovery identity.",
                 shown(file)
@@ -92,7 +94,7 @@ fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {
         );
     }
     page.item(
-        &format!("{}.", recovery.len() + 2),
+        &next(),
         &format!("a copy of {} and the paper that `lifeboat keys paper` prints", shown(&config.path)),
     );
     page.heading("Next");

@@ -88,7 +88,10 @@ fn try_keys(repository: &Repository, recovery: &Recovery<'_>) -> std::result::Re
                 .flat_map(|(_, some)| some)
                 .copied()
                 .collect();
-            maps.insert(writer, SegmentMap::load(repository, recovery.catalog(), writer, &wanted)?);
+            let map = SegmentMap::load(repository, recovery.catalog(), writer, &wanted)?;
+            let unreadable = map.unreadable().iter();
+            tried.failed.extend(unreadable.map(|error| (Exit::Damaged, tame(&error.to_string()))));
+            maps.insert(writer, map);
         }
         let Some(map) = maps.get(writer) else { continue };
         let segment =
@@ -128,7 +131,7 @@ fn render(page: &mut Page, region: &Region, tried: &Result<Tried>) {
     let tried = match tried {
         Ok(tried) => tried,
         Err(failure) => {
-            page.marked("FAIL", Tone::Bad, &failure.what);
+            page.marked("FAIL", Tone::Bad, &failure.coded());
             if let Some(next) = &failure.next {
                 page.paragraph(7, &format!("→ {next}"));
             }

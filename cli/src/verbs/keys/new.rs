@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::codes::Code;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
@@ -30,6 +31,7 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
         config.components.iter().map(|component| format!(" --component {}", component.name)).collect();
     if components.is_empty() {
         return Err(Failure::usage("the configuration names no component this host could back up")
+            .code(Code::Configuration)
             .at(shown(&config.path))
             .next("add [components.NAME], then run this again"));
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, Region};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Result, shown};
+use crate::failure::{Result, shown, tame};
 use crate::keyfiles;
 use crate::render::{Outcome, Page};
 use crate::survey::Identities;
@@ -39,7 +39,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for region in context.regions(&config, &args.region)? {
         let repository = context.open(region)?;
         render_region(&mut page, region, &repository);
-        regions.push(region_value(region, &repository));
+        let recipients = recipients(context, &repository, args)?;
+        render_recipients(&mut page, recipients.as_deref());
+        let mut value = region_value(region, &repository);
+        if let Some(value) = value.as_object_mut() {
+            value.insert("recovery".into(), recipients.into());
+        }
+        regions.push(value);
     }
     let identities = render_identities(context, &mut page, args)?;
     render_steps(&mut page, &config, context.regions(&config, &args.region)?.first().copied());
@@ -63,6 +69,40 @@ fn render_region(page: &mut Page, region: &Region, repository: &Repository) {
                 &format!("{}, {} (no longer an officer)", pinned.name, pinned.key.fingerprint()),
             );
         }
+    }
+}
+
+/// Everybody whose recovery identity opens the repository, as name and recipient; nothing where no identity at hand
+/// opens the list, which is stored for them alone.
+fn recipients(context: &Context, repository: &Repository, args: &Args) -> Result<Option<Vec<Value>>> {
+    let files = args.identities.files(context);
+    if files.is_empty() {
+        return Ok(None);
+    }
+    match context.recover(repository, files) {
+        Ok(recovery) => Ok(Some(
+            recovery
+                .recipients()
+                .map(|(name, recipient)| json!({ "name": tame(name), "recipient": tame(recipient) }))
+                .collect(),
+        )),
+        // Of another region.
+        Err(failure) if failure.exit == Exit::Refused => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn render_recipients(page: &mut Page, recipients: Option<&[Value]>) {
+    let Some(recipients) = recipients else {
+        page.field(
+            "opened by",
+            "not known here: only a recovery identity of this region opens the list (--identity)",
+        );
+        return;
+    };
+    for one in recipients {
+        let text = |key: &str| one[key].as_str().unwrap_or_default();
+        page.field("opened by", &format!("{}, {}", text("name"), text("recipient")));
     }
 }
 
@@ -106,7 +146,7 @@ fn render_identities(context: &Context, page: &mut Page, args: &Args) -> Result<
         );
     }
     page.gap();
-    page.raw("  copy 1: ______________________________   copy 2: ______________________________");
+    page.raw("  copy 1: ____________________________   copy 2: ____________________________");
     Ok(values)
 }
 

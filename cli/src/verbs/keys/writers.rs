@@ -9,6 +9,7 @@ use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::officer::{self, NewWriter, Officer};
 use serde_json::json;
 
+use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
@@ -35,6 +36,7 @@ impl OfficerArgs {
         let path =
             self.officer_key.as_ref().or(context.environment.officer_key.as_ref()).ok_or_else(|| {
                 Failure::usage("this needs an officer's signing key, and none was given")
+                    .code(Code::NoOfficerKey)
                     .next("give --officer-key FILE (or LIFEBOAT_OFFICER_KEY)")
             })?;
         keyfiles::read_signing_key(path, "officer's signing key")
@@ -167,6 +169,7 @@ pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
     }
     if values.is_empty() {
         return Err(Failure::new(Exit::Refused, format!("no region has a writer {}", args.name))
+            .code(Code::NoWriter)
             .next("`lifeboat keys writer list` shows those there are"));
     }
     page.paragraph(

@@ -2,16 +2,14 @@
 
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
-use lifeboat_verify::{
-    Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Threads, VerifyError, VerifyErrorKind,
-};
+use lifeboat_verify::{Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Threads};
 use serde_json::{Value, json};
 
 use super::{Args, Checked, Level};
 use crate::config::{Config, Region};
 use crate::context::{Context, Reader, repository_place};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, tame};
+use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::progress::Progress;
 use crate::render::short_hashes;
 use crate::when::{count_of, show_count};
@@ -205,7 +203,7 @@ fn checked(region: &Region, level: Level, reports: Vec<Report>) -> Checked {
 
 /// A level that could not run.
 pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Checked {
-    let mut summary = failure.what.clone();
+    let mut summary = failure.coded();
     if let Some(next) = &failure.next {
         summary.push_str(&format!(" → {next}"));
     }
@@ -221,7 +219,7 @@ pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Check
     }
 }
 
-const fn exit_of(outcome: &Outcome) -> Exit {
+pub(super) const fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Passed => Exit::Ok,
         Outcome::Failed => Exit::Damaged,
@@ -229,7 +227,7 @@ const fn exit_of(outcome: &Outcome) -> Exit {
     }
 }
 
-fn shown(finding: &Finding) -> Shown {
+pub(super) fn shown(finding: &Finding) -> Shown {
     let text = |text: String| short_hashes(&tame(&text));
     // One that says twice what it is about reads badly.
     let subject = finding.object.to_string();
@@ -239,22 +237,4 @@ fn shown(finding: &Finding) -> Shown {
         .map_or_else(|| finding.to_string(), |rest| format!("{subject}{rest}"));
     let affects = finding.affects.iter().map(|affected| text(affected.to_string())).collect();
     Shown { severity: finding.severity, what: text(what), affects }
-}
-
-/// A verification that could not be done, as a person needs it.
-pub(crate) fn verify_failure(error: VerifyError) -> Failure {
-    let whole = tame(&error.to_string());
-    let (exit, next) = match &error.kind {
-        VerifyErrorKind::Cancelled => (Exit::Interrupted, "run it again when you are ready"),
-        VerifyErrorKind::Repository(kind) => {
-            (Exit::of(kind), "mend what stopped it, then run it again; nothing is known until it ran")
-        }
-        VerifyErrorKind::Refused(_) => (Exit::Refused, "see `lifeboat help verify`"),
-        VerifyErrorKind::Scratch(_) => (Exit::Unchecked, "name a writable place with --scratch DIR"),
-        _ => (Exit::Unchecked, "mend what stopped it, then run it again; nothing is known until it ran"),
-    };
-    match whole.split_once("; ") {
-        Some((what, next)) => Failure::new(exit, what).next(next),
-        None => Failure::new(exit, whole).next(next),
-    }
 }

@@ -8,6 +8,7 @@ use lifeboat_repo::units::Bytes;
 use lifeboat_verify::{Amount, Seed};
 use serde_json::{Value, json};
 
+use crate::codes::Code;
 use crate::config::{Component, Config, Region};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -18,6 +19,7 @@ use crate::survey::Identities;
 pub(crate) mod levels;
 pub(crate) mod objective;
 mod page;
+mod restored;
 
 /// Enough that a disk's cache and a few starts do not decide the time.
 const TRIAL_BYTES: Bytes = Bytes::mib(256);
@@ -45,9 +47,12 @@ pub(crate) struct Args {
     /// objective: how much to restore for the measurement: 256MB, 5GB or whole
     #[arg(long, value_name = "SIZE", value_parser = parse_trial)]
     pub(crate) trial: Option<Trial>,
-    /// objective: where to restore to for the measurement [default: $TMPDIR]
+    /// restore and objective: where to restore to, with room for it [default: $TMPDIR]
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
+    /// restore: the latest snapshot that holds nothing later than this [default: the latest]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
     /// objective: when the disaster strikes: now, 2026-11-23T18:43:39Z, 3h ago [default: now]
     #[arg(long, value_name = "TIME")]
     pub(crate) disaster_at: Option<String>,
@@ -64,6 +69,8 @@ pub(crate) enum Level {
     Integrity,
     /// Everything decrypts and matches what was backed up; needs the recovery identity
     Readback,
+    /// A whole restore into scratch space equals what was backed up, metadata too; needs the recovery identity
+    Restore,
     /// A restore is timed and compared with the objectives; needs the recovery identity
     Objective,
     /// All of them, one after another
@@ -77,6 +84,7 @@ impl Level {
             Self::Inventory => "inventory",
             Self::Integrity => "integrity",
             Self::Readback => "readback",
+            Self::Restore => "restore",
             Self::Objective => "objective",
             Self::All => "all",
         }
@@ -88,8 +96,9 @@ impl Level {
             Self::Inventory => &[Self::Inventory],
             Self::Integrity => &[Self::Integrity],
             Self::Readback => &[Self::Readback],
+            Self::Restore => &[Self::Restore],
             Self::Objective => &[Self::Objective],
-            Self::All => &[Self::Inventory, Self::Integrity, Self::Readback, Self::Objective],
+            Self::All => &[Self::Inventory, Self::Integrity, Self::Readback, Self::Restore, Self::Objective],
         }
     }
 }
@@ -113,6 +122,7 @@ impl Args {
             nonce: None,
             trial: None,
             scratch: None,
+            at: None,
             disaster_at: None,
             identities,
         }
@@ -129,7 +139,10 @@ impl Args {
             return Ok(nonce.as_bytes().to_vec());
         }
         let mut nonce = vec![0; 16];
-        context.entropy.fill(&mut nonce).map_err(|error| Failure::failed(error.to_string()))?;
+        context
+            .entropy
+            .fill(&mut nonce)
+            .map_err(|error| Failure::failed(error.to_string()).code(Code::Machine))?;
         Ok(nonce)
     }
 }
@@ -229,6 +242,7 @@ pub(crate) fn region_levels(
     for level in args.level.each() {
         let checked = match level {
             Level::Objective => objective::check(context, config, region, components, args),
+            Level::Restore => restored::check(context, region, components, args),
             _ => levels::check(context, config, region, args, *level),
         };
         let checked =

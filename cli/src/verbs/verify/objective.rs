@@ -13,12 +13,12 @@ use lifeboat_verify::objective::{
 use lifeboat_verify::{Outcome, Seed};
 use serde_json::{Value, json};
 
-use super::levels::verify_failure;
 use super::{Args, Checked, Level, Trial};
+use crate::codes::Code;
 use crate::config::{Component, Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, tame};
+use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::measured::{self, Measured, Verdict};
 use crate::progress::Progress;
 use crate::when::{parse_moment, show_duration, show_objective};
@@ -56,15 +56,14 @@ pub(super) fn check(
 ) -> Result<Checked> {
     let disaster = match &args.disaster_at {
         None => context.now(),
-        Some(text) => {
-            parse_moment(text, context.now()).map_err(|why| Failure::usage(why).at("--disaster-at"))?
-        }
+        Some(text) => parse_moment(text, context.now())
+            .map_err(|why| Failure::usage(why).code(Code::Moment).at("--disaster-at"))?,
     };
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
     let mut objectives = Vec::new();
     for component in components {
-        let progress = context.progress(&format!("objective of {}", component.name));
+        let progress = context.progress_of(&component.name, "objective");
         let found = one(context, &repository, &recovery, component, args, disaster, &progress)
             .map_err(|failure| failure.at(repository_place(region)).into_check());
         let exit = exit_of(&found);

@@ -78,7 +78,7 @@ fn render_objective(page: &mut Page, objective: &Objective) {
     };
     let found = match &objective.found {
         Err(failure) => {
-            page.marked(word, tone, &format!("objective  {}: {}", objective.component, failure.what));
+            page.marked(word, tone, &format!("objective  {}: {}", objective.component, failure.coded()));
             if let Some(next) = &failure.next {
                 page.paragraph(10, &format!("→ {next}"));
             }

@@ -338,7 +338,6 @@ fn meta_of(stat: &Stat) -> Meta {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

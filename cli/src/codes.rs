@@ -1,0 +1,372 @@
+//! The catalogue of errors: a code that never changes for everything that can go wrong, with its meaning and what
+//! to do. `lifeboat explain CODE` prints an entry, docs/errors.md has them all.
+//!
+//! The first digit is the exit code the error usually ends with. It may end with another: a check that meets a
+//! store that fails ends with 5, since nothing is known then. The code says what happened, the exit code what it
+//! means for the verb.
+
+use std::fmt;
+
+use crate::exit::Exit;
+
+macro_rules! codes {
+    ($($(#[$attribute:meta])* $name:ident = $number:literal: $title:literal, $meaning:literal, $next:literal;)*) => {
+        /// What went wrong, for scripts, for searching, for `lifeboat explain`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub(crate) enum Code {
+            $($(#[$attribute])* #[doc = $title] $name = $number,)*
+        }
+
+        impl Code {
+            /// All of them, by number.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What it is, in a few words.
+            pub(crate) const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// What it means.
+            pub(crate) const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+
+            /// What to do.
+            pub(crate) const fn next(self) -> &'static str {
+                match self { $(Self::$name => $next,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Failed = 100: "something on this machine failed",
+        "The operating system or a library refused something that the verb needs. It says nothing of the stored data.",
+        "Read what the system said, mend it, and run the verb again: nothing is left half done.";
+    Store = 101: "the store failed",
+        "The repository's store could not be read, listed or written: not mounted, full, no permission, a failing disk. \
+         Nothing is known about the data in it.",
+        "Check that the place exists, has room and may be used by this user; then run it again.";
+    File = 102: "a file on this machine cannot be used",
+        "A file or directory that is not part of the repository could not be read, made or written.",
+        "Check the path, its permissions and the free space; then run it again.";
+    Machine = 103: "a library or the machine's randomness failed",
+        "Something that should always work did not: random numbers, a compression context.",
+        "Run it again; if it stays, check memory and limits (`ulimit -a`), and report it with the output of --verbose.";
+    Source = 104: "what is to be backed up cannot be read",
+        "The root of the component, or the command that yields its data, gave nothing that could be backed up. No \
+         snapshot was made; older ones are untouched.",
+        "Check that the component's path exists and that this user may read it. Backups usually run as root.";
+    State = 105: "the state directory cannot be used",
+        "The state directory remembers what was backed up, so that the next backup is quick. It holds nothing that a \
+         restore needs.",
+        "Check its permissions and free space. It may be emptied: the next backup then reads everything once.";
+    Memory = 106: "this machine damages data",
+        "What was sealed did not open again as what went in: memory or a processor changed bits. The backup stopped \
+         before anything wrong was committed.",
+        "Test the machine's memory before you rely on anything it computes, and back up from another host meanwhile.";
+    Scratch = 107: "the scratch space cannot be used",
+        "A rehearsal restores into scratch space, and that could not be written.",
+        "Name a directory with enough room by --scratch DIR.";
+    Output = 108: "the output cannot be written",
+        "Standard output could not be written: a full disk behind a redirection, for example.",
+        "Look where the output goes. What the verb did before is done.";
+    Program = 109: "a command or a hook failed",
+        "A program that yields a component's data, or a hook that must run before it is read, could not be started, ended \
+         with an error, was killed or took too long. No snapshot was made, even if the output looked whole; older \
+         snapshots are untouched.",
+        "Run the program by hand as the same user with the same environment, mend it, then run the backup again.";
+
+    Usage = 200: "the command line does not make sense",
+        "An argument is missing, unknown, or contradicts another. Nothing was done.",
+        "See `lifeboat help VERB`.";
+    NoConfiguration = 201: "there is no configuration file",
+        "Neither --config, nor LIFEBOAT_CONFIG, nor lifeboat.toml in the current directory names a file that is there.",
+        "Write one with `lifeboat init`, or name yours with --config FILE.";
+    Configuration = 202: "a mistake in the configuration",
+        "The configuration cannot be read or does not hold together. The place says line and column.",
+        "Correct that line; `lifeboat init` in an empty directory writes a file with every field explained.";
+    NoRegion = 203: "there is no such region",
+        "The name is none of the [regions.…] of the configuration.",
+        "Use one of the names that the error lists.";
+    NoComponent = 204: "there is no such component",
+        "The name is none of the [components.…] of the configuration.",
+        "Use one of the names that the error lists.";
+    NoHost = 205: "this configuration describes no host that writes",
+        "There is no [host], so there is no writer to back up as, and no key to look with.",
+        "Add [host] on a host that backs up; elsewhere give a recovery identity with --identity FILE.";
+    NoSnapshot = 206: "there is no such snapshot, or several",
+        "No snapshot of the component begins with what was given, or more than one does.",
+        "`lifeboat snapshots` lists them; write as much of the name as makes it one.";
+    Moment = 207: "a moment or a duration is not understood",
+        "The text is in none of the forms that are read.",
+        "Write 2026-11-23T18:43:39Z, \"2026-11-23 18:43\" (this machine's zone), now, or \"3h ago\".";
+    NoKeyFile = 208: "a key file is not there",
+        "The file of a signing key, a card identity or a recovery identity does not exist or cannot be read.",
+        "Check the path. A host's own keys are made by `lifeboat keys writer new`; recovery identities and officers' \
+         keys lie in the safe.";
+    NoOfficerKey = 209: "an officer's signing key is needed",
+        "Only an officer may change who writes and who recovers, and no officer's key was given.",
+        "Give --officer-key FILE, or set LIFEBOAT_OFFICER_KEY.";
+    Overlap = 210: "a component and a repository lie within each other",
+        "A repository inside what it backs up would swallow itself, and would burn with it.",
+        "Keep them apart, best on different machines.";
+    Unexplained = 211: "there is no such code",
+        "The catalogue has no entry of that number.",
+        "`lifeboat explain` lists all.";
+
+    Partly = 300: "not all of it could be done",
+        "Something was done and is sound; the rest is listed with the reason.",
+        "Read the list; mend what it names and run the verb again.";
+
+    Damaged = 400: "stored data is damaged",
+        "Stored bytes are not what was written.",
+        "See how much is affected with `lifeboat verify --level integrity`, and whom with --level readback; what other \
+         snapshots hold can still be restored.";
+    ObjectMissing = 401: "a stored object is missing",
+        "Something names an object that is not in the store.",
+        "See whom it hits with `lifeboat verify --level readback`; look for the object in a copy of the repository.";
+    ObjectDamaged = 402: "a stored object is damaged",
+        "An object's bytes do not match its name, its signature or the form it must have.",
+        "See whom it hits with `lifeboat verify --level readback`; look for the object in a copy of the repository.";
+    Untrusted = 403: "a stored object is signed by nobody who is trusted",
+        "The signature holds, but its key was not allowed to sign this, or not at that time. Either the configuration \
+         pins the wrong officers, or somebody forged the object.",
+        "Compare the officers' keys in lifeboat.toml with those on the paper in the safe. If they agree, treat it as an \
+         attack: keep the store as it is, and restore from an earlier snapshot.";
+
+    Unchecked = 500: "a check could not run",
+        "Neither good nor bad is known. This is never a pass.",
+        "Mend what stopped it, then run the check again.";
+
+    Missed = 600: "an objective is missed",
+        "A restore takes longer than was promised, or the newest snapshot is older than was promised.",
+        "`lifeboat status` says which; back up more often, or restore with more machines.";
+
+    Refused = 700: "refused",
+        "What was asked for may not be done, or not like this. Nothing was changed.",
+        "Read what is in the way, and decide.";
+    NotPinned = 701: "no officer's key is pinned",
+        "Trust begins with the officers' keys in the configuration. Without one nothing in a repository can be \
+         believed.",
+        "Make the repository with `lifeboat init`, or copy the officer's public key from the paper in the safe to \
+         officers = [\"ssh-ed25519 AAAA… name\"].";
+    WrongRegion = 702: "the repository belongs to another region",
+        "Region or jurisdiction of the configuration are not those the repository was made for. Data must not leave its \
+         jurisdiction by a mistyped path.",
+        "Correct the region's name, jurisdiction or repository in lifeboat.toml.";
+    NoRepository = 703: "there is no repository here",
+        "The directory is not there. It is not made by itself: an unmounted disk must not look like an empty \
+         repository.",
+        "Check the path and that its disk is mounted, or make a repository with `lifeboat init`.";
+    IdentityNeeded = 704: "a recovery identity is needed",
+        "Only a recovery identity opens tenants' data, and none was given.",
+        "Give --identity FILE (or LIFEBOAT_IDENTITY). It lies in the safe.";
+    WrongKey = 705: "the key does not open it",
+        "The identity at hand is none of those it was sealed to.",
+        "Look for the identity whose file names this region, or ask another officer.";
+    NotAllowed = 706: "the repository refuses",
+        "The writer is not enrolled, not bound to this component, revoked, or what is asked for is not there.",
+        "An officer can enrol a writer with `lifeboat keys writer add`; `lifeboat keys writer list` shows who may \
+         write.";
+    Exists = 707: "a file is there already",
+        "Keys and configurations are written once and never overwritten.",
+        "Move it away if you no longer need it, or choose another place.";
+    BadKey = 708: "a key file cannot be used",
+        "The file is there, and is not the key it should be.",
+        "Check that it is the right file: signing keys as ssh-keygen writes them, identities as age-keygen does.";
+    NotAnOfficer = 709: "the key is no officer's",
+        "Its owner may not change who writes and who recovers in this region.",
+        "Give an officer's signing key with --officer-key FILE; `lifeboat keys paper` names the officers.";
+    Busy = 710: "another backup is under way",
+        "A backup of this component runs on this host already.",
+        "Let it finish, then run this again.";
+    NotRestored = 711: "this restore is refused",
+        "The target is not empty or not safe to write to, or there is no snapshot that fits what was asked for.",
+        "Read what is in the way; `lifeboat snapshots` says what there is, `lifeboat help restore` what can be asked \
+         for.";
+    NoWriter = 712: "there is no such writer",
+        "No region asked for has enrolled a writer of that name.",
+        "`lifeboat keys writer list` shows those there are.";
+    NotVerified = 713: "this verification is refused",
+        "What was asked for makes no sense here.",
+        "See `lifeboat help verify`.";
+
+    Interrupted = 800: "interrupted",
+        "Ctrl-C or SIGTERM ended it. Nothing that counts is half done.",
+        "Run it again when you are ready: it continues from what is stored.";
+
+    Different = 900: "two things differ",
+        "`diff` found a difference. It is no error: nothing failed.",
+        "Read what it lists.";
+}
+
+impl Code {
+    /// The number.
+    pub(crate) const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The exit code it usually ends with: the first digit.
+    pub(crate) fn exit(self) -> Exit {
+        let digit = self.number() / 100;
+        Exit::ALL.into_iter().find(|exit| u16::from(exit.code()) == digit).unwrap_or(Exit::Failed)
+    }
+
+    /// What is known of a failure of which only the exit code is known.
+    pub(crate) const fn of(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok | Exit::Failed => Self::Failed,
+            Exit::Usage => Self::Usage,
+            Exit::Partly => Self::Partly,
+            Exit::Damaged => Self::Damaged,
+            Exit::Unchecked => Self::Unchecked,
+            Exit::Missed => Self::Missed,
+            Exit::Refused => Self::Refused,
+            Exit::Interrupted => Self::Interrupted,
+            Exit::Different => Self::Different,
+        }
+    }
+
+    /// Reads `LB-201`, `lb201` or `201`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_uppercase();
+        let digits =
+            text.strip_prefix("LB").map_or(text.as_str(), |rest| rest.strip_prefix('-').unwrap_or(rest));
+        let number: u16 = digits.parse().ok()?;
+        Self::ALL.iter().copied().find(|code| code.number() == number)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("LB-{}", self.number()))
+    }
+}
+
+/// The catalogue as docs/errors.md has it.
+pub(crate) fn markdown() -> String {
+    let mut text = String::from(
+        "# Errors\n\n\
+         Every error carries a code. It stands in the text (`error[LB-201]: …`) and in what `--json` prints\n\
+         (`\"error\": {\"code\": \"LB-201\", …}`), and `lifeboat explain LB-201` prints what stands here. A code never\n\
+         changes its meaning and is never used again. New ones are added; act on the exit code where a code is\n\
+         unknown to you.\n\n\
+         The first digit is the exit code that the error usually ends with (see [exit codes](exit-codes.md)). It may\n\
+         end with another: where `verify`, `status` or `doctor` meet LB-101, they end with 5, since nothing is known\n\
+         then.\n\n\
+         The file is written by `lifeboat explain --all --markdown`; a test compares both.\n",
+    );
+    let mut family = None;
+    for code in Code::ALL {
+        let exit = code.exit();
+        if family != Some(exit) {
+            family = Some(exit);
+            text.push_str(&format!("\n## {}: {}\n", exit.code(), exit.word()));
+        }
+        text.push_str(&format!(
+            "\n### {code}: {}\n\n{}\n\nNext: {}\n",
+            code.title(),
+            code.meaning(),
+            code.next()
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn source(path: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The names of an enum's variants, by its source: those of other crates are open to new ones, so that the
+    /// compiler does not ask for an arm.
+    fn variants(path: &str, name: &str) -> Vec<String> {
+        let text = source(path);
+        let body = text.split(&format!("pub enum {name} {{\n")).nth(1).unwrap().split("\n}").next().unwrap();
+        let at_first_level = body.lines().filter(|line| {
+            line.starts_with("    ") && line.chars().nth(4).is_some_and(|first| first.is_ascii_uppercase())
+        });
+        at_first_level
+            .map(|line| line.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn numbers_are_distinct_and_in_order() {
+        assert!(Code::ALL.windows(2).all(|pair| pair[0].number() < pair[1].number()));
+        for code in Code::ALL {
+            assert_eq!(Code::parse(&code.to_string()), Some(*code));
+            assert_eq!(u16::from(code.exit().code()), code.number() / 100, "{code}");
+            assert!(code.title().len() <= 60 && !code.meaning().is_empty(), "{code}");
+            assert!(code.meaning().ends_with('.') && code.next().ends_with('.'), "{code}");
+        }
+        for exit in Exit::ALL.into_iter().skip(1) {
+            assert_eq!(Code::of(exit).exit(), exit);
+        }
+        assert_eq!(Code::parse("lb-201"), Some(Code::NoConfiguration));
+        assert_eq!((Code::parse("999"), Code::parse("LB-"), Code::parse("")), (None, None, None));
+    }
+
+    /// With LIFEBOAT_WRITE_DOCS=1 it writes the file instead.
+    #[test]
+    fn the_catalogue_is_what_is_documented() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+        if std::env::var_os("LIFEBOAT_WRITE_DOCS").is_some() {
+            std::fs::write(&path, markdown()).unwrap();
+        }
+        assert!(source("docs/errors.md") == markdown(), "run it once with LIFEBOAT_WRITE_DOCS=1");
+    }
+
+    #[test]
+    fn every_error_of_the_libraries_has_a_code() {
+        let kinds = [
+            ("repo/src/repository/error.rs", "RepositoryErrorKind"),
+            ("repo/src/store/mod.rs", "StoreErrorKind"),
+            ("backup/src/error.rs", "BackupErrorKind"),
+            ("restore/src/error.rs", "RestoreErrorKind"),
+            ("verify/src/error.rs", "VerifyErrorKind"),
+        ];
+        let table = source("cli/src/failure/causes.rs");
+        for (path, name) in kinds {
+            let found = variants(path, name);
+            assert!(found.len() >= 5, "{path}: {found:?}");
+            for variant in found {
+                assert!(table.contains(&format!("{name}::{variant}")), "{name}::{variant} has no code");
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_is_used() {
+        let mut used = BTreeSet::new();
+        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if !path.ends_with("codes.rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let named = text.split("Code::").skip(1);
+                    used.extend(
+                        named.map(|rest| {
+                            rest.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()
+                        }),
+                    );
+                }
+            }
+        }
+        for code in Code::ALL {
+            let generic = Code::of(code.exit()) == *code;
+            assert!(generic || used.contains(&format!("{code:?}")), "{code:?} is in no source");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Examples for the man pages. A test parses every one, so that none shows what the program does not take.
+
+/// Examples of a verb, by its path: the line, and what it does.
+pub(super) fn examples(path: &str) -> &'static [(&'static str, &'static str)] {
+    EXAMPLES.iter().find(|(of, _)| *of == path).map_or(&[], |(_, examples)| examples)
+}
+
+type Examples = &'static [(&'static str, &'static [(&'static str, &'static str)])];
+
+const EXAMPLES: Examples = &[
+    (
+        "lifeboat",
+        &[
+            ("lifeboat demo", "Show everything with real data in a scratch directory."),
+            ("lifeboat init", "Write lifeboat.toml; after editing it, make keys and repositories."),
+            ("lifeboat backup --all", "Back up everything, every night."),
+            ("lifeboat status", "One look at every component."),
+        ],
+    ),
+    (
+        "lifeboat init",
+        &[
+            ("lifeboat init", "Write lifeboat.toml where there is none; else make what it describes."),
+            ("lifeboat init --officer alice", "Make keys and repositories; the first officer is alice."),
+        ],
+    ),
+    (
+        "lifeboat doctor",
+        &[
+            ("lifeboat doctor", "Check host, configuration and stores, and say what to do."),
+            ("lifeboat doctor --passive --json", "The same for a program, writing nothing to the stores."),
+        ],
+    ),
+    (
+        "lifeboat backup",
+        &[
+            ("lifeboat backup --all", "Back up every component."),
+            ("lifeboat backup chats --dry-run", "Say what would be backed up, and to where."),
+        ],
+    ),
+    (
+        "lifeboat snapshots",
+        &[
+            ("lifeboat snapshots", "List what can be restored."),
+            ("lifeboat snapshots chats --all", "Expired and ended ones of one component, too."),
+        ],
+    ),
+    (
+        "lifeboat stats",
+        &[
+            ("lifeboat stats", "What every component holds and stores, as far as this host can tell."),
+            ("lifeboat stats --identity recovery-eu-fra.txt", "The same with the name of every tenant."),
+        ],
+    ),
+    (
+        "lifeboat ls",
+        &[
+            ("lifeboat ls chats --identity recovery-eu-fra.txt", "List the newest snapshot of a component."),
+            (
+                "lifeboat ls chats uploads/acme --at 2026-11-22T03:00:00Z --identity recovery-eu-fra.txt",
+                "List one directory as it was.",
+            ),
+        ],
+    ),
+    (
+        "lifeboat find",
+        &[(
+            "lifeboat find chats *.pdf --since 2026-11-20T00:00:00Z --identity recovery-eu-fra.txt",
+            "Where files of that name are, and when they changed.",
+        )],
+    ),
+    (
+        "lifeboat cat",
+        &[(
+            "lifeboat cat chats uploads/acme/invoice.pdf --output invoice.pdf --identity recovery-eu-fra.txt",
+            "Bring back one file.",
+        )],
+    ),
+    (
+        "lifeboat diff",
+        &[(
+            "lifeboat diff chats /srv/chats --identity recovery-eu-fra.txt",
+            "What changed since the newest snapshot. Exit status 9 if anything did.",
+        )],
+    ),
+    (
+        "lifeboat restore",
+        &[
+            (
+                "lifeboat restore chats --target /srv/chats --identity recovery-eu-fra.txt",
+                "Restore the newest snapshot into an empty directory.",
+            ),
+            (
+                "lifeboat restore chats --tenant acme --path uploads/acme --target /tmp/look --identity recovery-eu-fra.txt",
+                "Restore one tenant's files.",
+            ),
+        ],
+    ),
+    (
+        "lifeboat verify",
+        &[
+            ("lifeboat verify --level integrity", "Read and check every byte; needs no secret."),
+            (
+                "lifeboat verify --level all --identity recovery-eu-fra.txt",
+                "Check everything, restore, and judge the objectives.",
+            ),
+        ],
+    ),
+    (
+        "lifeboat status",
+        &[(
+            "lifeboat status",
+            "Exit status 0 only if every component meets its objectives: fit for a monitor.",
+        )],
+    ),
+    (
+        "lifeboat keys",
+        &[("lifeboat keys check --identity recovery-eu-fra.txt", "Does the identity open everything?")],
+    ),
+    ("lifeboat keys writer", &[("lifeboat keys writer list", "List the hosts that may back up.")]),
+    (
+        "lifeboat keys writer new",
+        &[("lifeboat keys writer new", "Make this host's keys, and the line for an officer.")],
+    ),
+    (
+        "lifeboat keys writer add",
+        &[(
+            "lifeboat keys writer add app-1 --component chats --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "Enrol this host, whose name is app-1, for one component.",
+        )],
+    ),
+    (
+        "lifeboat keys writer revoke",
+        &[(
+            "lifeboat keys writer revoke app-2 --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "End a writer, after its host was broken into or retired.",
+        )],
+    ),
+    (
+        "lifeboat keys writer list",
+        &[("lifeboat keys writer list --region eu-fra", "List the writers of one region.")],
+    ),
+    ("lifeboat keys officer", &[("lifeboat help keys officer add", "See what a new officer must bring.")]),
+    (
+        "lifeboat keys officer add",
+        &[(
+            "lifeboat keys officer add bob --signing-key-file officer-bob.pub \
+             --recovery-recipient age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj \
+             --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "Take in a second officer, with a recovery identity of his own.",
+        )],
+    ),
+    (
+        "lifeboat keys check",
+        &[(
+            "lifeboat keys check --identity recovery-eu-fra.txt",
+            "Try every tenant's key, and a segment of each.",
+        )],
+    ),
+    (
+        "lifeboat keys paper",
+        &[(
+            "lifeboat keys paper --identity recovery-eu-fra.txt",
+            "Print what belongs in the safe, without the secret.",
+        )],
+    ),
+    (
+        "lifeboat explain",
+        &[
+            ("lifeboat explain LB-201", "What the code means and what to do."),
+            ("lifeboat explain", "List all codes."),
+        ],
+    ),
+    ("lifeboat completions", &[("lifeboat completions bash", "Print the script; a login shell sources it.")]),
+    ("lifeboat manual", &[("lifeboat manual --out /usr/local/share/man/man1", "Write these pages.")]),
+    (
+        "lifeboat demo",
+        &[
+            ("lifeboat demo", "Play the whole story in a scratch directory."),
+            (
+                "lifeboat demo /tmp/demo --from /etc --files 500",
+                "Play it with files of your choice, and keep it.",
+            ),
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn every_example_is_taken_by_the_program() {
+        for (path, examples) in EXAMPLES {
+            for (line, _) in *examples {
+                let parsed = Cli::try_parse_from(line.split_whitespace());
+                let help = line.starts_with("lifeboat help");
+                if let Err(error) = parsed {
+                    assert!(help && error.exit_code() == 0, "{path}: {line}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_page_has_examples_and_its_sections() {
+        let pages = super::super::pages().unwrap();
+        assert!(pages.len() >= 20, "{}", pages.len());
+        for (name, text) in pages {
+            let text = String::from_utf8(text).unwrap();
+            let path = name.trim_end_matches(".1");
+            let found = EXAMPLES.iter().filter(|(of, _)| of.replace(' ', "-") == path).count();
+            assert_eq!(found, 1, "{path} has no examples");
+            for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"] {
+                let (plain, quoted) = (format!("\n.SH {section}\n"), format!("\n.SH \"{section}\"\n"));
+                assert!(text.contains(&plain) || text.contains(&quoted), "{name} lacks {section}");
+            }
+        }
+    }
+}

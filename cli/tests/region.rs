@@ -1,0 +1,296 @@
+//! `restore --region`: the order, one component's failure, going on after an interruption, one clock.
+
+// Helpers here are test code too (clippy.toml).
+#![cfg(test)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const IDENTITY: [&str; 2] = ["--identity", "keys/recovery-eu-fra.txt"];
+
+fn lifeboat(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+    command.current_dir(directory).args(arguments).env_clear().env("USER", "alice");
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn ends(directory: &Path, arguments: &[&str], code: i32) -> (String, String) {
+    let output = lifeboat(directory, arguments);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "lifeboat {}\n{out}\n{err}", arguments.join(" "));
+    (out, err)
+}
+
+#[track_caller]
+fn json(directory: &Path, arguments: &[&str], code: i32) -> Value {
+    let (out, _) = ends(directory, &[arguments, &["--json"]].concat(), code);
+    let mut value: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+    value["result"].take()
+}
+
+/// Four components of one region, written in an order in which they cannot be restored.
+fn made(needs: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut text = String::from(
+        "[host]\nwriter = \"host-1\"\nsigning_key = \"keys/host-1\"\ncard_identity = \"keys/host-1.card\"\n\
+         state = \"state\"\n\n[regions.eu-fra]\njurisdiction = \"EU\"\nrepository = \"repositories/eu-fra\"\n\
+         rto_target = \"24h\"\nrto_limit = \"48h\"\n",
+    );
+    for name in ["web", "chats", "search", "identity"] {
+        let data = at.join("data").join(name);
+        fs::create_dir_all(data.join("sub")).unwrap();
+        fs::write(data.join("sub/file"), name.repeat(1000)).unwrap();
+        text.push_str(&format!(
+            "\n[components.{name}]\nregion = \"eu-fra\"\npath = \"data/{name}\"\nsystem = \"ours\"\n"
+        ));
+        let own: Vec<String> =
+            needs.iter().filter(|(of, _)| *of == name).map(|(_, need)| format!("\"{need}\"")).collect();
+        text.push_str(&format!("needs = [{}]\n", own.join(", ")));
+    }
+    fs::write(at.join("lifeboat.toml"), text).unwrap();
+    ends(at, &["init"], 0);
+    directory
+}
+
+const NEEDS: [(&str, &str); 4] =
+    [("web", "chats"), ("web", "search"), ("chats", "identity"), ("search", "identity")];
+
+#[track_caller]
+fn region(at: &Path, more: &[&str], code: i32) -> Value {
+    json(
+        at,
+        &[&["restore", "--region", "eu-fra", "--target", "back"], more, IDENTITY.as_slice()].concat(),
+        code,
+    )
+}
+
+fn states(value: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let parts = value["components"].as_array().unwrap();
+    parts.iter().map(|part| (text(&part["component"]), text(&part["state"]))).collect()
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+#[track_caller]
+fn assert_back(at: &Path, names: &[&str]) {
+    for name in names {
+        let back = fs::read_to_string(at.join("back").join(name).join("sub/file")).unwrap();
+        assert_eq!(back, name.repeat(1000));
+    }
+}
+
+#[test]
+fn components_come_back_in_the_order_they_need() {
+    let directory = made(&NEEDS);
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    let all = ["identity", "chats", "search", "web"];
+    let planned = region(at, &["--dry-run"], 0);
+    assert_eq!(states(&planned), pairs(&all.map(|name| (name, "planned"))));
+    assert!(
+        planned["components"][0]["bytes"].as_u64().unwrap() == 8000 && planned["rto"]["elapsed"].is_null()
+    );
+    assert!(!at.join("back").exists());
+    let value = region(at, &[], 0);
+    assert_eq!(states(&value), pairs(&all.map(|name| (name, "restored"))));
+    assert_back(at, &all);
+    let rto = &value["rto"];
+    assert_eq!((rto["target"].as_f64(), rto["limit"].as_f64()), (Some(86_400.0), Some(172_800.0)));
+    let first = rto["elapsed"].as_f64().unwrap();
+    // Run again, nothing is done again, and the clock goes on.
+    let inner = fs::metadata(at.join("back/web/sub/file")).unwrap();
+    fs::write(at.join("data/web/sub/file"), "newer").unwrap();
+    ends(at, &["backup", "web"], 0);
+    let again = region(at, &[], 0);
+    assert_eq!(states(&again), pairs(&all.map(|name| (name, "restored before"))));
+    assert!(again["rto"]["elapsed"].as_f64().unwrap() >= first);
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(fs::metadata(at.join("back/web/sub/file")).unwrap().ino(), inner.ino());
+    assert_back(at, &all);
+    // What was taken away or changed since is seen, not taken for done.
+    fs::remove_file(at.join("back/chats/sub/file")).unwrap();
+    let (out, _) =
+        ends(at, &[&["restore", "--region", "eu-fra", "--target", "back"], IDENTITY.as_slice()].concat(), 3);
+    assert!(out.contains("changed") && out.contains("chats: 1 entry"), "{out}");
+}
+
+#[test]
+fn what_needs_a_component_that_failed_is_skipped_and_the_rest_comes_back() {
+    let directory = made(&NEEDS);
+    let at = directory.path();
+    // Of `chats` there is no backup at all.
+    for name in ["identity", "search", "web"] {
+        ends(at, &["backup", name], 0);
+    }
+    let value = region(at, &[], 3);
+    assert_eq!(
+        states(&value),
+        pairs(&[("identity", "restored"), ("chats", "failed"), ("search", "restored"), ("web", "skipped")])
+    );
+    assert_eq!(value["components"][3]["needs"], "chats");
+    assert!(value["components"][1]["error"]["what"].as_str().unwrap().contains("chats"), "{value}");
+    assert!(!at.join("back/web").exists());
+    assert_back(at, &["identity", "search"]);
+    // Once there is one, the same command brings the rest.
+    ends(at, &["backup", "chats"], 0);
+    let value = region(at, &[], 0);
+    assert_eq!(
+        states(&value),
+        pairs(&[
+            ("identity", "restored before"),
+            ("chats", "restored"),
+            ("search", "restored before"),
+            ("web", "restored")
+        ])
+    );
+    assert_back(at, &["identity", "chats", "search", "web"]);
+}
+
+#[test]
+fn a_restore_that_was_cut_off_goes_on_with_the_snapshots_it_began_with() {
+    let directory = made(&NEEDS);
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    // A target in the way of the third makes it fail, as a full disk or a lost host might.
+    fs::create_dir_all(at.join("back")).unwrap();
+    region(at, &["--dry-run"], 0);
+    let (pack, away) = {
+        let runs = json(at, &["snapshots"], 0);
+        let run = |name: &str| {
+            let all = runs["snapshots"].as_array().unwrap().clone();
+            all.into_iter().find(|one| one["component"] == name).unwrap()["run"].as_str().unwrap().to_owned()
+        };
+        let path = at.join("repositories/eu-fra/snapshots/search").join(run("search"));
+        (path.clone(), at.join("kept"))
+    };
+    let first = region(at, &[], 0);
+    let began: Vec<Value> =
+        first["components"].as_array().unwrap().iter().map(|part| part["run"].clone()).collect();
+    // As if it had been killed within the third: its journal says begun, its tree is half there.
+    let journal = at.join("back/lifeboat-region-restore.json");
+    let mut body: Value = serde_json::from_str(&fs::read_to_string(&journal).unwrap()).unwrap();
+    for name in ["search", "web"] {
+        body["components"][name]["stage"] = "begun".into();
+        body["components"][name]["took"] = Value::Null;
+        fs::remove_dir_all(at.join("back").join(name)).unwrap();
+    }
+    fs::write(&journal, body.to_string()).unwrap();
+    // Meanwhile there are newer snapshots, and one cannot be had just now.
+    fs::write(at.join("data/web/sub/file"), "newer").unwrap();
+    ends(at, &["backup", "--all"], 0);
+    fs::rename(&pack, &away).unwrap();
+    let value = region(at, &[], 3);
+    assert_eq!(
+        states(&value),
+        pairs(&[
+            ("identity", "restored before"),
+            ("chats", "restored before"),
+            ("search", "failed"),
+            ("web", "skipped")
+        ])
+    );
+    fs::rename(&away, &pack).unwrap();
+    let value = region(at, &[], 0);
+    assert_eq!(
+        states(&value),
+        pairs(&[
+            ("identity", "restored before"),
+            ("chats", "restored before"),
+            ("search", "restored"),
+            ("web", "restored")
+        ])
+    );
+    let ended: Vec<Value> =
+        value["components"].as_array().unwrap().iter().map(|part| part["run"].clone()).collect();
+    assert_eq!(ended, began);
+    assert_back(at, &["identity", "chats", "search", "web"]);
+    assert_eq!(value["rto"]["basis"], "measured");
+    assert!(value["rto"]["elapsed"].as_f64().unwrap() >= first["rto"]["elapsed"].as_f64().unwrap());
+}
+
+#[test]
+fn a_missed_objective_and_wrong_targets_are_told() {
+    let directory = made(&[]);
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    region(at, &[], 0);
+    // As if it had been begun three days ago.
+    let journal = at.join("back/lifeboat-region-restore.json");
+    let mut body: Value = serde_json::from_str(&fs::read_to_string(&journal).unwrap()).unwrap();
+    let begun = body["begun"].as_str().unwrap().split('.').next().unwrap().parse::<i64>().unwrap();
+    body["begun"] = format!("{}.000000000", begun - 3 * 86_400).into();
+    fs::write(&journal, body.to_string()).unwrap();
+    let whole = |more: &[&str], code| {
+        ends(at, &[&["restore", "--target", "back"], more, IDENTITY.as_slice()].concat(), code)
+    };
+    let (out, _) = whole(&["--region", "eu-fra"], 6);
+    assert!(out.contains("MISSED, the limit is 48 h") && out.contains("Every component is there"), "{out}");
+    // Another moment, another region, another target, and what makes no sense together.
+    let (_, err) = whole(&["--region", "eu-fra", "--at", "1h ago"], 7);
+    assert!(err.contains("begun for the latest"), "{err}");
+    whole(&["--region", "us-dal"], 2);
+    whole(&["--region", "eu-fra", "chats"], 2);
+    whole(&["--region", "eu-fra", "--path", "x"], 2);
+    whole(&[], 2);
+    ends(at, &[&["restore", "--region", "eu-fra"], IDENTITY.as_slice()].concat(), 2);
+    fs::create_dir(at.join("full")).unwrap();
+    fs::write(at.join("full/x"), "x").unwrap();
+    let full = [&["restore", "--region", "eu-fra", "--target", "full"], IDENTITY.as_slice()].concat();
+    assert!(ends(at, &full, 7).1.contains("not empty"));
+    fs::write(&journal, "{}").unwrap();
+    whole(&["--region", "eu-fra"], 7);
+}
+
+#[test]
+fn an_early_moment_has_nothing_to_restore() {
+    let directory = made(&[]);
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    let value = region(at, &["--at", "2001-01-01T00:00:00Z"], 3);
+    assert!(states(&value).iter().all(|(_, state)| state == "failed"), "{value}");
+}
+
+/// `find`, `cat` and `diff` as people type them; what they say of trees is tested where they are made.
+#[test]
+fn looking_inside_ends_with_the_documented_codes() {
+    let directory = made(&[]);
+    let at = directory.path();
+    let odd = std::ffi::OsStr::new(std::str::from_utf8(b"back\\slash").unwrap());
+    fs::write(at.join("data/web").join(odd), "odd").unwrap();
+    ends(at, &["backup", "web"], 0);
+    fs::write(at.join("data/web/sub/file"), "other").unwrap();
+    ends(at, &["backup", "web"], 0);
+    let with = |arguments: &[&str], code| ends(at, &[arguments, IDENTITY.as_slice()].concat(), code).0;
+    let found = json(at, &[&["find", "web", "sub/f*"], IDENTITY.as_slice()].concat(), 0);
+    let states = found["found"][0]["states"].as_array().unwrap().clone();
+    assert_eq!((states.len(), states[1]["changed"][0].as_str()), (2, Some("content")), "{found}");
+    let first = states[0]["first"].as_str().unwrap().to_owned();
+    assert_eq!(with(&["cat", &first, "sub/file"], 0), "web".repeat(1000));
+    assert_eq!(with(&["cat", "web", "sub/file"], 0), "other");
+    // A name with a backslash is found as it is.
+    assert_eq!(with(&["cat", "web", "back\\slash"], 0), "odd");
+    assert!(with(&["cat", "web", "no/such"], 7).is_empty() && with(&["cat", "web", "sub"], 7).is_empty());
+    with(&["cat", "web", "sub/file", "--json"], 2);
+    let kept = json(at, &[&["cat", "web", "sub/file", "--output", "kept"], IDENTITY.as_slice()].concat(), 0);
+    assert_eq!(
+        (kept["size"].as_u64(), fs::read_to_string(at.join("kept")).unwrap().as_str()),
+        (Some(5), "other")
+    );
+    with(&["cat", "web", "sub/file", "--output", "kept"], 1);
+    assert!(with(&["diff", &first, "latest"], 9).contains("~ sub/file"));
+    with(&["diff", "web", "./data/web", "--content"], 0);
+    fs::write(at.join("data/web/new"), "").unwrap();
+    assert!(with(&["diff", "web", "./data/web"], 9).contains("+ new"));
+    with(&["diff", "web", "./none"], 7);
+    with(&["diff", "web", "none"], 2);
+    with(&["verify", "web", "--level", "restore"], 0);
+}

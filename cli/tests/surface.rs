@@ -1,0 +1,22 @@
+//! What the program shows and how it ends, as far as people and programs rely on it: its JSON, its width, its
+//! colours, its logs, its man pages, its way of being interrupted, and the claims of SECURITY.md.
+
+// Helpers here are test code too (clippy.toml).
+#![cfg(test)]
+
+#[path = "surface/claims.rs"]
+mod claims;
+#[path = "surface/interrupted.rs"]
+mod interrupted;
+#[path = "surface/json.rs"]
+mod json;
+#[path = "surface/logs.rs"]
+mod logs;
+#[path = "surface/manual.rs"]
+mod manual;
+#[path = "surface/stats.rs"]
+mod stats;
+#[path = "surface/terminal.rs"]
+mod terminal;
+#[path = "surface/world.rs"]
+mod world;

@@ -1,0 +1,122 @@
+//! A small world: a configuration, two tenants' files with names that want to do harm, keys, a repository.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Names that would clear a screen, start a C1 sequence, reverse a line or fake one.
+const HOSTILE: [&[u8]; 4] =
+    [b"x\x1b[2J\x1b[31mred", b"c1\xc2\x9b2J", "rtl\u{202e}txt.exe".as_bytes(), b"fake\nerror: all is lost\r"];
+
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let world = Self { directory: tempfile::tempdir().unwrap() };
+        for tenant in ["acme", "globex"] {
+            let uploads = world.at().join("data/chats/uploads").join(tenant);
+            fs::create_dir_all(&uploads).unwrap();
+            fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
+            for name in HOSTILE {
+                fs::write(uploads.join(std::ffi::OsStr::from_bytes(name)), "content").unwrap();
+            }
+        }
+        world.ends(&["init"], 0);
+        world.ends(&["init"], 0);
+        world
+    }
+
+    /// One that holds a backup.
+    pub(crate) fn backed_up() -> Self {
+        let world = Self::new();
+        world.ends(&["backup", "--all"], 0);
+        world
+    }
+
+    pub(crate) fn at(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.current_dir(self.at()).args(arguments).env_clear().env("USER", "alice");
+        command
+    }
+
+    #[track_caller]
+    pub(crate) fn ends(&self, arguments: &[&str], code: i32) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "lifeboat {}\n{}", arguments.join(" "), both(&output));
+        output
+    }
+}
+
+/// Content that does not compress: what a generator of a fixed seed gives.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(length).collect()
+}
+
+/// Standard output and standard error.
+pub(crate) fn both(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
+const OFFICER: &str = "--officer-key=keys/officer-alice";
+
+/// Calls of every verb in a world that is backed up, with how each ends: what goes well first, mistakes then. The
+/// order matters: later ones rely on earlier ones.
+pub(crate) const TOUR: &[(&[&str], i32)] = &[
+    (&["init", "--dry-run"], 0),
+    (&["init"], 0),
+    (&["doctor", IDENTITY], 0),
+    (&["backup", "--all", "--dry-run"], 0),
+    (&["backup", "--all"], 0),
+    (&["snapshots"], 0),
+    (&["stats"], 0),
+    (&["stats", "chats", IDENTITY], 0),
+    (&["ls", "chats", IDENTITY], 0),
+    (&["restore", "chats", "--target", "out", "--dry-run", IDENTITY], 0),
+    (&["restore", "chats", "--target", "out", IDENTITY], 0),
+    (&["find", "chats", "*hello*", IDENTITY], 0),
+    (&["diff", "chats", "latest", IDENTITY], 0),
+    (&["verify", "--level", "all", IDENTITY], 0),
+    (&["status"], 0),
+    (&["keys", "check", IDENTITY], 0),
+    (&["keys", "paper", IDENTITY], 0),
+    (&["keys", "writer", "list"], 0),
+    (&["keys", "writer", "new"], 0),
+    (&["keys", "writer", "add", "host-1", "--component", "chats", "--dry-run", OFFICER, IDENTITY], 0),
+    (&["keys", "writer", "revoke", "host-1", "--dry-run", OFFICER, IDENTITY], 0),
+    (&["explain"], 0),
+    (&["explain", "LB-201"], 0),
+    (&["manual", "--out", "man"], 0),
+    // Mistakes.
+    (&["dance"], 2),
+    (&["backup"], 2),
+    (&["explain", "LB-999"], 2),
+    (&["backup", "nothing"], 2),
+    (&["status", "--config", "elsewhere.toml"], 2),
+    (&["snapshots", "--region", "eu-paris"], 2),
+    (&["ls", "2001", IDENTITY], 2),
+    (&["restore", "chats", "--target", "o", "--at", "yesterday", IDENTITY], 2),
+    (&["restore", "chats", "--target", "o", "--identity", "nowhere.txt"], 2),
+    (&["restore", "chats", "--target", "o"], 7),
+    (&["restore", "chats", "--target", "o", "--identity", "keys/host-1.card"], 7),
+    (&["restore", "chats", "--target", "o", "--at", "2001-01-01T00:00:00Z", IDENTITY], 7),
+    (&["restore", "chats", "--target", "data", IDENTITY], 7),
+    (&["keys", "check", "--identity", "keys/host-1.card"], 7),
+    (&["keys", "writer", "revoke", "nobody", OFFICER, IDENTITY], 7),
+    (&["verify", "--level", "readback"], 7),
+    (&["verify", "--level", "objective", "--disaster-at", "2099-01-01T00:00Z", IDENTITY], 6),
+];
