@@ -5,60 +5,30 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use lifeboat_repo::crypto::chunk_id;
-use lifeboat_repo::format::index::{ChunkRef, SegmentKind};
+use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::EntryKind;
 use lifeboat_repo::format::snapshot::{Counts, Share};
 use lifeboat_repo::ids::{ChunkId, KeyId, PackId, SegmentId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
-use lifeboat_repo::repository::RepositoryError;
-use lifeboat_repo::repository::index::{DedupTable, KnownSegment, SegmentNumber};
+use lifeboat_repo::repository::index::{DedupTable, SegmentNumber};
 use lifeboat_repo::units::Bytes;
 
 use crate::error::BackupError;
-use crate::ordinals::{Marks, Ordinals};
-use crate::pack::Packed;
+use crate::ordinals::Marks;
 use crate::read::{Flow, Out, Piece, ReadBatch};
-use crate::seal::{Pool, SealJob};
-use crate::state::records::{self, WalkWriter};
+use crate::seal::Pool;
+use crate::state::records::WalkWriter;
 use crate::walk::{ReadyLine, Same, TenantKeys};
 
-/// A segment is sealed once it holds this much plaintext.
-const SEGMENT_TARGET: usize = 4 << 20;
+mod filling;
+mod recorder;
+
+use filling::{DATA, MANIFEST, SOLID};
+pub(crate) use filling::{Desk, Filling};
+pub(crate) use recorder::Recorder;
+
 /// Manifests up to this share the segment of what their tenant wrote.
 const SMALL_MANIFEST: usize = 64 << 10;
-
-/// What the assembler needs of the run: everything that touches the repository.
-pub(crate) trait Desk {
-    /// Takes a staged pack.
-    fn add_pack(&self, packed: lifeboat_repo::repository::pack::StagedPack) -> Result<(), BackupError>;
-    /// Reads the writer's index into the table.
-    fn load_index(&self, table: &mut DedupTable) -> Result<(), RepositoryError>;
-}
-
-/// The segments a writer has, loaded from the repository when first asked about a chunk it does not know.
-pub(crate) struct Known {
-    pub(crate) table: DedupTable,
-    pub(crate) loaded: bool,
-}
-
-/// Which open segment: of which tenant, and what for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot {
-    tenant: u32,
-    kind: u8,
-}
-
-const DATA: u8 = 0;
-const SOLID: u8 = 1;
-const MANIFEST: u8 = 2;
-
-struct Open {
-    number: SegmentNumber,
-    keys: Arc<TenantKeys>,
-    plain: Vec<u8>,
-    chunks: Vec<ChunkRef>,
-    used: u64,
-}
 
 struct Gathering {
     keys: Arc<TenantKeys>,
@@ -72,29 +42,13 @@ struct Gathering {
 
 /// Takes what was read and turns it into segments and manifests.
 pub(crate) struct Assembler<'a, D> {
-    pub(crate) desk: &'a D,
-    pub(crate) observer: &'a dyn Observer,
-    pub(crate) known: Known,
-    pub(crate) walk: WalkWriter,
-    pub(crate) seals: Option<Sender<SealJob>>,
-    pub(crate) packs: Receiver<Result<Packed, BackupError>>,
-    pub(crate) plains: Pool,
-    pub(crate) counts: Counts,
-    /// Segments filling at once; beyond, the least recently used is sealed early.
-    pub(crate) open_max: usize,
-    /// Stored bytes of packs made by this run, and their number.
-    pub(crate) stored: Bytes,
-    pub(crate) pack_count: u64,
-    pack_lengths: HashMap<PackId, Bytes>,
+    observer: &'a dyn Observer,
+    filling: Filling<'a, D>,
+    recorder: Recorder,
     shares: Vec<Option<Gathering>>,
-    open: BTreeMap<Slot, Open>,
-    ticks: u64,
-    /// How the records of this walk count segments and tenants.
-    ordinals: Ordinals,
-    /// What the ordinals of the last walk's records stand for.
-    last: Arc<[Option<SegmentNumber>]>,
     arenas: Pool,
     manifest_chunks: Vec<(ChunkId, SegmentNumber)>,
+    pub(crate) counts: Counts,
 }
 
 /// What the next walk needs of this one.
@@ -109,35 +63,18 @@ pub(crate) struct Remembered {
 
 impl<'a, D: Desk> Assembler<'a, D> {
     pub(crate) fn new(
-        desk: &'a D,
         observer: &'a dyn Observer,
-        known: Known,
-        walk: WalkWriter,
-        (seals, packs): (Sender<SealJob>, Receiver<Result<Packed, BackupError>>),
-        (plains, arenas): (Pool, Pool),
-        (last, ordinals): (Arc<[Option<SegmentNumber>]>, Ordinals),
+        filling: Filling<'a, D>,
+        recorder: Recorder,
+        arenas: Pool,
     ) -> Self {
-        Self {
-            desk,
-            observer,
-            known,
-            walk,
-            seals: Some(seals),
-            packs,
-            plains,
-            counts: Counts::default(),
-            open_max: usize::MAX,
-            stored: Bytes::ZERO,
-            pack_count: 0,
-            pack_lengths: HashMap::new(),
-            shares: Vec::new(),
-            open: BTreeMap::new(),
-            ticks: 0,
-            ordinals,
-            last,
-            arenas,
-            manifest_chunks: Vec::new(),
-        }
+        let (shares, manifest_chunks, counts) = (Vec::new(), Vec::new(), Counts::default());
+        Self { observer, filling, recorder, shares, arenas, manifest_chunks, counts }
+    }
+
+    /// Stored bytes of packs made by this run, and their number.
+    pub(crate) fn stored(&self) -> (Bytes, u64) {
+        self.filling.stored()
     }
 
     /// Takes batches in the order of their numbers until there are no more.
@@ -155,9 +92,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
                 let _ = tokens.send(());
                 next += 1;
             }
-            while let Ok(packed) = self.packs.try_recv() {
-                self.add_pack(packed?)?;
-            }
+            self.filling.take_packs()?;
         }
         Ok(())
     }
@@ -169,15 +104,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
                 self.finish_manifest(tenant)?;
             }
         }
-        while let Some((slot, _)) = self.open.first_key_value() {
-            let slot = *slot;
-            self.seal(slot)?;
-        }
-        self.seals = None;
-        while let Ok(packed) = self.packs.recv() {
-            self.add_pack(packed?)?;
-        }
-        Ok(())
+        self.filling.finish()
     }
 
     /// Every tenant's share, sorted by key. Call it after [`Self::finish`].
@@ -187,7 +114,8 @@ impl<'a, D: Desk> Assembler<'a, D> {
             .iter()
             .flatten()
             .map(|gathering| {
-                let known = gathering.segments.iter().filter_map(|number| self.known.table.segment(number));
+                let known =
+                    gathering.segments.iter().filter_map(|number| self.filling.table().segment(number));
                 let mut segments: Vec<_> = known.map(|segment| segment.id.prefix()).collect();
                 segments.sort_unstable();
                 segments.dedup();
@@ -206,9 +134,10 @@ impl<'a, D: Desk> Assembler<'a, D> {
 
     /// What the next walk needs. `lengths` are those of the packs that were there before.
     pub(crate) fn remember(self, lengths: &HashMap<PackId, Bytes>) -> Remembered {
-        let mut ordinals = self.ordinals;
+        let (walk, mut ordinals) = self.recorder.end();
         let manifests =
             self.manifest_chunks.iter().map(|(chunk, number)| (*chunk, ordinals.segment(*number))).collect();
+        let (table, loaded, made) = self.filling.end();
         let gone = (
             SegmentId::from_bytes([0; 32]),
             PackId::from_bytes([0; 32]),
@@ -216,15 +145,15 @@ impl<'a, D: Desk> Assembler<'a, D> {
             KeyId::from_bytes([0; 32]),
         );
         let place = |number: SegmentNumber| {
-            let segment = self.known.table.segment(number)?;
+            let segment = table.segment(number)?;
             let pack = segment.pack?;
-            let length = self.pack_lengths.get(&pack).or_else(|| lengths.get(&pack))?;
+            let length = made.get(&pack).or_else(|| lengths.get(&pack))?;
             Some((segment.id, pack, *length, segment.key))
         };
         let segments =
             ordinals.segments().iter().map(|number| number.and_then(place).unwrap_or(gone)).collect();
-        let chunks = self.known.loaded.then_some((self.known.table, self.pack_lengths));
-        Remembered { walk: self.walk, chunks, tenants: ordinals.into_tenants(), segments, manifests }
+        let chunks = loaded.then_some((table, made));
+        Remembered { walk, chunks, tenants: ordinals.into_tenants(), segments, manifests }
     }
 
     fn take(&mut self, batch: ReadBatch) -> Result<(), BackupError> {
@@ -258,31 +187,13 @@ impl<'a, D: Desk> Assembler<'a, D> {
         Ok(())
     }
 
-    /// Copies lines of last time. Their records need not even be copied where they are referred to.
+    /// Copies lines of last time.
     fn take_same(&mut self, same: &Same) -> Result<(), BackupError> {
-        let base = same.base.filter(|_| self.walk.is_changes());
-        let tenant = self.ordinals.tenant(&same.keys);
         let Some(gathering) = gathering(&mut self.shares, &same.keys) else { return Ok(()) };
-        let mut at = same.range.start;
-        while at < same.range.end {
-            let (fields, next) = records::parse(&same.block, at)
-                .ok_or_else(|| BackupError::state("a record of the last walk", "it is malformed"))?;
-            gathering.rest.extend_from_slice(fields.line(&same.block));
-            let numbers = || {
-                let number = |ordinal: u32| self.last.get(ordinal as usize).copied().flatten();
-                fields.segments(&same.block).filter_map(number)
-            };
-            numbers().for_each(|number| gathering.segments.insert(number));
-            if base.is_none() {
-                let ordinals: Vec<u32> = numbers().map(|number| self.ordinals.segment(number)).collect();
-                let (path, line) = (fields.path(&same.block), fields.line(&same.block));
-                self.walk.push(tenant, true, &ordinals, path, line)?;
-            }
-            at = next;
-        }
-        if let Some(base) = base {
-            self.walk.take(base, same.entries);
-        }
+        self.recorder.same(same, |line, segments| {
+            gathering.rest.extend_from_slice(line);
+            segments.iter().for_each(|number| gathering.segments.insert(*number));
+        })?;
         gathering.entries += same.entries;
         gathering.bytes += same.bytes;
         self.counts.entries += same.entries;
@@ -296,10 +207,13 @@ impl<'a, D: Desk> Assembler<'a, D> {
         for flow in flows {
             match flow {
                 Flow::Chunk { keys, chunk, data, solid } => {
-                    segments.push(self.place(&keys, chunk, &data, if solid { SOLID } else { DATA })?);
-                    while let Ok(packed) = self.packs.try_recv() {
-                        self.add_pack(packed?)?;
-                    }
+                    segments.push(self.filling.place(
+                        &keys,
+                        chunk,
+                        &data,
+                        if solid { SOLID } else { DATA },
+                    )?);
+                    self.filling.take_packs()?;
                 }
                 Flow::Again => segments.clear(),
                 Flow::Nothing => return Ok(None),
@@ -331,9 +245,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
             EntryKind::Error => self.counts.errors += 1,
             _ => {}
         }
-        let tenant = self.ordinals.tenant(&line.keys);
-        let ordinals: Vec<u32> = line.segments.iter().map(|number| self.ordinals.segment(*number)).collect();
-        self.walk.push(tenant, line.stable, &ordinals, &line.path, &line.line)?;
+        self.recorder.line(&line)?;
         self.cut_if_full(&line.keys)
     }
 
@@ -357,14 +269,13 @@ impl<'a, D: Desk> Assembler<'a, D> {
         let whole = gathering.manifest.is_empty();
         let mut rest = std::mem::take(&mut gathering.rest);
         let small = ended && whole && rest.len() <= SMALL_MANIFEST;
-        let slot = Slot { tenant: keys.ordinal, kind: DATA };
-        let kind = if small && self.open.contains_key(&slot) { DATA } else { MANIFEST };
+        let kind = if small && self.filling.holds(&keys, DATA) { DATA } else { MANIFEST };
         let mut at = 0;
         let mut placed = Vec::new();
         while let Some(length) = keys.manifest.next_cut(rest.get(at..).unwrap_or_default(), ended) {
             let data = rest.get(at..at + length).unwrap_or_default();
             let chunk = ChunkRef(chunk_id(&keys.k_id, data), u32::try_from(length).unwrap_or(u32::MAX));
-            placed.push((chunk, self.place(&keys, chunk, data, kind)?));
+            placed.push((chunk, self.filling.place(&keys, chunk, data, kind)?));
             at += length;
         }
         if let Some(Some(gathering)) = self.shares.get_mut(tenant) {
@@ -387,100 +298,7 @@ impl<'a, D: Desk> Assembler<'a, D> {
         arena: &[u8],
     ) -> Result<SegmentNumber, BackupError> {
         let data = arena.get(piece.data.clone()).unwrap_or_default();
-        self.place(keys, piece.chunk, data, if piece.solid { SOLID } else { DATA })
-    }
-
-    /// The segment that holds a chunk: a known one, or the open one that it is now added to.
-    fn place(
-        &mut self,
-        keys: &Arc<TenantKeys>,
-        chunk: ChunkRef,
-        data: &[u8],
-        kind: u8,
-    ) -> Result<SegmentNumber, BackupError> {
-        let key = keys.card.key;
-        if let Some(number) = self.known.table.find(key, &chunk.0) {
-            return Ok(number);
-        }
-        if !self.known.loaded {
-            self.desk.load_index(&mut self.known.table)?;
-            self.known.loaded = true;
-            if let Some(number) = self.known.table.find(key, &chunk.0) {
-                return Ok(number);
-            }
-        }
-        let slot = Slot { tenant: keys.ordinal, kind };
-        self.ticks += 1;
-        let ticks = self.ticks;
-        if !self.open.contains_key(&slot) {
-            self.make_room()?;
-            let fresh = KnownSegment { id: SegmentId::from_bytes([0; 32]), pack: None, key };
-            let number = self
-                .known
-                .table
-                .add_segment(fresh)
-                .ok_or_else(|| BackupError::state("the index", "it is full"))?;
-            let plain = self.plains.get();
-            self.open.insert(
-                slot,
-                Open { number, keys: Arc::clone(keys), plain, chunks: Vec::new(), used: ticks },
-            );
-        }
-        let Some(open) = self.open.get_mut(&slot) else {
-            return Err(BackupError::state("a segment", "it was lost"));
-        };
-        open.used = ticks;
-        open.plain.extend_from_slice(data);
-        open.chunks.push(chunk);
-        let number = open.number;
-        let full = open.plain.len() >= SEGMENT_TARGET;
-        self.known.table.insert(&chunk.0, number);
-        if full {
-            self.seal(slot)?;
-        }
-        Ok(number)
-    }
-
-    fn make_room(&mut self) -> Result<(), BackupError> {
-        if self.open.len() < self.open_max {
-            return Ok(());
-        }
-        let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(slot, _)| *slot);
-        oldest.map_or(Ok(()), |slot| self.seal(slot))
-    }
-
-    fn seal(&mut self, slot: Slot) -> Result<(), BackupError> {
-        let Some(open) = self.open.remove(&slot) else { return Ok(()) };
-        let kind = if slot.kind == MANIFEST { SegmentKind::Manifest } else { SegmentKind::Data };
-        let solid = slot.kind == SOLID;
-        let job = SealJob {
-            number: open.number,
-            keys: open.keys,
-            kind,
-            solid,
-            plain: open.plain,
-            chunks: open.chunks,
-        };
-        let sent = self.seals.as_ref().is_some_and(|seals| seals.send(job).is_ok());
-        if sent {
-            return Ok(());
-        }
-        // The stages after this one are gone; the last of them says why.
-        for packed in &self.packs {
-            packed?;
-        }
-        Err(BackupError::state("sealing", "it ended early"))
-    }
-
-    fn add_pack(&mut self, packed: Packed) -> Result<(), BackupError> {
-        let pack = packed.pack.pack;
-        for (number, id) in packed.named {
-            self.known.table.name_segment(number, id, pack.0);
-        }
-        self.pack_lengths.insert(pack.0, pack.1);
-        self.stored += pack.1;
-        self.pack_count += 1;
-        self.desk.add_pack(packed.pack)
+        self.filling.place(keys, piece.chunk, data, if piece.solid { SOLID } else { DATA })
     }
 }
 

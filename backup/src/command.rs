@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lifeboat_repo::crypto::chunk_id;
 use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::{self, EntryKind, Metadata, Tail};
 use lifeboat_repo::ids::Tenant;
@@ -15,9 +14,8 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 
 use crate::error::{BackupError, BackupErrorKind};
 use crate::program::{Fault, Program, ProgramError};
-use crate::read::{Flow, Out, ReadBatch, Reader, STREAM_QUEUE};
+use crate::read::{Deaf, Flow, Out, Probe, ReadBatch, STREAM_QUEUE, cut_stream};
 use crate::running::Running;
-use crate::seal::Pool;
 use crate::walk::{Ended, ReadyLine, TenantKeys};
 
 /// The most that is taken of a program's output at once: what a pipe holds.
@@ -64,6 +62,12 @@ impl CommandSource {
     }
 }
 
+impl From<Deaf> for Ended {
+    fn from(Deaf: Deaf) -> Self {
+        Self::Stopped
+    }
+}
+
 impl Feed<'_> {
     /// Takes all the command writes.
     pub(crate) fn run(self, started: Started) -> Result<(), Ended> {
@@ -90,31 +94,15 @@ impl Feed<'_> {
             Fault::Interrupted => Ended::Stopped,
             _ => Ended::Failed(self.source.failed(error)),
         };
-        let ignore = |_| {};
-        let mut reader = Reader::new(&ignore, Pool::new(1));
-        let max = self.keys.data.params().max().as_usize();
-        let mut window = Vec::with_capacity(2 * max + READ);
-        let mut chunks = Vec::new();
-        let mut more = true;
-        while more {
-            while more && window.len() < 2 * max {
-                more = running.read(&mut window, READ, self.stop).map_err(ended_badly)?;
-            }
-            let mut at = 0;
-            while let Some(rest) = window.get(at..).filter(|rest| rest.len() >= max || !more) {
-                let Some(length) = self.keys.data.next_cut(rest, !more) else { break };
-                let data = rest.get(..length).unwrap_or_default().to_vec();
-                at += length;
-                let id = chunk_id(&self.keys.k_id, &data);
-                let chunk = ChunkRef(id, u32::try_from(length).unwrap_or(u32::MAX));
-                chunks.push(chunk);
-                let solid = reader.is_solid(&data);
-                let flow = Flow::Chunk { keys: Arc::clone(&self.keys), chunk, data, solid };
-                // Nobody takes the chunks any more: another stage failed, and says why.
-                flows.send(flow).map_err(|_| Ended::Stopped)?;
-            }
-            window.drain(..at);
-        }
+        let chunks =
+            cut_stream(&self.keys, &mut Probe::new(), flows, |window, target| -> Result<bool, Ended> {
+                while window.len() < target {
+                    if !running.read(window, READ, self.stop).map_err(ended_badly)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })?;
         let said = running.finish(self.stop).map_err(ended_badly)?;
         if chunks.is_empty() && !self.source.allow_empty {
             return Err(ended_badly(ProgramError { fault: Fault::Nothing, said }));

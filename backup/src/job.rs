@@ -9,7 +9,7 @@ use std::time::Instant;
 use lifeboat_repo::clock::{Clock, Entropy};
 use lifeboat_repo::format::FORMAT_VERSION;
 use lifeboat_repo::format::snapshot::{Snapshot, SourceNote, Status};
-use lifeboat_repo::ids::{Label, ObjectName, PackId};
+use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -17,6 +17,7 @@ use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNu
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
+use crate::assemble::Remembered;
 use crate::command::{CommandSource, Started};
 use crate::error::BackupError;
 use crate::exclude::Excludes;
@@ -140,12 +141,11 @@ impl Attempt<'_> {
         let present = run.present_packs()?;
         let mut indexes: HashSet<ObjectName> =
             index::names_of(self.repository, run.agent().writer())?.into_iter().collect();
-        let (known, remembered) = remembered(self.state, &run, &present, &indexes).unzip();
-        let (last, previous) = remembered.unzip();
-        let parent = last.as_ref().map(|last: &Table| last.run);
+        let (known, previous) = remembered(self.state, &run, &present, &indexes).unzip();
+        let parent = previous.as_ref().map(|last: &Previous| last.table.run);
         let (input, recovery_point) = self.input(previous, start)?;
         let backup = Backup::new(self.job, run, &present, (self.state, &indexes), self.observer);
-        let done = backup.pipeline(self.repository, known.unwrap_or_default(), last, input)?;
+        let done = backup.pipeline(self.repository, known.unwrap_or_default(), input)?;
         let (run, mut problems, excluded) = backup.end();
         problems.named.sort_by(|a, b| a.path.cmp(&b.path));
         let Done { shares, mut counts, stored, packs, remembered } = done;
@@ -172,27 +172,7 @@ impl Attempt<'_> {
         self.observer.tell(Event::Phase("commit"));
         let committed = run.commit(&snapshot)?;
         indexes.extend(committed.indexes);
-        let table = Table {
-            run: id,
-            start,
-            tenants: remembered.tenants,
-            segments: remembered.segments,
-            manifests: remembered.manifests,
-            indexes: indexes.iter().cloned().collect(),
-            base: None,
-            changes: 0,
-        };
-        let kept = self.state.commit(remembered.walk, table).and_then(|()| match &remembered.chunks {
-            Some((table, made)) => {
-                let length = |pack| made.get(&pack).or_else(|| present.get(&pack)).copied();
-                self.state.keep_chunks(id, table, &indexes, length)
-            }
-            None => Ok(()),
-        });
-        if let Err(error) = kept {
-            let warning = format!("the next backup will read every file anew: {error}");
-            self.observer.tell(Event::Warning(warning));
-        }
+        self.remember((id, start), remembered, &indexes, &present);
         Ok(Report {
             snapshot: committed.name,
             run: id,
@@ -208,6 +188,31 @@ impl Attempt<'_> {
             recovery_point,
             duration: began.elapsed(),
         })
+    }
+
+    /// Keeps what the next backup compares with. Without it that one reads everything anew, so a failure is a warning.
+    fn remember(
+        &self,
+        (run, start): (RunId, Timestamp),
+        remembered: Remembered,
+        indexes: &HashSet<ObjectName>,
+        present: &HashMap<PackId, Bytes>,
+    ) {
+        let Remembered { walk, chunks, tenants, segments, manifests } = remembered;
+        let indexes_now = indexes.iter().cloned().collect();
+        let table =
+            Table { run, start, tenants, segments, manifests, indexes: indexes_now, base: None, changes: 0 };
+        let kept = self.state.commit(walk, table).and_then(|()| match &chunks {
+            Some((table, made)) => {
+                let length = |pack| made.get(&pack).or_else(|| present.get(&pack)).copied();
+                self.state.keep_chunks(run, table, indexes, length)
+            }
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
+            let warning = format!("the next backup will read every file anew: {error}");
+            self.observer.tell(Event::Warning(warning));
+        }
     }
 
     /// What the pipeline reads, and the moment up to which it will provably hold data. A command starts here.
@@ -233,7 +238,7 @@ fn remembered(
     run: &Run<'_>,
     present: &HashMap<PackId, Bytes>,
     indexes: &HashSet<ObjectName>,
-) -> Option<(DedupTable, (Table, Previous))> {
+) -> Option<(DedupTable, Previous)> {
     let (table, records) = state.load()?;
     if let Some(gone) = table.indexes.iter().find(|name| !indexes.contains(*name)) {
         tracing::warn!(index = %gone, "an index object is gone; every file is read anew");
@@ -258,6 +263,5 @@ fn remembered(
         .iter()
         .map(|(tenant, key)| run.agent().card(tenant).map(|card| card.key).filter(|found| found == key))
         .collect();
-    let previous = Previous { records, start: table.start, tenants, segments, next: None };
-    Some((known, (table, previous)))
+    Some((known, Previous { table, records, tenants, segments, next: None }))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use lifeboat_repo::format::snapshot::{Counts, Share};
-use lifeboat_repo::ids::{ObjectName, PackId, Tenant};
+use lifeboat_repo::ids::{ObjectName, PackId, RunId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::DedupTable;
@@ -16,18 +16,17 @@ use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::Bytes;
 
-use crate::assemble::{Assembler, Desk, Known, Remembered};
+use crate::assemble::{Assembler, Desk, Filling, Recorder, Remembered};
 use crate::command::{CommandSource, Feed, Started};
 use crate::error::{BackupError, BackupErrorKind};
 use crate::exclude::{Excluded, Excluding};
 use crate::job::{Job, Tree};
 use crate::limits::Sizing;
-use crate::ordinals::Ordinals;
 use crate::pack::{Packed, Packer};
 use crate::read::{ReadBatch, Reader};
 use crate::report::{Problem, Problems};
 use crate::seal::{Pool, SealJob, Sealed, Sealer};
-use crate::state::{State, Table};
+use crate::state::State;
 use crate::walk::{Batch, Ended, Outlet, Previous, TenantKeys, Walk};
 
 /// A backup under way.
@@ -147,61 +146,29 @@ impl<'a, 'r> Backup<'a, 'r> {
         &self,
         repository: &Repository,
         table: DedupTable,
-        last: Option<Table>,
         input: Input<'_>,
     ) -> Result<Done, BackupError> {
-        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let sizing = self.job.resources.sizing(processors).map_err(|error| BackupError {
-            what: format!("component {}", self.job.component),
-            kind: BackupErrorKind::Limits(error),
-        })?;
-        let (id, writer, catalog) = {
-            let run = lock(&self.run);
-            (run.id(), run.agent().writer().clone(), run.agent().catalog_shared())
-        };
+        let sizing = self.sizing()?;
         let workers = sizing.workers;
         let (plains, outputs) = (Pool::new(workers + 1), Pool::new(workers + 1));
         let arenas = Pool::new(sizing.batches);
         let sealers = (0..workers)
             .map(|_| Sealer::new(plains.clone(), outputs.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        let walk_state = self.state.begin(id, last.as_ref())?;
-        let segments = match &input {
-            Input::Tree { previous: Some(previous), .. } => Arc::clone(&previous.segments),
-            _ => Arc::default(),
-        };
-        let ordinals = match last {
-            Some(last) if walk_state.is_changes() => Ordinals::continued(&segments, last.tenants),
-            _ => Ordinals::default(),
+        let (packer, recorder) = {
+            let run = lock(&self.run);
+            let (catalog, writer) = (run.agent().catalog_shared(), run.agent().writer().clone());
+            let packer = Packer { store: repository.store(), catalog, writer, run: run.id(), outputs };
+            (packer, self.recorder(run.id(), &input)?)
         };
         let watch = Watch { inner: self.observer, stop: AtomicBool::new(false) };
-        let packer = Packer { store: repository.store(), catalog, writer, run: id, outputs };
-        let problem = |problem: Problem| lock(&self.problems).add(problem);
-        let card = |tenant: &Tenant| -> Result<Arc<Card>, BackupError> { Ok(lock(&self.run).card(tenant)?) };
-        let queues = Queues::new(sizing);
+        let problem = |problem: Problem| self.note(problem);
         std::thread::scope(|scope| {
-            let Queues { batches, read, seals, sealed, packs, tokens } = queues;
+            let Queues { batches, read, seals, sealed, packs, tokens } = Queues::new(sizing);
+            let (watch, problem, packer) = (&watch, &problem, &packer);
             let outlet = Outlet { readers: batches.0, tokens: tokens.1 };
-            let (watch, problem, card, packer) = (&watch, &problem, &card, &packer);
-            let walking = match input {
-                Input::Tree { tree, previous } => {
-                    let excluding = Excluding::new(&tree.excludes, &self.excluded);
-                    scope.spawn(move || {
-                        let (rules, previous) = (&tree.tenants, previous.map(|previous| *previous));
-                        Walk::new(rules, excluding, watch, outlet, previous, card, problem).run(&tree.root)
-                    })
-                }
-                Input::Stream { source, started } => {
-                    let (to, Outlet { readers, tokens }) = (read.0.clone(), outlet);
-                    // Nothing goes to the readers, so they end at once.
-                    drop(readers);
-                    scope.spawn(move || {
-                        let keys = Arc::new(TenantKeys::new(0, card(&source.tenant)?));
-                        let stop = || watch.cancelled();
-                        Feed { source, keys, to, tokens, stop: &stop }.run(started)
-                    })
-                }
-            };
+            let to = read.0.clone();
+            let walking = scope.spawn(move || self.take_in(input, watch, outlet, to));
             for _ in 0..workers {
                 let (from, to, arenas) = (batches.1.clone(), read.0.clone(), arenas.clone());
                 scope.spawn(move || Reader::new(problem, arenas).run(&from, &to));
@@ -213,12 +180,8 @@ impl<'a, 'r> Backup<'a, 'r> {
             }
             drop((seals.1, sealed.0));
             scope.spawn(move || packer.run(&sealed.1, &packs.0));
-            let known = Known { table, loaded: false };
-            let pools = (plains, arenas);
-            let counted = (segments, ordinals);
-            let mut assembler =
-                Assembler::new(self, self.observer, known, walk_state, (seals.0, packs.1), pools, counted);
-            assembler.open_max = sizing.segments;
+            let filling = Filling::new(self, table, (seals.0, packs.1), plains, sizing.segments);
+            let mut assembler = Assembler::new(self.observer, filling, recorder, arenas);
             let taken = assembler.take_all(&read.1, &tokens.0);
             if taken.is_err() {
                 watch.stop.store(true, Ordering::Relaxed);
@@ -231,6 +194,57 @@ impl<'a, 'r> Backup<'a, 'r> {
             taken?;
             self.conclude(assembler, walked)
         })
+    }
+
+    fn sizing(&self) -> Result<Sizing, BackupError> {
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+        self.job.resources.sizing(processors).map_err(|error| BackupError {
+            what: format!("component {}", self.job.component),
+            kind: BackupErrorKind::Limits(error),
+        })
+    }
+
+    fn recorder(&self, id: RunId, input: &Input<'_>) -> Result<Recorder, BackupError> {
+        // What a command wrote last time is not looked at, so nothing is referred to.
+        let last = match input {
+            Input::Tree { previous, .. } => previous.as_deref(),
+            Input::Stream { .. } => None,
+        };
+        let walk = self.state.begin(id, last.map(|last| &last.table))?;
+        let counted = last.map(|last| (Arc::clone(&last.segments), last.table.tenants.clone()));
+        Ok(Recorder::new(walk, counted))
+    }
+
+    fn note(&self, problem: Problem) {
+        lock(&self.problems).add(problem);
+    }
+
+    /// The first stage: walks a tree, for readers, or takes a stream, past them.
+    fn take_in(
+        &self,
+        input: Input<'_>,
+        watch: &Watch<'_>,
+        outlet: Outlet,
+        past: Sender<ReadBatch>,
+    ) -> Result<(), Ended> {
+        let card = |tenant: &Tenant| -> Result<Arc<Card>, BackupError> { Ok(lock(&self.run).card(tenant)?) };
+        match input {
+            Input::Tree { tree, previous } => {
+                // A queue ends once nobody can send.
+                drop(past);
+                let (rules, previous) = (&tree.tenants, previous.map(|previous| *previous));
+                let excluding = Excluding::new(&tree.excludes, &self.excluded);
+                let problem = |problem| self.note(problem);
+                Walk::new(rules, excluding, watch, outlet, previous, &card, &problem).run(&tree.root)
+            }
+            Input::Stream { source, started } => {
+                let Outlet { readers, tokens } = outlet;
+                drop(readers);
+                let keys = Arc::new(TenantKeys::new(0, card(&source.tenant)?));
+                let stop = || watch.cancelled();
+                Feed { source, keys, to: past, tokens, stop: &stop }.run(started)
+            }
+        }
     }
 
     fn conclude(
@@ -251,7 +265,7 @@ impl<'a, 'r> Backup<'a, 'r> {
             });
         }
         let shares = assembler.shares();
-        let (counts, stored, packs) = (assembler.counts, assembler.stored, assembler.pack_count);
+        let (counts, (stored, packs)) = (assembler.counts, assembler.stored());
         let remembered = assembler.remember(self.present);
         Ok(Done { shares, counts, stored, packs, remembered })
     }

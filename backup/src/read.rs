@@ -14,12 +14,15 @@ use lifeboat_repo::crypto::{Compressor, chunk_id};
 use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::format::manifest::{self, EntryKind, Hole, Tail, Xattr, XattrValue};
 use lifeboat_repo::units::Bytes;
-use rustix::io::Errno;
 
 use crate::report::{Problem, ProblemKind};
 use crate::seal::Pool;
 use crate::source::{self, Stat};
 use crate::walk::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, Same, TenantKeys};
+
+mod stream;
+
+pub(crate) use stream::{Deaf, Flow, STREAM_QUEUE, cut_stream};
 
 /// How often a file is read before it is taken as it comes.
 const ATTEMPTS: u32 = 3;
@@ -27,9 +30,6 @@ const ATTEMPTS: u32 = 3;
 const PROBED_FROM: usize = 64 << 10;
 /// How much of a chunk the probe compresses.
 const PROBE: usize = 64 << 10;
-/// Chunks of one stream that wait for the assembler; at most 2 MiB each.
-pub(crate) const STREAM_QUEUE: usize = 3;
-
 /// A chunk and its bytes.
 pub(crate) struct Piece {
     pub(crate) chunk: ChunkRef,
@@ -51,18 +51,6 @@ pub(crate) enum Out {
     Nothing,
 }
 
-/// A large file on its way.
-pub(crate) enum Flow {
-    /// The next chunk.
-    Chunk { keys: Arc<TenantKeys>, chunk: ChunkRef, data: Vec<u8>, solid: bool },
-    /// It changed: chunks so far are not its.
-    Again,
-    /// Its line; the chunks it names came before.
-    End(Box<ReadyLine>),
-    /// It vanished.
-    Nothing,
-}
-
 /// A batch, read.
 pub(crate) struct ReadBatch {
     pub(crate) number: u64,
@@ -74,8 +62,36 @@ pub(crate) struct ReadBatch {
 pub(crate) struct Reader<'a> {
     pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
     arenas: Pool,
+    probe: Probe,
+}
+
+/// Tells what compresses from what does not.
+pub(crate) struct Probe {
     codec: Option<Compressor>,
-    probe: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Probe {
+    pub(crate) fn new() -> Self {
+        // Without a context nothing is probed, and all is compressed alike.
+        Self { codec: Compressor::new().ok(), packed: Vec::new() }
+    }
+
+    /// Whether 64 KiB from the middle of a chunk do not compress.
+    pub(crate) fn is_solid(&mut self, data: &[u8]) -> bool {
+        if data.len() < PROBED_FROM {
+            return false;
+        }
+        let Some(codec) = &mut self.codec else { return false };
+        let from = (data.len() - PROBE) / 2;
+        let sample = data.get(from..from + PROBE).unwrap_or(data);
+        // Text compresses; seeing that it is text costs next to nothing.
+        if sample.is_ascii() {
+            return false;
+        }
+        codec.compress_into(sample, -1, &mut self.packed).is_ok()
+            && self.packed.len() * 100 > sample.len() * 98
+    }
 }
 
 /// A file as it was read.
@@ -89,8 +105,7 @@ struct Content {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(problem: &'a (dyn Fn(Problem) + Sync), arenas: Pool) -> Self {
-        // Without a context nothing is probed, and all is compressed alike.
-        Self { problem, arenas, codec: Compressor::new().ok(), probe: Vec::new() }
+        Self { problem, arenas, probe: Probe::new() }
     }
 
     /// Takes batches until there are no more, or nobody takes what was read.
@@ -211,109 +226,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn stream(&mut self, work: &FileWork, to: &Sender<Flow>) -> Option<()> {
-        let mut attempt = 1;
-        loop {
-            match self.stream_once(work, to, attempt == ATTEMPTS) {
-                Ok(Some((content, xattrs))) => {
-                    let line = self.line(work, content, xattrs);
-                    return to.send(Flow::End(Box::new(line))).ok();
-                }
-                Ok(None) => to.send(Flow::Again).ok()?,
-                Err(Stop::Io(error)) => {
-                    to.send(Flow::Again).ok()?;
-                    let flow =
-                        self.unreadable(work, &error).map_or(Flow::Nothing, |line| Flow::End(Box::new(line)));
-                    return to.send(flow).ok();
-                }
-                Err(Stop::Deaf) => return None,
-            }
-            attempt += 1;
-        }
-    }
-
-    /// Sends a file's chunks; nothing where it changed and can be read again.
-    fn stream_once(
-        &mut self,
-        work: &FileWork,
-        to: &Sender<Flow>,
-        last: bool,
-    ) -> Result<Option<(Content, Vec<Xattr>)>, Stop> {
-        let (file, stat) = open(work)?;
-        let extents = if last {
-            None
-        } else {
-            source::extents(file.as_fd(), stat.size).map_err(std::io::Error::from)?
-        };
-        let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
-        let mut source = Ranges { file: &file, ranges: ranges.into(), short: false };
-        let max = usize::try_from(work.keys.data.params().max().0).unwrap_or(usize::MAX);
-        let mut window = Vec::with_capacity(2 * max);
-        let (mut chunks, mut total) = (Vec::new(), 0);
-        loop {
-            let ended = source.fill(&mut window, 2 * max)?;
-            let mut at = 0;
-            while let Some(rest) = window.get(at..).filter(|rest| rest.len() >= max || ended) {
-                let Some(length) = work.keys.data.next_cut(rest, ended) else { break };
-                let data = rest.get(..length).unwrap_or_default().to_vec();
-                at += length;
-                total += length as u64;
-                let chunk =
-                    ChunkRef(chunk_id(&work.keys.k_id, &data), u32::try_from(length).unwrap_or(u32::MAX));
-                let solid = self.is_solid(&data);
-                chunks.push(chunk);
-                to.send(Flow::Chunk { keys: Arc::clone(&work.keys), chunk, data, solid })
-                    .map_err(|_| Stop::Deaf)?;
-            }
-            window.drain(..at);
-            if ended {
-                break;
-            }
-        }
-        let attributes = self.file_attributes(work, &file);
-        let stable =
-            !source.short && unchanged(&stat, &source::stat_fd(file.as_fd()).map_err(std::io::Error::from)?);
-        if !stable && !last {
-            return Ok(None);
-        }
-        let (mut arena, mut pieces) = (Vec::new(), Vec::new());
-        let xattrs = self.cut_attributes(&work.keys, attributes, &mut arena, &mut pieces);
-        for piece in pieces {
-            let data = arena.get(piece.data).unwrap_or_default().to_vec();
-            let flow =
-                Flow::Chunk { keys: Arc::clone(&work.keys), chunk: piece.chunk, data, solid: piece.solid };
-            to.send(flow).map_err(|_| Stop::Deaf)?;
-        }
-        let holes = extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
-        let size = if stable { stat.size } else { Bytes(total) };
-        Ok(Some((Content { stat, size, holes, chunks, changed: !stable }, xattrs)))
-    }
-
     /// Cuts what the arena holds from `start` on.
     fn cut(&mut self, keys: &TenantKeys, arena: &[u8], start: usize, pieces: &mut Vec<Piece>) {
         let mut at = start;
         while let Some(length) = keys.data.next_cut(arena.get(at..).unwrap_or_default(), true) {
             let data = arena.get(at..at + length).unwrap_or_default();
             let chunk = ChunkRef(chunk_id(&keys.k_id, data), u32::try_from(length).unwrap_or(u32::MAX));
-            let solid = self.is_solid(data);
+            let solid = self.probe.is_solid(data);
             pieces.push(Piece { chunk, data: at..at + length, solid });
             at += length;
         }
-    }
-
-    /// Whether 64 KiB from the middle of a chunk do not compress.
-    pub(crate) fn is_solid(&mut self, data: &[u8]) -> bool {
-        if data.len() < PROBED_FROM {
-            return false;
-        }
-        let Some(codec) = &mut self.codec else { return false };
-        let from = (data.len() - PROBE) / 2;
-        let sample = data.get(from..from + PROBE).unwrap_or(data);
-        // Text compresses; seeing that it is text costs next to nothing.
-        if sample.is_ascii() {
-            return false;
-        }
-        codec.compress_into(sample, -1, &mut self.probe).is_ok() && self.probe.len() * 100 > sample.len() * 98
     }
 
     fn line(&self, work: &FileWork, content: Content, xattrs: Vec<Xattr>) -> ReadyLine {
@@ -380,18 +302,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-enum Stop {
-    Io(std::io::Error),
-    /// Nobody takes the chunks any more.
-    Deaf,
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 fn open(work: &FileWork) -> std::io::Result<(File, Stat)> {
     let file = source::open_file(work.dir.as_fd(), &work.name)?;
     let stat = source::stat_fd(file.as_fd())?;
@@ -426,38 +336,4 @@ fn read_range(file: &File, offset: u64, length: usize, into: &mut Vec<u8>) -> st
     }
     into.truncate(start + done);
     Ok(done)
-}
-
-/// Ranges of a file as one stream.
-struct Ranges<'f> {
-    file: &'f File,
-    ranges: std::collections::VecDeque<(u64, u64)>,
-    /// Whether the file ended before its ranges did.
-    short: bool,
-}
-
-impl Ranges<'_> {
-    /// Fills a window up to `target` bytes; whether the stream has ended.
-    fn fill(&mut self, window: &mut Vec<u8>, target: usize) -> std::io::Result<bool> {
-        while window.len() < target {
-            let Some((offset, left)) = self.ranges.front_mut() else { return Ok(true) };
-            let want = usize::try_from(*left).unwrap_or(usize::MAX).min(target - window.len());
-            let got = read_range(self.file, *offset, want, window)?;
-            *offset += got as u64;
-            *left -= got as u64;
-            if got < want {
-                self.short = true;
-                self.ranges.clear();
-            } else if *left == 0 {
-                self.ranges.pop_front();
-            }
-        }
-        Ok(self.ranges.is_empty())
-    }
-}
-
-impl From<Errno> for Stop {
-    fn from(error: Errno) -> Self {
-        Self::Io(error.into())
-    }
 }

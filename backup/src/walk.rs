@@ -3,31 +3,33 @@
 //! An entry that looks as it did costs one `statx`: the head of its line is built, compared, and the old line
 //! copied. Everything else goes to readers, in batches that the assembler takes in order.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lifeboat_repo::crypto::{ChunkIdKey, Chunker, ChunkerParams, ChunkingKey};
-use lifeboat_repo::format::manifest::{self, EntryKind, PATH_LEN_MAX, Tail, Xattr, XattrValue};
-use lifeboat_repo::ids::{KeyId, Tenant};
+use lifeboat_repo::format::manifest::{self, EntryKind, PATH_LEN_MAX, Tail};
+use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::agent::Card;
-use lifeboat_repo::repository::index::SegmentNumber;
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::Bytes;
 use rustix::io::Errno;
 
 use crate::error::BackupError;
 use crate::exclude::Excluding;
 use crate::report::{Problem, ProblemKind};
-use crate::source::{self, Attributes, FileId, LISTING, Listing, Names, Stat};
-use crate::state::records::{Record, WalkReader};
+use crate::source::{self, FileId, LISTING, Listing, Names, Stat};
+use crate::state::records::Record;
 use crate::tenants::{Belongs, TenantRules};
+
+mod items;
+mod last;
+
+pub(crate) use items::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, Same, TenantKeys};
+pub(crate) use last::Previous;
 
 /// Content in a batch of small files.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -35,106 +37,6 @@ const BATCH_BYTES: u64 = 1 << 20;
 const BATCH_ITEMS: usize = 256;
 /// Unchanged entries in one item.
 const SAME_MAX: u64 = 1024;
-/// Files above this are streamed rather than read whole.
-pub(crate) const STREAMED_ABOVE: Bytes = Bytes::mib(1);
-/// Files changed so shortly before the last walk began may have changed again within the same tick of a
-/// file system's clock; two seconds is the coarsest in use (FAT).
-const RACY: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// A tenant key ready to cut and name chunks.
-pub(crate) struct TenantKeys {
-    /// Its place among the tenants of this run.
-    pub(crate) ordinal: u32,
-    pub(crate) card: Arc<Card>,
-    pub(crate) k_id: ChunkIdKey,
-    pub(crate) data: Chunker,
-    pub(crate) manifest: Chunker,
-}
-
-impl TenantKeys {
-    pub(crate) fn new(ordinal: u32, card: Arc<Card>) -> Self {
-        let cut = ChunkingKey::from_bytes(card.k_chunk);
-        Self {
-            ordinal,
-            k_id: ChunkIdKey::from_bytes(card.k_id),
-            data: Chunker::new(&cut, ChunkerParams::DATA),
-            manifest: Chunker::new(&cut, ChunkerParams::MANIFEST),
-            card,
-        }
-    }
-}
-
-/// A file to be read.
-pub(crate) struct FileWork {
-    pub(crate) keys: Arc<TenantKeys>,
-    pub(crate) dir: Arc<OwnedFd>,
-    pub(crate) name: CString,
-    pub(crate) path: Vec<u8>,
-    pub(crate) stat: Stat,
-}
-
-/// What the walk found.
-pub(crate) enum Item {
-    /// Entries that look as they did.
-    Same(Same),
-    /// A finished line with the segments it needs.
-    Ready(ReadyLine),
-    /// A line whose large attributes must be stored first.
-    Attributes(AttributesWork),
-    /// A file to be read.
-    File(FileWork),
-}
-
-/// Entries that look as they did, one after another as the last walk left them.
-pub(crate) struct Same {
-    pub(crate) keys: Arc<TenantKeys>,
-    pub(crate) block: Arc<Vec<u8>>,
-    pub(crate) range: Range<usize>,
-    /// The place of the first of them in the base, where they came from there.
-    pub(crate) base: Option<u64>,
-    pub(crate) entries: u64,
-    pub(crate) files: u64,
-    pub(crate) bytes: Bytes,
-}
-
-/// A finished line.
-pub(crate) struct ReadyLine {
-    pub(crate) keys: Arc<TenantKeys>,
-    pub(crate) path: Vec<u8>,
-    pub(crate) line: Vec<u8>,
-    pub(crate) kind: EntryKind,
-    pub(crate) size: Bytes,
-    pub(crate) stable: bool,
-    pub(crate) segments: Vec<SegmentNumber>,
-}
-
-/// An entry without content whose attributes are yet to be cut.
-pub(crate) struct AttributesWork {
-    pub(crate) keys: Arc<TenantKeys>,
-    pub(crate) path: Vec<u8>,
-    pub(crate) stat: Stat,
-    pub(crate) tail: Tail,
-    pub(crate) attributes: Attributes,
-}
-
-/// Items in order, and their number.
-pub(crate) struct Batch {
-    pub(crate) number: u64,
-    pub(crate) items: Vec<Item>,
-}
-
-/// The walk of last time, its ordinals translated to this run's.
-pub(crate) struct Previous {
-    pub(crate) records: WalkReader,
-    /// What is younger than this is read anew.
-    pub(crate) start: Timestamp,
-    /// Keys by the tenant ordinals of last time; none where the tenant's key is another now.
-    pub(crate) tenants: Vec<Option<KeyId>>,
-    /// Segments by the ordinals of last time; none where the segment is gone.
-    pub(crate) segments: Arc<[Option<SegmentNumber>]>,
-    pub(crate) next: Option<Record>,
-}
-
 /// Where batches go, and what holds the walk back.
 pub(crate) struct Outlet {
     pub(crate) readers: Sender<Batch>,
@@ -339,7 +241,9 @@ impl<'a> Walk<'a> {
         let (user, group) = self.names.of(&stat.metadata);
         self.head.clear();
         manifest::write_head_named(&mut self.head, path, stat.kind, &stat.metadata, (user, group), stat.size);
-        if let Some(record) = self.unchanged(path, &stat, &keys, &tail) {
+        let previous = self.previous.as_mut();
+        if let Some(record) = previous.and_then(|last| last.unchanged(path, &self.head, &stat, &keys, &tail))
+        {
             return self.add_same(record, keys, &stat);
         }
         self.names.fill(&mut stat.metadata);
@@ -396,29 +300,6 @@ impl<'a> Walk<'a> {
             Ok(ready) => self.push(Item::Ready(ready), Bytes::ZERO),
             Err(work) => self.push(Item::Attributes(*work), Bytes::ZERO),
         }
-    }
-
-    /// The record of last time, if the entry has the head it had and all it needs is there.
-    fn unchanged(&mut self, path: &[u8], stat: &Stat, keys: &TenantKeys, tail: &Tail) -> Option<Record> {
-        let previous = self.previous.as_mut()?;
-        let record = previous.seek(path, &self.head)?;
-        let fresh = stat.metadata.ctime.plus(RACY) >= previous.start
-            || stat.metadata.mtime.plus(RACY) >= previous.start;
-        let key = previous.tenants.get(record.fields.tenant as usize)?.as_ref()?;
-        if fresh || !record.fields.stable || *key != keys.card.key {
-            return None;
-        }
-        if let Some(first) = &tail.link {
-            // The first name may be another now.
-            let mut line = self.head.clone();
-            manifest::write_tail(&mut line, 0, &Tail { link: Some(first.clone()), ..Tail::default() });
-            if line != record.line() {
-                return None;
-            }
-        }
-        let there = |ordinal| matches!(previous.segments.get(ordinal as usize), Some(Some(_)));
-        let whole = record.segments().all(there);
-        whole.then_some(record)
     }
 
     /// Adds a record to those before it, or begins anew.
@@ -520,78 +401,5 @@ impl<'a> Walk<'a> {
 
     fn tell(&self, path: &[u8], kind: ProblemKind, why: &str) {
         (self.problem)(Problem { path: path.to_vec(), kind, why: why.to_owned() });
-    }
-}
-
-impl Previous {
-    /// The record of this path, if its line begins with this head; everything before it was deleted since.
-    fn seek(&mut self, path: &[u8], head: &[u8]) -> Option<Record> {
-        loop {
-            if self.next.is_none() {
-                self.next = self.records.next();
-            }
-            let next = self.next.as_ref()?;
-            // A head holds the path, so comparing paths is for where heads differ.
-            if manifest::has_head(next.line(), head) {
-                return self.next.take();
-            }
-            match manifest::order(next.path(), path) {
-                Ordering::Less => self.next = None,
-                Ordering::Equal => {
-                    self.next = None;
-                    return None;
-                }
-                Ordering::Greater => return None,
-            }
-        }
-    }
-}
-
-impl ReadyLine {
-    /// The line of something that cannot be read.
-    pub(crate) fn broken(keys: Arc<TenantKeys>, path: Vec<u8>, why: String) -> Self {
-        let mut line = Vec::new();
-        manifest::write_head(&mut line, &path, EntryKind::Error, &manifest::Metadata::default(), Bytes::ZERO);
-        manifest::write_tail(&mut line, 0, &Tail { error: Some(why), ..Tail::default() });
-        Self {
-            keys,
-            path,
-            line,
-            kind: EntryKind::Error,
-            size: Bytes::ZERO,
-            stable: false,
-            segments: Vec::new(),
-        }
-    }
-}
-
-impl AttributesWork {
-    /// The finished line, where every attribute is short enough to stand in it.
-    fn ready(mut self) -> Result<ReadyLine, Box<Self>> {
-        if self.attributes.iter().any(|(_, value)| value.len() > manifest::XATTR_INLINE_MAX) {
-            return Err(Box::new(self));
-        }
-        self.tail.xattrs = std::mem::take(&mut self.attributes)
-            .into_iter()
-            .map(|(name, value)| Xattr { name, value: XattrValue::Inline(value) })
-            .collect();
-        Ok(self.finish())
-    }
-
-    /// The line, once the tail holds all attributes.
-    pub(crate) fn finish(self) -> ReadyLine {
-        let mut line = Vec::with_capacity(320);
-        manifest::write_head(&mut line, &self.path, self.stat.kind, &self.stat.metadata, self.stat.size);
-        manifest::write_tail(&mut line, 0, &self.tail);
-        let kind = self.stat.kind;
-        ReadyLine {
-            keys: self.keys,
-            path: self.path,
-            line,
-            kind,
-            size: self.stat.size,
-            stable: true,
-            segments: Vec::new(),
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_backup::{BackupError, Job, Report};
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
@@ -11,6 +12,7 @@ use lifeboat_repo::observe::{Observer, Silent};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::snapshots::{Judge, Listed, Standing};
 use lifeboat_repo::store::Store;
+use lifeboat_repo::units::Timestamp;
 use lifeboat_restore::{Options, Selection, perform, plan};
 use lifeboat_verify::{
     Amount, Draw, Finding, Outcome, Scope, SeedFrom, Severity, Threads, integrity, inventory, readback,
@@ -67,6 +69,16 @@ pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a temporary directory")
+}
+
+/// A clock that is ahead of the machine's: so files do not count as changed just before a backup.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead(pub Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(self.0)
+    }
 }
 
 impl World {

@@ -14,16 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use lifeboat_repo::clock::{Clock, SystemClock};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::units::Timestamp;
 use lifeboat_tests::World;
 use lifeboat_tests::model::{Tree, noise};
-use lifeboat_tests::proof::{Expected, scratch};
+use lifeboat_tests::proof::{Ahead, Expected, scratch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -94,15 +92,6 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Backup),
         2 => (n(), any::<bool>()).prop_map(|(at, after)| Step::Interrupted(at, after)),
     ]
-}
-
-/// A clock that is ahead of the machine's.
-struct Ahead(Duration);
-
-impl Clock for Ahead {
-    fn now(&self) -> Timestamp {
-        SystemClock.now().plus(self.0)
-    }
 }
 
 /// A source that things happen to, and its repository.

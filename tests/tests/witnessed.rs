@@ -17,10 +17,10 @@ use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::Bytes;
 use lifeboat_tests::examine::look_integrity;
 use lifeboat_tests::forge::Forger;
-use lifeboat_tests::proof::scratch;
+use lifeboat_tests::proof::{Ahead, scratch};
 use lifeboat_tests::stock::{Safe, Toolbox, enrol_maintainer, put_signed};
 use lifeboat_tests::{World, label, write};
 
@@ -59,15 +59,6 @@ fn put_fence(world: &World, maintainer: &SigningKey, fence: RunId) -> ObjectName
 }
 
 // --- what runs that were cut off cost later ones
-
-/// A clock that is ahead.
-struct Ahead(Duration);
-
-impl Clock for Ahead {
-    fn now(&self) -> Timestamp {
-        SystemClock.now().plus(self.0)
-    }
-}
 
 /// Backs up; how many ledger entries and how many objects it read.
 fn reads_of(world: &World, job: &Job, clock: &dyn Clock) -> (usize, usize) {

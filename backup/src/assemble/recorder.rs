@@ -1,0 +1,77 @@
+//! The records of this walk, for the next one.
+
+use std::sync::Arc;
+
+use lifeboat_repo::ids::{KeyId, Tenant};
+use lifeboat_repo::repository::index::SegmentNumber;
+
+use crate::error::BackupError;
+use crate::ordinals::Ordinals;
+use crate::state::records::{self, WalkWriter};
+use crate::walk::{ReadyLine, Same};
+
+/// Writes the records of a walk as the assembler takes its lines.
+pub(crate) struct Recorder {
+    walk: WalkWriter,
+    ordinals: Ordinals,
+    /// What the ordinals of the last walk's records stand for.
+    last: Arc<[Option<SegmentNumber>]>,
+}
+
+impl Recorder {
+    /// Begins; `last` are segments and tenants as the records of the last walk count them.
+    pub(crate) fn new(
+        walk: WalkWriter,
+        last: Option<(Arc<[Option<SegmentNumber>]>, Vec<(Tenant, KeyId)>)>,
+    ) -> Self {
+        let (last, tenants) = last.unwrap_or_default();
+        // Records that are referred to stay as they are, and so must what they count by.
+        let ordinals =
+            if walk.is_changes() { Ordinals::continued(&last, tenants) } else { Ordinals::default() };
+        Self { walk, ordinals, last }
+    }
+
+    /// Records a line.
+    pub(super) fn line(&mut self, line: &ReadyLine) -> Result<(), BackupError> {
+        let tenant = self.ordinals.tenant(&line.keys);
+        let ordinals: Vec<u32> = line.segments.iter().map(|number| self.ordinals.segment(*number)).collect();
+        self.walk.push(tenant, line.stable, &ordinals, &line.path, &line.line)
+    }
+
+    /// Records entries that look as they did, by reference if they may be referred to, and shows each line and the
+    /// segments it needs.
+    pub(super) fn same(
+        &mut self,
+        same: &Same,
+        mut show: impl FnMut(&[u8], &[SegmentNumber]),
+    ) -> Result<(), BackupError> {
+        let base = same.base.filter(|_| self.walk.is_changes());
+        let tenant = self.ordinals.tenant(&same.keys);
+        let (mut numbers, mut ordinals) = (Vec::new(), Vec::new());
+        let mut at = same.range.start;
+        while at < same.range.end {
+            let (fields, next) = records::parse(&same.block, at)
+                .ok_or_else(|| BackupError::state("a record of the last walk", "it is malformed"))?;
+            let line = fields.line(&same.block);
+            let number = |ordinal: u32| self.last.get(ordinal as usize).copied().flatten();
+            numbers.clear();
+            numbers.extend(fields.segments(&same.block).filter_map(number));
+            show(line, &numbers);
+            if base.is_none() {
+                ordinals.clear();
+                ordinals.extend(numbers.iter().map(|number| self.ordinals.segment(*number)));
+                self.walk.push(tenant, true, &ordinals, fields.path(&same.block), line)?;
+            }
+            at = next;
+        }
+        if let Some(base) = base {
+            self.walk.take(base, same.entries);
+        }
+        Ok(())
+    }
+
+    /// The walk, and what its records count by.
+    pub(super) fn end(self) -> (WalkWriter, Ordinals) {
+        (self.walk, self.ordinals)
+    }
+}

@@ -1,0 +1,197 @@
+//! What a host keeps between backups is a cache: it saves work, and nothing is ever lost or wrong for want of it.
+
+#![cfg(test)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_backup::Report;
+use lifeboat_repo::clock::{Clock, SystemClock};
+use lifeboat_repo::observe::Silent;
+use lifeboat_repo::store::faulty::{FaultyStore, Operation};
+use lifeboat_tests::examine::look_readback;
+use lifeboat_tests::proof::Ahead;
+use lifeboat_tests::trees::noise;
+use lifeboat_tests::{World, compare, write};
+
+fn hours(count: u64) -> Ahead {
+    Ahead(Duration::from_secs(count * 3600))
+}
+
+/// Enough files for several chunks, of two tenants.
+fn fill(world: &World) {
+    for number in 0..60_u64 {
+        write(&world.source(), &format!("tenants/acme/{number}"), &noise(number, 40_000));
+        write(&world.source(), &format!("shared/{number}"), &noise(1000 + number, 3_000));
+    }
+}
+
+fn change(world: &World, night: u64) {
+    write(&world.source(), &format!("tenants/acme/new {night}"), &noise(7_000 + night, 5_000));
+}
+
+/// A backup, and the index objects that it read.
+fn backup(world: &World) -> (Report, usize) {
+    backup_at(world, &SystemClock)
+}
+
+fn backup_at(world: &World, clock: &dyn Clock) -> (Report, usize) {
+    let store = Arc::new(FaultyStore::new(Arc::clone(&world.store)));
+    let report = world.run(store.clone(), &world.job(), clock, &Silent).unwrap();
+    let log = store.log();
+    let reads = log.iter().filter(|call| matches!(call.operation, Operation::Read | Operation::ReadRange));
+    let indexes = reads.filter(|call| call.subject.starts_with("index/")).count();
+    (report, indexes)
+}
+
+fn comes_back(world: &World, name: &str) {
+    let target = world.dir.path().join(name);
+    world.restore(&target).unwrap();
+    compare::assert_same(&world.source(), &target);
+}
+
+/// The file of this name in the state of the only component.
+fn kept(world: &World, name: &str) -> PathBuf {
+    fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+        fs::read_dir(dir).unwrap().flatten().find_map(|entry| match entry.path() {
+            path if path.is_dir() => find(&path, name),
+            path => (entry.file_name() == name).then_some(path),
+        })
+    }
+    find(&world.job().state, name).unwrap()
+}
+
+#[test]
+fn a_night_with_changes_reads_no_index_it_has_seen() {
+    let world = World::new();
+    fill(&world);
+    assert_eq!(backup(&world).1, 0, "there is none yet");
+    for night in 0..4 {
+        change(&world, night);
+        // What is known already is stored no more: a copy of an old file costs nothing.
+        fs::copy(
+            world.source().join("tenants/acme/1"),
+            world.source().join(format!("tenants/acme/copy {night}")),
+        )
+        .unwrap();
+        let (report, indexes) = backup(&world);
+        assert_eq!((report.packs, indexes), (1, 0), "night {night}");
+        assert!(report.stored.0 < 30_000, "{} are stored anew", report.stored);
+    }
+    comes_back(&world, "target");
+}
+
+#[test]
+fn a_table_that_is_lost_or_damaged_is_made_anew() {
+    for spoil in [
+        (|path: &Path| fs::remove_file(path).unwrap()) as fn(&Path),
+        |path| fs::write(path, b"").unwrap(),
+        |path| {
+            let mut bytes = fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+        },
+    ] {
+        let world = World::new();
+        fill(&world);
+        backup(&world);
+        spoil(&kept(&world, "chunks"));
+        change(&world, 0);
+        let (report, indexes) = backup(&world);
+        assert_eq!(indexes, 1, "the index is read instead");
+        assert!(report.stored.0 < 30_000, "{} are stored anew", report.stored);
+        change(&world, 1);
+        assert_eq!(backup(&world).1, 0, "and kept again");
+        comes_back(&world, "target");
+    }
+}
+
+#[test]
+fn what_is_gone_from_the_store_is_stored_again_whatever_the_host_remembers() {
+    // Without an index object nobody finds its segments; without a pack, or with one cut short, they are not there.
+    let index = |world: &World| world.dir.path().join("repository/index");
+    let packs = |world: &World| world.dir.path().join("repository/packs");
+    let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    type Place = fn(&World) -> PathBuf;
+    let places: [(Place, fn(&Path)); 3] = [(index, remove), (packs, remove), (packs, cut)];
+    for (place, spoil) in places {
+        let world = World::new();
+        fill(&world);
+        let (first, _) = backup(&world);
+        files_below(&place(&world)).iter().for_each(|path| spoil(path));
+        change(&world, 0);
+        let (second, _) = backup(&world);
+        assert!(second.stored >= first.stored, "{} after {}", second.stored, first.stored);
+        comes_back(&world, "target");
+    }
+}
+
+/// What is younger than the last backup may have changed again within one tick of a file system's clock.
+#[test]
+fn what_changed_just_before_a_backup_is_read_again_by_the_next() {
+    let world = World::new();
+    fill(&world);
+    // Reading anew asks the table of chunks, which is then kept anew.
+    let table = |world: &World| fs::metadata(kept(world, "chunks")).unwrap().ino();
+    backup(&world);
+    let before = table(&world);
+    backup(&world);
+    assert_ne!(table(&world), before, "the files were written just before the first backup");
+    backup_at(&world, &hours(1));
+    let before = table(&world);
+    backup_at(&world, &hours(2));
+    assert_eq!(table(&world), before, "nothing is younger than the backup before");
+    write(&world.source(), "shared/5", &noise(5, 3_000));
+    backup_at(&world, &hours(3));
+    let before = (before, table(&world));
+    assert_ne!(before.0, before.1, "another content of the same length");
+    backup_at(&world, &hours(4));
+    assert_eq!(table(&world), before.1, "and nothing around it is forgotten");
+    comes_back(&world, "target");
+}
+
+/// Entries are referred to while segments that others need are gone: what each needs is told right all the same.
+#[test]
+fn segments_that_are_gone_do_not_confuse_what_entries_need() {
+    let world = World::new();
+    let packs = |world: &World| files_below(&world.dir.path().join("repository/packs"));
+    fill(&world);
+    backup_at(&world, &hours(1));
+    let first = packs(&world);
+    for number in 0..60_u64 {
+        write(&world.source(), &format!("tenants/beta/{number}"), &noise(5_000 + number, 40_000));
+    }
+    // So much that the walk after it is written whole, and counts the segments of both.
+    for night in 2..5 {
+        backup_at(&world, &hours(night));
+    }
+    first.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let damage = |world: &World| -> Vec<String> {
+        look_readback(world, &world.store).damage().map(ToString::to_string).collect()
+    };
+    // What was lost is lost for the snapshots before, and for these alone.
+    let lost = damage(&world);
+    assert!(!lost.is_empty());
+    for night in 5..9 {
+        change(&world, night);
+        backup_at(&world, &hours(night));
+        comes_back(&world, &format!("target {night}"));
+        assert_eq!(damage(&world), lost, "night {night}");
+    }
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(files_below(&path)),
+            path => found.push(path),
+        }
+    }
+    found
+}
