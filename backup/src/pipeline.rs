@@ -211,8 +211,9 @@ impl<'a, 'r> Backup<'a, 'r> {
             Input::Stream { .. } => None,
         };
         let walk = self.state.begin(id, last.map(|last| &last.table))?;
-        let counted = last.map(|last| (Arc::clone(&last.segments), last.table.tenants.clone()));
-        Ok(Recorder::new(walk, counted))
+        let (segments, tenants) =
+            last.map(|last| (Arc::clone(&last.segments), last.table.tenants.clone())).unwrap_or_default();
+        Ok(Recorder::new(walk, segments, tenants))
     }
 
     fn note(&self, problem: Problem) {

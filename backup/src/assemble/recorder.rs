@@ -19,12 +19,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins; `last` are segments and tenants as the records of the last walk count them.
+    /// Begins; `last` and `tenants` are as the records of the last walk count them, both empty if there was none.
     pub(crate) fn new(
         walk: WalkWriter,
-        last: Option<(Arc<[Option<SegmentNumber>]>, Vec<(Tenant, KeyId)>)>,
+        last: Arc<[Option<SegmentNumber>]>,
+        tenants: Vec<(Tenant, KeyId)>,
     ) -> Self {
-        let (last, tenants) = last.unwrap_or_default();
         // Records that are referred to stay as they are, and so must what they count by.
         let ordinals =
             if walk.is_changes() { Ordinals::continued(&last, tenants) } else { Ordinals::default() };
