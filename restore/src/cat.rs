@@ -128,7 +128,11 @@ fn file_of(
             let first = entry.tail.link.unwrap_or_default();
             match seek(reader, one, &first, observer) {
                 Ok(Some(file)) if file.kind == EntryKind::File => Ok(file),
-                Ok(_) => Err(RestoreError::damaged(
+                Ok(Some(_)) => refused(format!(
+                    "it is another name of {}, which is no file; name a file",
+                    text::display(&first)
+                )),
+                Ok(None) => Err(RestoreError::damaged(
                     what,
                     format!("it is another name of {}, which is not there", text::display(&first)),
                 )),

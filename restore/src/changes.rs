@@ -85,23 +85,31 @@ impl fmt::Display for Changes {
         if self.continues {
             writeln!(f, "  goes on   with what a restore of the same left unfinished")?;
         }
-        writeln!(f, "  there     {} entries are as they must be", self.unchanged)?;
+        writeln!(f, "  there     {} as they must be", counted(self.unchanged, "entry is", "entries are"))?;
         writeln!(
             f,
             "  changes   {} made, {} replaced, {} rewritten in part, {} corrected",
             self.made, self.replaced, self.patched, self.corrected
         )?;
         if self.left > 0 {
-            writeln!(f, "  leaves    {} entries that differ and cannot be changed", self.left)?;
+            writeln!(
+                f,
+                "  leaves    {} and cannot be changed",
+                counted(self.left, "entry that differs", "entries that differ")
+            )?;
         }
         writeln!(f, "  writes    {}", self.bytes)?;
-        writeln!(f, "  fetches   {} in {} segments", self.fetch, self.segments)?;
+        writeln!(f, "  fetches   {} in {}", self.fetch, counted(self.segments, "segment", "segments"))?;
         self.removed.write(f, "removes")?;
         if let Some(why) = &self.not_removed {
             writeln!(f, "  removes   nothing: {why}")?;
         }
         self.surplus.write(f, "keeps")
     }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn as_shown<S: Serializer>(paths: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {

@@ -129,7 +129,10 @@ pub(crate) fn file_holds(
 }
 
 /// Whether a file reads as zeros throughout a range; what the file system knows to be a hole is not read.
-fn is_zero(
+///
+/// # Errors
+/// The file cannot be read; `CANCELED` where somebody asked to stop.
+pub(crate) fn is_zero(
     file: BorrowedFd<'_>,
     hole: &Hole,
     block: &mut [u8],
@@ -185,7 +188,7 @@ pub(crate) fn holes_kept(file: BorrowedFd<'_>, holes: &[Hole], size: u64, block:
 }
 
 /// Reads until the buffer is full or the file ends.
-fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+pub(crate) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let mut done = 0;
     while let Some(room) = buffer.get_mut(done..).filter(|room| !room.is_empty()) {
         match pread(file, room, offset.saturating_add(done as u64)) {

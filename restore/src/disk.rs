@@ -208,7 +208,7 @@ fn open_quietly(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<Owned
 }
 
 /// The names in a directory, in the order of their bytes.
-fn names_in(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+pub(crate) fn names_in(dir: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;

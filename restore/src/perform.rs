@@ -94,7 +94,7 @@ pub fn perform(
     site.start_from(plan, notes);
     let mut changes = None;
     if state != State::Empty {
-        let how = how_of(options, state);
+        let how = how_of(options, marked);
         let (existing, mut found) = existing::survey(&site, plan, &marker, &how, workers)?;
         found.continues = state == State::Unfinished;
         site.adopt(existing);
@@ -133,7 +133,8 @@ pub fn preview(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Option<Changes>, RestoreError> {
-    let Some(Target { root, state, marker, .. }) = target::peek(target, plan, options.allowed())? else {
+    let Some(Target { root, state, marker, marked, .. }) = target::peek(target, plan, options.allowed())?
+    else {
         return Ok(None);
     };
     if state == State::Empty {
@@ -143,15 +144,15 @@ pub fn preview(
     let workers = options.workers.map_or_else(workers, NonZeroUsize::get);
     let mut site = Site::new(&plan.work, root, ids, workers, observer);
     site.may_change = false;
-    let (_, mut changes) = existing::survey(&site, plan, &marker, &how_of(options, state), workers)?;
+    let (_, mut changes) = existing::survey(&site, plan, &marker, &how_of(options, marked), workers)?;
     changes.continues = state == State::Unfinished;
     Ok(Some(changes))
 }
 
-/// A crash of the machine may have kept a file's time and not its content.
-fn how_of(options: &Options, state: State) -> InPlace {
+/// A crash of the machine may have kept a file's time and not its content, whichever restore it cut off.
+fn how_of(options: &Options, marked: bool) -> InPlace {
     let how = options.in_place.unwrap_or_default();
-    InPlace { trust_times: how.trust_times && state == State::Full, ..how }
+    InPlace { trust_times: how.trust_times && !marked, ..how }
 }
 
 fn all_phases(site: &Site<'_>, store: &dyn Store, workers: usize) -> Result<(), RestoreError> {

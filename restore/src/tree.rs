@@ -11,9 +11,6 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use crate::error::RestoreError;
 use crate::ids::Owner;
 
-/// The longest value of an attribute that Linux takes (`XATTR_SIZE_MAX`); no host can have had a longer one.
-pub(crate) const VALUE_MAX: Bytes = Bytes::kib(64);
-
 /// The number of the root.
 pub(crate) const ROOT: u32 = 0;
 
@@ -74,8 +71,6 @@ pub(crate) enum Value {
     Fetched(u32),
     /// Some of it is lost.
     Lost,
-    /// It is longer than any value that Linux takes.
-    TooLong,
 }
 
 /// Metadata of a new node.

@@ -13,11 +13,13 @@ use lifeboat_backup::{BackupError, BackupErrorKind, CommandSource, Fault, Progra
 use lifeboat_repo::clock::{Clock, SystemClock};
 use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::ids::Tenant;
-use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::observe::{Event, Observer, Silent};
 use lifeboat_repo::repository::snapshots::Standing;
-use lifeboat_tests::World;
+use lifeboat_restore::Choice;
 use lifeboat_tests::programs::{await_death, command, in_own_process, peak_memory, shell};
 use lifeboat_tests::trees::noise;
+use lifeboat_tests::{World, label};
+use lifeboat_verify::{Outcome, Restoration};
 
 /// Several chunks, several segments; half of it does not compress.
 fn content() -> Vec<u8> {
@@ -87,6 +89,20 @@ fn a_stream_comes_back_exact_and_is_stored_once() {
     assert_eq!(sources, ["command", "command"]);
 }
 
+/// The directory it is restored to is no entry that its manifest lacks.
+#[test]
+fn a_stream_that_came_back_is_what_was_backed_up() {
+    let (world, file) = world();
+    world.run_job(&world.command_job(command(Program::new("cat", &[file.to_str().unwrap()])))).unwrap();
+    let repository = world.repository();
+    let recovery = world.recovery(&repository);
+    let scratch = world.dir.path().to_owned();
+    let wanted = Restoration { component: label("files"), choice: Choice::Latest, scratch };
+    let report = lifeboat_verify::restored(&recovery, &wanted, &Silent).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!((report.outcome, report.compared, report.same), (Outcome::Passed, 1, 1));
+}
+
 /// The stream of a tenant is under that tenant's key and nobody else's.
 #[test]
 fn a_stream_belongs_to_its_tenant() {
@@ -99,7 +115,7 @@ fn a_stream_belongs_to_its_tenant() {
     let recovery = world.recovery(&repository);
     let listed = world.listed(&world.store);
     let key = listed[0].snapshot.as_ref().unwrap().keys[0].key;
-    assert_eq!(recovery.unwrap_tenant_key(&lifeboat_tests::label("w1"), key).unwrap().tenant, tenant);
+    assert_eq!(recovery.unwrap_tenant_key(&label("w1"), key).unwrap().tenant, tenant);
     assert_eq!(fs::read(restored(&world, "target").join("dump")).unwrap(), b"hello\n");
 }
 
@@ -200,7 +216,7 @@ fn a_failing_store_ends_the_command() {
     let endless = format!("echo $$ > {}; exec cat /dev/urandom", pid.display());
     let job = world.command_job(command(shell(&endless)));
     let faulty = std::sync::Arc::new(FaultyStore::new(memory).stop_at(40, StoreFault::Before));
-    world.run(faulty, &job, &SystemClock, &lifeboat_repo::observe::Silent).unwrap_err();
+    world.run(faulty, &job, &SystemClock, &Silent).unwrap_err();
     await_death(&pid);
 }
 

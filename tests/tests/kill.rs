@@ -20,7 +20,7 @@ use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_restore::{Choice, Options, Selection, Status, choose, perform, plan};
+use lifeboat_restore::{Choice, InPlace, Options, Selection, Status, choose, perform, plan};
 use lifeboat_tests::examine::{self, scratch};
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::proof::Expected;
@@ -30,6 +30,8 @@ use lifeboat_tests::{World, files_in, label, write};
 const PLACE: &str = "LIFEBOAT_TEST_VICTIM";
 /// Where it restores to; without this it backs up.
 const TARGET: &str = "LIFEBOAT_TEST_VICTIM_TARGET";
+/// Whether what is there is brought to the snapshot's state.
+const IN_PLACE: &str = "LIFEBOAT_TEST_VICTIM_IN_PLACE";
 /// After so many kills a new repository begins: what is listed is restored again and again.
 const KILLS_A_WORLD: u64 = 25;
 
@@ -60,8 +62,17 @@ fn victim() {
     let listed = Judge::new(&repository, recovery.catalog()).unwrap().list(Some(&component)).unwrap();
     let chosen = choose(&listed, &component, Choice::Latest).unwrap();
     let plan = plan(&recovery, chosen.snapshot, &Selection::default(), &Silent).unwrap();
-    let report = perform(repository.store(), &plan, &target, &Options::default(), &Silent).unwrap();
+    let in_place = std::env::var_os(IN_PLACE).map(|_| InPlace { delete: true, ..InPlace::default() });
+    let options = Options { in_place, ..Options::default() };
+    let report = perform(repository.store(), &plan, &target, &options, &Silent).unwrap();
     assert_eq!(report.status(), Status::Complete);
+}
+
+/// What the process that is killed does.
+enum Deed {
+    Backup,
+    Restore(PathBuf),
+    InPlace(PathBuf),
 }
 
 /// A repository on disk, its source, and what its snapshots must bring back.
@@ -96,20 +107,22 @@ impl Scene {
         self.world.dir.path()
     }
 
-    /// Begins a backup, or a restore into this directory, in a process of its own.
-    fn start(&self, target: Option<&Path>) -> Child {
+    /// Begins it in a process of its own.
+    fn start(&self, deed: &Deed) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "victim", "--ignored"]).env(PLACE, self.place());
-        if let Some(target) = target {
-            command.env(TARGET, target);
-        }
+        match deed {
+            Deed::Backup => &mut command,
+            Deed::Restore(target) => command.env(TARGET, target),
+            Deed::InPlace(target) => command.env(TARGET, target).env(IN_PLACE, "1"),
+        };
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// How long it takes when nobody kills it.
-    fn whole(&self, target: Option<&Path>) -> Duration {
+    fn whole(&self, deed: &Deed) -> Duration {
         let began = Instant::now();
-        assert!(self.start(target).wait().unwrap().success());
+        assert!(self.start(deed).wait().unwrap().success());
         began.elapsed()
     }
 
@@ -145,7 +158,7 @@ fn a_backup_may_be_killed_at_any_time() {
     let (mut killed, mut tried, mut finished_anyway, mut snapshots) = (0, 0, 0, 0);
     while killed < kills() {
         let mut scene = Scene::new(tried + 1);
-        let mut whole = scene.whole(None);
+        let mut whole = scene.whole(&Deed::Backup);
         assert_eq!(scene.expect_listed(), 1);
         let until = (killed + KILLS_A_WORLD).min(kills());
         while killed < until {
@@ -155,7 +168,7 @@ fn a_backup_may_be_killed_at_any_time() {
             write(&source, "tenants/acme/large", &noise(10_000 + tried, 1_000_000));
             write(&source, &format!("tenants/t{tried}/file"), &noise(20_000 + tried, 20_000));
             let before = scene.expect_listed();
-            if kill(scene.start(None), whole, tried) {
+            if kill(scene.start(&Deed::Backup), whole, tried) {
                 killed += 1;
             } else {
                 // The machine became quicker.
@@ -184,48 +197,97 @@ fn a_backup_may_be_killed_at_any_time() {
     );
 }
 
-#[test]
-fn a_restore_may_be_killed_at_any_time() {
+/// Two snapshots, of which the later has everything.
+fn restorable() -> Scene {
     let mut scene = Scene::new(1);
     scene.backup();
-    write(&scene.world.source(), "tenants/acme/large", &noise(7, 2_000_000));
+    write(&scene.world.source(), "tenants/acme/large", &noise(7, 4_000_000));
     scene.backup();
+    scene
+}
+
+/// Kills restores, and the same begun again, at random points; in the end the tree is exact. `prepare` makes the target
+/// as it is found.
+fn killed_restores(scene: &Scene, prepare: &dyn Fn(&Path), deed: fn(PathBuf) -> Deed) {
     let source = Tree::of(&scene.world.source());
     let stored = scene.world.store.list("").unwrap();
-    let targets = scratch();
-    let mut whole = scene.whole(Some(&targets.path().join("first")));
-    let (mut killed, mut tried, mut begun) = (0, 0, 0);
+    let first = scratch();
+    let target = first.path().join("target");
+    prepare(&target);
+    let mut whole = scene.whole(&deed(target));
+    let (mut killed, mut tried, mut marked, mut twice) = (0, 0, 0, 0);
     while killed < kills() {
         tried += 1;
-        assert!(tried < 10 * kills(), "only {killed} of {tried} processes were killed in time");
+        assert!(tried < 10 * kills(), "only {killed} processes were killed in {tried} tries");
         let place = scratch();
         let (target, beside) = (place.path().join("target"), place.path().join("beside"));
         write(&beside, "file", b"not of this");
-        if kill(scene.start(Some(&target)), whole, tried) {
+        prepare(&target);
+        let deed = deed(target.clone());
+        let mut ended = false;
+        for again in 0..1 + tried % 3 {
+            if !kill(scene.start(&deed), whole, 10 * tried + again) {
+                whole = whole.mul_f64(0.9);
+                ended = true;
+                break;
+            }
             killed += 1;
-        } else {
-            whole = whole.mul_f64(0.9);
+            twice += u64::from(again > 0);
+            let mark = target.join(".lifeboat-restore").exists();
+            marked += u64::from(mark);
+            // A restore reads the repository and writes below its target, however it ends.
+            assert_eq!(scene.world.store.list("").unwrap(), stored, "try {tried}");
+            assert_eq!(examine::tree(&beside).len(), 1);
+            // Without its mark what a restore made is whole.
+            let made = target.exists() && !examine::tree(&target).is_empty();
+            if !mark && made && matches!(deed, Deed::Restore(_)) {
+                ended = true;
+                break;
+            }
         }
-        begun += u64::from(target.exists());
-        // A restore reads the repository and writes below its target, however it ends.
-        assert_eq!(scene.world.store.list("").unwrap(), stored, "try {tried}");
-        assert_eq!(examine::tree(&beside).len(), 1);
+        assert!(ended || scene.start(&deed).wait().unwrap().success(), "try {tried}");
+        assert_eq!(source.differences(&Tree::of(&target)), Vec::<String>::new(), "try {tried}");
         let mut names: Vec<_> =
             fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.retain(|name| name != "target" && name != "beside");
         assert!(names.is_empty(), "{names:?}");
-        let again = again(&scene, &target, place.path());
-        assert_eq!(source.differences(&Tree::of(&again)), Vec::<String>::new(), "try {tried}");
     }
-    assert!(begun > tried / 10, "{begun} of {tried} targets were begun");
+    assert!(marked > killed / 10, "{marked} of {killed} were killed while they wrote");
+    assert!(twice > killed / 10, "{twice} of {killed} were begun again and killed once more");
     println!(
-        "{killed} of {tried} restores killed, {begun} after they had begun to write; all exact at the second try"
+        "{killed} restores killed in {tried} rows, {marked} while they wrote, {twice} that had been begun again; all \
+         exact when they were run once more"
     );
 }
 
-/// Tries the restore again, as a person would, and gives where the tree is.
-fn again(scene: &Scene, _killed: &Path, place: &Path) -> PathBuf {
-    let target = place.join("again");
-    assert!(scene.start(Some(&target)).wait().unwrap().success());
-    target
+#[test]
+fn a_restore_may_be_killed_at_any_time() {
+    killed_restores(&restorable(), &|_| {}, Deed::Restore);
+}
+
+#[test]
+fn a_restore_in_place_may_be_killed_at_any_time() {
+    let scene = restorable();
+    let source = scene.world.source();
+    let prepare = |target: &Path| {
+        let copied = Command::new("cp").arg("-a").args([&source, target]).status().unwrap();
+        assert!(copied.success());
+        // To be patched, replaced, made, put right, and removed.
+        let mut large = fs::read(target.join("tenants/acme/large")).unwrap();
+        large[1_000_000..1_500_000].fill(0);
+        write(target, "tenants/acme/large", &large);
+        for number in 0..30 {
+            let tenant = ["acme", "beta", "gamma"][number % 3];
+            let path = target.join(format!("tenants/{tenant}/d{}/f{number}", number % 5));
+            match number % 4 {
+                0 => fs::write(&path, b"what was there before").unwrap(),
+                1 => fs::remove_file(&path).unwrap(),
+                2 => fs::set_permissions(&path, fs::Permissions::from_mode(0o601)).unwrap(),
+                _ => write(target, &format!("surplus/{number}/file"), b"surplus"),
+            }
+        }
+        fs::remove_file(target.join("tenants/acme/link")).unwrap();
+        fs::create_dir(target.join("tenants/acme/link")).unwrap();
+    };
+    killed_restores(&scene, &prepare, Deed::InPlace);
 }

@@ -93,6 +93,9 @@ fn bytes_take_their_time_whichever_way_they_go() {
     about(time.waited(), 22.0);
     assert_eq!(store.list("x/").unwrap().len(), 3);
     about(time.waited(), 22.0);
+    // What does not come is not waited for, whatever length somebody claims.
+    store.read_range(&name("x/uploaded"), Bytes(5), Bytes(1 << 40), &mut part).unwrap_err();
+    about(time.waited(), 22.0);
 }
 
 /// What was not used is not saved up; two stores behind one throttle share it.

@@ -118,7 +118,8 @@ fn what_is_gone_from_the_store_is_stored_again_whatever_the_host_remembers() {
     let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
     let remove = |path: &Path| fs::remove_file(path).unwrap();
     type Place = fn(&World) -> PathBuf;
-    let places: [(Place, fn(&Path)); 3] = [(index, remove), (packs, remove), (packs, cut)];
+    type Spoil = fn(&Path);
+    let places: [(Place, Spoil); 3] = [(index, remove), (packs, remove), (packs, cut)];
     for (place, spoil) in places {
         let world = World::new();
         fill(&world);

@@ -162,6 +162,36 @@ fn find_tells_the_history_of_every_path() {
 }
 
 #[test]
+fn a_tenant_that_comes_back_unchanged_is_found_again() {
+    let world = World::over(Arc::new(MemoryStore::new()), scratch());
+    let m = Maker::new(&world.source());
+    m.dir("tenants/beta");
+    m.file("tenants/beta/x", b"x");
+    let (here, away) = (m.path("tenants"), world.dir.path().join("away"));
+    let mut runs = vec![world.backup().unwrap().run];
+    // Nothing of the tenant's own is touched, its manifest is the same to the last byte.
+    fs::rename(&here, &away).unwrap();
+    runs.push(world.backup().unwrap().run);
+    fs::rename(&away, &here).unwrap();
+    runs.push(world.backup().unwrap().run);
+    let repository = world.repository();
+    let recovery = world.recovery(&repository);
+    let listed = listed(&world);
+    let snapshots: Vec<&Snapshot> = runs.iter().map(|run| snapshot(&listed, *run)).collect();
+    let manifests = |one: &Snapshot| -> HashSet<_> {
+        one.keys.iter().flat_map(|share| share.manifest.iter().map(|chunk| (share.key, chunk.0))).collect()
+    };
+    assert!(!manifests(snapshots[0]).is_disjoint(&manifests(snapshots[2])));
+    let query = Query { tenants: ["beta".parse().unwrap()].into(), ..Query::default() };
+    let search = find(&recovery, &snapshots, &query, &Silent).unwrap();
+    assert_eq!(search.found.len(), 2, "{:?}", search.found);
+    for found in &search.found {
+        let states: Vec<_> = found.states.iter().map(|one| (one.first, one.last, one.present)).collect();
+        assert_eq!(states, [(runs[0], runs[0], false), (runs[2], runs[2], true)], "{:?}", found.path);
+    }
+}
+
+#[test]
 fn what_cannot_be_searched_is_said_and_passed_over() {
     let memory = MemoryStore::new();
     let world = World::over(Arc::new(memory.clone()), scratch());

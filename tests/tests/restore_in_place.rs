@@ -360,6 +360,27 @@ fn links_where_directories_belong_lead_nowhere() {
 }
 
 #[test]
+fn what_lies_where_a_mark_is_made_is_not_written() {
+    let ground = Ground::new(|root| Maker::new(root).file("f", b"x"));
+    ground.restore(None);
+    let m = Maker::new(&ground.target());
+    let precious = ground.outside().join("precious");
+    for plant in ["another name", "symlink", "fifo"] {
+        for name in [".lifeboat-restore.new", ".lifeboat-restore"] {
+            match plant {
+                "another name" => rustix::fs::link(&precious, m.path(name)).unwrap(),
+                "symlink" => symlink(&precious, m.path(name)).unwrap(),
+                _ => m.node(name, FileType::Fifo, (0, 0)),
+            }
+            m.file("f", b"y");
+            ground.restore(Some(KEEP));
+            ground.assert_exact();
+            assert_eq!(fs::read(&precious).unwrap(), b"precious", "{plant} at {name}");
+        }
+    }
+}
+
+#[test]
 fn surplus_is_kept_until_somebody_asks() {
     let ground = Ground::new(rich);
     ground.restore(None);

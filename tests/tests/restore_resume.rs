@@ -286,19 +286,46 @@ fn only_the_same_restore_goes_on() {
     assert_same(&world.source(), &target);
 }
 
+#[test]
+fn times_are_not_trusted_in_what_was_cut_off() {
+    let world = small_world();
+    let first: RunId = all(&world, |_, plan| plan.run);
+    Maker::new(&world.source()).file("listed", b"changed");
+    world.backup().unwrap();
+    let trusting = Some(InPlace { trust_times: true, ..InPlace::default() });
+    // Cut off by whichever restore: a crash of the machine may have kept a time and not the content.
+    for choice in [Choice::Latest, Choice::Run(first)] {
+        let dir = shm();
+        let target = dir.path().join("target");
+        cut_off(&world, choice, &target);
+        let good = fs::metadata(world.source().join("plain")).unwrap();
+        let plain = target.join("plain");
+        fs::write(&plain, vec![0; usize::try_from(good.len()).unwrap()]).unwrap();
+        fs::File::options()
+            .append(true)
+            .open(&plain)
+            .unwrap()
+            .set_modified(good.modified().unwrap())
+            .unwrap();
+        restore(&world, Choice::Latest, &Selection::default(), &target, trusting).unwrap();
+        assert_same(&world.source(), &target);
+    }
+}
+
 /// Begins another restore into the same target in the midst of one.
 struct Rival<'r> {
     world: &'r World,
     target: &'r Path,
+    phase: &'static str,
+    how: Option<InPlace>,
     said: Mutex<Option<String>>,
 }
 
 impl Observer for Rival<'_> {
     fn tell(&self, event: Event) {
-        if event == Event::Phase("restoring files") {
-            let error =
-                restore(self.world, Choice::Latest, &Selection::default(), self.target, None).unwrap_err();
-            *self.said.lock().unwrap() = Some(error.to_string());
+        if event == Event::Phase(self.phase) {
+            let again = restore(self.world, Choice::Latest, &Selection::default(), self.target, self.how);
+            *self.said.lock().unwrap() = Some(again.unwrap_err().to_string());
         }
     }
 }
@@ -308,13 +335,19 @@ fn two_restores_into_one_target_do_not_mix() {
     let world = small_world();
     let dir = shm();
     let target = dir.path().join("target");
-    let rival = Rival { world: &world, target: &target, said: Mutex::default() };
-    all(&world, |store, plan| {
-        lifeboat_restore::perform(store.as_ref(), plan, &target, &options(None), &rival).unwrap()
-    });
-    let said = rival.said.lock().unwrap().take().unwrap();
-    assert!(said.contains("another restore is writing into it"), "{said}");
-    assert_same(&world.source(), &target);
+    let in_place = Some(InPlace::default());
+    for (phase, how) in
+        [("restoring files", None), ("looking at what is there", in_place), ("restoring files", in_place)]
+    {
+        let rival = Rival { world: &world, target: &target, phase, how, said: Mutex::default() };
+        all(&world, |store, plan| {
+            lifeboat_restore::perform(store.as_ref(), plan, &target, &options(how), &rival).unwrap()
+        });
+        let said = rival.said.lock().unwrap().take().unwrap();
+        assert!(said.contains("another restore is writing into it"), "{phase}: {said}");
+        assert_same(&world.source(), &target);
+        Maker::new(&target).file("plain", b"to be put right");
+    }
 }
 
 /// Says stop when a phase begins.

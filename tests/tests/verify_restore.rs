@@ -138,20 +138,23 @@ fn what_is_lost_in_the_store_turns_it_red() {
 fn what_could_not_be_compared_is_never_a_pass() {
     let world = world(Arc::new(MemoryStore::new()));
     let m = Maker::new(&world.source());
-    m.file("a", b"a");
+    m.dir("a");
+    m.file("a/f", b"a");
     m.file("z", b"z");
     world.backup().unwrap();
-    // A symbolic link where a directory must be listed: nothing is followed out of the scratch space.
+    // A symbolic link where a directory must be listed, to one that is the same: nothing is followed out of the scratch
+    // space.
+    let source = world.source();
     let report = tampered(&world, &|root| {
-        std::fs::remove_file(root.join("a")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", root.join("a")).unwrap();
+        std::fs::remove_dir_all(root.join("a")).unwrap();
+        std::os::unix::fs::symlink(source.join("a"), root.join("a")).unwrap();
     });
-    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!((report.outcome, report.same), (Outcome::Failed, 1), "{:#?}", report.findings);
+    assert!(format!("{:?}", report.findings).contains("a/f"), "{:#?}", report.findings);
     // Nothing left at all.
     let report = tampered(&world, &|root| {
-        for name in ["a", "z"] {
-            std::fs::remove_file(root.join(name)).unwrap();
-        }
+        std::fs::remove_dir_all(root.join("a")).unwrap();
+        std::fs::remove_file(root.join("z")).unwrap();
     });
     assert_eq!((report.outcome, report.same), (Outcome::Failed, 0));
     // The whole of it gone, so that there is nothing to look at: no answer, and no pass.

@@ -84,7 +84,7 @@ impl Amount {
     }
 }
 
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a float to integer cast saturates, and the caller clamps to the population"

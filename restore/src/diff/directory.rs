@@ -146,7 +146,8 @@ impl Work<'_> {
                 change
             }
             (None, Some(Step::Met(met))) => {
-                if self.some_tenants && met.kind == EntryKind::Dir {
+                // A stream's manifest holds no root: where it was restored to is no entry that came beside it.
+                if met.path == b"." || (self.some_tenants && met.kind == EntryKind::Dir) {
                     return Ok(());
                 }
                 new = Side::of(&as_entry(&met));

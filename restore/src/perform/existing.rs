@@ -21,13 +21,13 @@ use super::dirs::Dirs;
 use super::site::Site;
 use super::target::Marker;
 use crate::changes::Changes;
+use crate::disk::FileId;
 use crate::error::RestoreError;
 use crate::plan::Plan;
 use crate::tree::{Node, Role};
 use crate::work::{Fetch, PartsOf, Sink, Use, Work};
 use pieces::Pieces;
 use removal::Removals;
-use walk::FileId;
 
 mod compare;
 pub(super) mod correct;

@@ -21,7 +21,7 @@ use super::site::Site;
 use super::values::{HELD_MAX, Slot};
 use crate::ids::{ACL_ACCESS, ACL_DEFAULT};
 use crate::report::Severity;
-use crate::tree::{Extra, Node, ROOT, Role, VALUE_MAX, Value};
+use crate::tree::{Extra, Node, ROOT, Role, Value};
 
 const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
@@ -144,9 +144,6 @@ pub(super) fn value_of<'v>(
             Slot::Empty | Slot::Lost => return missing("is lost"),
         },
         Value::Lost => return missing("is lost"),
-        Value::TooLong => {
-            return missing(&format!("was left out: it is longer than the {VALUE_MAX} that Linux takes"));
-        }
     };
     if is_acl(name) {
         site.ids.map_acl(bytes.to_mut());

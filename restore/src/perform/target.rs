@@ -2,10 +2,11 @@
 //!
 //! A *marker* lies in the target while a restore writes: a file that names the snapshot and what of it was asked for.
 //! It is made before the first change and removed after everything is on the disk, so whatever cuts a restore off
-//! leaves it there, and the same restore run again knows that it may go on. It is locked while a restore runs.
+//! leaves it there, and the same restore run again knows that it may go on. The target is locked from before it is
+//! looked at until the end, so that two restores neither write nor judge what the other writes.
 
 use std::fmt::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use lifeboat_repo::crypto::hash::sha256;
@@ -53,8 +54,8 @@ pub(super) struct Target {
 pub(super) struct Marker {
     pub(super) name: Vec<u8>,
     text: String,
-    /// Held while it is locked.
-    lock: Option<OwnedFd>,
+    /// Whether it lies in the target.
+    there: bool,
 }
 
 /// How a target may be found.
@@ -72,6 +73,7 @@ pub(super) struct Allowed {
 /// It holds something and may not, another restore runs in it, or it cannot be opened.
 pub(super) fn open(path: &Path, plan: &Plan, allowed: Allowed) -> Result<Target, RestoreError> {
     let (root, made) = Root::open(path)?;
+    lock(&root, FlockOperation::NonBlockingLockExclusive)?;
     let mut target = look(root, plan, allowed, made)?;
     if target.state == State::Empty {
         let failed = |error| RestoreError::io(target.root.shown(), "drop its default ACL", error);
@@ -89,8 +91,24 @@ pub(super) fn open(path: &Path, plan: &Plan, allowed: Allowed) -> Result<Target,
 /// As [`open`].
 pub(super) fn peek(path: &Path, plan: &Plan, allowed: Allowed) -> Result<Option<Target>, RestoreError> {
     match Root::existing(path)? {
-        Some(root) => look(root, plan, allowed, false).map(Some),
+        Some(root) => {
+            // Nobody is kept waiting by one who only looks.
+            lock(&root, FlockOperation::NonBlockingLockShared)?;
+            lock(&root, FlockOperation::Unlock)?;
+            look(root, plan, allowed, false).map(Some)
+        }
         None => Ok(None),
+    }
+}
+
+fn lock(root: &Root, how: FlockOperation) -> Result<(), RestoreError> {
+    match flock(&root.fd, how) {
+        Err(Errno::WOULDBLOCK) => Err(RestoreError::refused(
+            root.shown(),
+            "another restore is writing into it; let it end, or stop it, then run this again",
+        )),
+        // A file system without locks cannot tell.
+        _ => Ok(()),
     }
 }
 
@@ -124,7 +142,7 @@ fn judge(root: &Root, marker: &mut Marker, allowed: Allowed) -> Result<(State, b
             stranger = Some(name.to_vec());
         }
     }
-    let found = if marked { marker.read(root)? } else { None };
+    let found = if marked { marker.read(root) } else { None };
     match (found, stranger) {
         (Some(found), _) if found == marker.text => Ok((State::Unfinished, ours)),
         (_, Some(_)) if allowed.full => Ok((State::Full, ours)),
@@ -195,57 +213,44 @@ impl Marker {
             let _ = write!(text, "{byte:02x}");
         }
         text.push('\n');
-        Self { name, text, lock: None }
+        Self { name, text, there: false }
     }
 
-    /// Makes it, whole or not at all, and locks it.
+    /// Makes it, whole or not at all.
     ///
     /// # Errors
-    /// Another restore has it, or the target cannot be written.
+    /// The target cannot be written.
     pub(super) fn put(&mut self, root: &Root) -> Result<(), RestoreError> {
-        if self.lock.is_some() {
+        if self.there {
             return Ok(());
         }
         let failed = |errno| RestoreError::io(root.shown(), "mark it as being restored", errno);
         let new = [OURS, b".new"].concat();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // What lies there may be a name of something else, which must not be written.
+        match unlinkat(&root.fd, new.as_slice(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&root.fd, new.as_slice(), flags, PRIVATE_FILE).map_err(failed)?;
-        self.hold(root, fd.try_clone().map_err(|error| RestoreError::io(root.shown(), "mark it", error))?)?;
         write_all_at(fd.as_fd(), self.text.as_bytes(), 0)
             .map_err(|trouble| RestoreError::refused(root.shown(), trouble.words()))?;
-        renameat(&root.fd, new.as_slice(), &root.fd, self.name.as_slice()).map_err(failed)
+        renameat(&root.fd, new.as_slice(), &root.fd, self.name.as_slice()).map_err(failed)?;
+        self.there = true;
+        Ok(())
     }
 
-    /// What it says; none where it is no marker. One that is ours is locked.
-    fn read(&mut self, root: &Root) -> Result<Option<String>, RestoreError> {
+    /// What lies in its place says; none where that is no marker.
+    fn read(&mut self, root: &Root) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(fd) = openat(&root.fd, self.name.as_slice(), flags, Mode::empty()) else { return Ok(None) };
+        let fd = openat(&root.fd, self.name.as_slice(), flags, Mode::empty()).ok()?;
         let mut bytes = vec![0; MARKER_MAX];
         let length = read(&fd, bytes.as_mut_slice()).unwrap_or(0);
         bytes.truncate(length);
         let found = String::from_utf8(bytes).ok().filter(|text| text.lines().count() == 3);
-        if found.is_some() {
-            self.hold(root, fd)?;
-        }
-        if found.as_ref() != Some(&self.text) {
-            // That of another restore is replaced, if this one may go on at all.
-            self.lock = None;
-        }
-        Ok(found)
-    }
-
-    fn hold(&mut self, root: &Root, fd: OwnedFd) -> Result<(), RestoreError> {
-        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => Err(RestoreError::refused(
-                root.shown(),
-                "another restore is writing into it; let it end, or stop it, then run this again",
-            )),
-            // A file system without locks cannot tell.
-            _ => {
-                self.lock = Some(fd);
-                Ok(())
-            }
-        }
+        // That of another restore is replaced, if this one may go on at all.
+        self.there = found.as_ref() == Some(&self.text);
+        found
     }
 
     /// Removes it: the restore is done.
@@ -269,7 +274,6 @@ impl Marker {
             }),
             outcome => outcome,
         };
-        self.lock = None;
         match outcome {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => {

@@ -143,6 +143,76 @@ fn attributes_come_back_short_and_long() {
 }
 
 #[test]
+fn a_value_longer_than_linux_takes_is_damage() {
+    for (last, damaged) in [(4096, false), (4097, true)] {
+        let world = World::new();
+        let mut long = file("t/a/f", &[b"x"]);
+        let chunks = (0..16_u8).map(|n| vec![n; if n == 15 { last } else { 4096 }]).collect();
+        long.long_xattr = Some((b"user.long".to_vec(), chunks));
+        let system = vec![dir("."), file("other", &[b"o"])];
+        let snapshot = world.back_up(&[("_system", system), ("a", vec![dir("t/a"), long])], 40);
+        let plan = planned(&world, &snapshot, &Selection::default());
+        let lost: Vec<_> = plan.losses.iter().map(|loss| (loss.tenant.clone(), loss.kind)).collect();
+        let expected = if damaged { vec![(Some(tenant("a")), LossKind::Damaged)] } else { Vec::new() };
+        assert_eq!(lost, expected, "{:?}", plan.losses);
+        if damaged {
+            assert!(plan.losses[0].why.contains("longer than Linux takes"), "{:?}", plan.losses);
+            let ground = Ground::new();
+            assert_eq!(restored(&world, &plan, &ground.target()).status(), Status::Partial);
+            assert!(ground.target().join("other").exists() && !ground.target().join("t/a/f").exists());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_file_has_several_names_too() {
+    let world = World::new();
+    let entries = vec![
+        dir("."),
+        made("fifo", EntryKind::Fifo, 0o620),
+        hardlink("fifo too", "fifo"),
+        symlink("link", "nowhere"),
+        hardlink("link too", "link"),
+        dir("d"),
+        hardlink("d/link three", "link"),
+    ];
+    let snapshot = world.back_up(&[("_system", entries)], 1);
+    let plan = planned(&world, &snapshot, &Selection::default());
+    let ground = Ground::new();
+    assert_eq!(restored(&world, &plan, &ground.target()).findings, []);
+    let seen = |path: &str| fs::symlink_metadata(ground.target().join(path)).unwrap();
+    let assert_tied = || {
+        for names in [["fifo", "fifo too"].as_slice(), &["link", "link too", "d/link three"]] {
+            assert!(names.iter().all(|name| seen(name).ino() == seen(names[0]).ino()), "{names:?}");
+            assert_eq!(seen(names[0]).nlink(), names.len() as u64);
+        }
+        assert!(seen("fifo").file_type().is_fifo() && seen("link").file_type().is_symlink());
+        assert_eq!(fs::read_link(ground.target().join("link too")).unwrap(), Path::new("nowhere"));
+        assert_eq!((seen("fifo too").mtime(), seen("fifo").mode() & 0o7777), (1_700_000_000, 0o620));
+    };
+    assert_tied();
+
+    // In place: what is tied stays as it is, what is not is tied again.
+    let in_place = Options { in_place: Some(InPlace::default()), ..Options::default() };
+    let again = || perform(&world.store, &plan, &ground.target(), &in_place, &Silent).unwrap();
+    assert_eq!(again().changes.unwrap().touched(), 0);
+    fs::remove_file(ground.target().join("link too")).unwrap();
+    std::os::unix::fs::symlink("nowhere", ground.target().join("link too")).unwrap();
+    fs::remove_file(ground.target().join("fifo")).unwrap();
+    assert_eq!(again().findings, []);
+    assert_tied();
+
+    // A further name asked for alone brings what it is a name of.
+    let ground = Ground::new();
+    let selection = Selection { paths: vec![b"d".to_vec(), b"fifo too".to_vec()], ..Selection::default() };
+    let report = restored(&world, &planned(&world, &snapshot, &selection), &ground.target());
+    assert_eq!(report.findings, []);
+    assert_eq!(fs::read_link(ground.target().join("d/link three")).unwrap(), Path::new("nowhere"));
+    let fifo = fs::symlink_metadata(ground.target().join("fifo too")).unwrap();
+    assert!(fifo.file_type().is_fifo() && !ground.target().join("fifo").exists());
+}
+
+#[test]
 fn paths_and_tenants_are_restored_alone() {
     let world = World::new();
     let system = vec![dir("."), made("t", EntryKind::Dir, 0o711), file("other", &[b"o"])];
@@ -284,10 +354,11 @@ fn devices_come_back_where_they_may_be_made() {
     null.entry.tail.device = Some((1, 3));
     let mut disk = made("disk", EntryKind::Block, 0o640);
     disk.entry.tail.device = Some((7, 300));
-    let snapshot = world.back_up(&[("_system", vec![dir("."), null, disk])], 1);
+    let entries = vec![dir("."), null, hardlink("null too", "null"), disk];
+    let snapshot = world.back_up(&[("_system", entries)], 1);
     let ground = Ground::new();
     let report = restored(&world, &planned(&world, &snapshot, &Selection::default()), &ground.target());
-    if report.finding_counts.missing == 2 {
+    if report.finding_counts.missing == 3 {
         // Without the right to make devices each is named, and the rest is there.
         assert_eq!((report.status(), report.entries), (Status::Partial, 1));
         return;
@@ -296,6 +367,7 @@ fn devices_come_back_where_they_may_be_made() {
     let null = fs::metadata(ground.target().join("null")).unwrap();
     assert!(null.file_type().is_char_device());
     assert_eq!((null.rdev(), null.mode() & 0o7777), (rustix::fs::makedev(1, 3), 0o666));
+    assert_eq!(fs::metadata(ground.target().join("null too")).unwrap().ino(), null.ino());
     let disk = fs::metadata(ground.target().join("disk")).unwrap();
     assert!(disk.file_type().is_block_device());
     assert_eq!(disk.rdev(), rustix::fs::makedev(7, 300));

@@ -16,7 +16,7 @@ use crate::error::RestoreError;
 use crate::ids::Owner;
 use crate::report::{Findings, Loss, LossKind, Severity};
 use crate::select::{Match, PathMatcher};
-use crate::tree::{Extra, Look, Role, Tree, VALUE_MAX, Value};
+use crate::tree::{Extra, Look, Role, Tree, Value};
 use crate::work::{Locate, PartsOf, Sink, Use, ValueOf, Work};
 
 /// Takes the entries of one share after another.
@@ -315,9 +315,6 @@ impl<'m> Builder<'m> {
             XattrValue::Chunks(chunks) => chunks,
         };
         let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        if chunks.iter().map(ChunkRef::length).sum::<Bytes>() > VALUE_MAX {
-            return (xattr.name, Value::TooLong);
-        }
         let before = self.uses.len();
         let mut length = 0_u32;
         for chunk in &chunks {

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lifeboat_repo::crypto::hash::chunk_id;
-use rustix::fs::{FileType, Mode, OFlags, SeekFrom, openat, seek};
-use rustix::io::{Errno, pread};
+use lifeboat_repo::format::manifest::Hole;
+use lifeboat_repo::units::Bytes;
+use rustix::fs::{FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use super::super::dirs::Dirs;
 use super::super::site::{Site, Trouble, lock};
@@ -14,6 +16,7 @@ use super::correct;
 use super::decide::Judged;
 use super::pieces::{Piece, Pieces};
 use super::walk::{Seen, of_trouble};
+use crate::content::{holes_kept, is_zero, read_full};
 use crate::error::RestoreError;
 use crate::tree::{Node, ROOT, Role, Value};
 use crate::work::Work;
@@ -168,11 +171,29 @@ impl Look<'_, '_, '_> {
         }
         if same && !trusted && (node.sparse || node.role == Role::Bare) {
             self.buffer.resize(BLOCK, 0);
-            for (from, to) in gaps(work, self.pieces, number, node.size.0) {
-                same &= is_hole(fd, from, to, seen.block, &mut self.buffer).map_err(read)?;
-            }
+            let holes = gaps(work, self.pieces, number, node.size.0);
+            same &= self.are_holes(fd, &holes, seen.block).map_err(read)?;
         }
         Ok((same, kept))
+    }
+
+    /// Whether ranges read as zeros, and are holes as far as whole blocks go. Whoever asked to stop is told later.
+    fn are_holes(&mut self, fd: BorrowedFd<'_>, holes: &[Hole], block: u64) -> Result<bool, Errno> {
+        // The end of a file is no end of a block here: no hole can be made of a part of one.
+        match holes_kept(fd, holes, u64::MAX, block) {
+            Ok(false) => return Ok(false),
+            // This file system knows of no holes.
+            Ok(true) | Err(Errno::INVAL | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+        for hole in holes {
+            match is_zero(fd, hole, &mut self.buffer, self.site.observer) {
+                Ok(true) => {}
+                Ok(false) | Err(Errno::CANCELED) => return Ok(false),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(true)
     }
 
     /// Whether every attribute that is stored as chunks is there.
@@ -231,66 +252,21 @@ pub(super) fn holds(
 }
 
 /// Where a file of this length has no content.
-pub(super) fn gaps(work: &Work, pieces: &Pieces, node: u32, size: u64) -> Vec<(u64, u64)> {
+pub(super) fn gaps(work: &Work, pieces: &Pieces, node: u32, size: u64) -> Vec<Hole> {
     let (mut gaps, mut at) = (Vec::new(), 0);
+    let mut until = |from: u64, to: u64| {
+        if to > from {
+            gaps.push(Hole { offset: Bytes(from), length: Bytes(to - from) });
+        }
+    };
     for piece in pieces.of_file(work, node) {
         for one in piece.uses.iter().filter_map(|number| work.uses.get(*number as usize)) {
-            if one.offset > at {
-                gaps.push((at, one.offset));
-            }
+            until(at, one.offset);
             at = one.offset.saturating_add(u64::from(one.take));
         }
     }
-    if size > at {
-        gaps.push((at, size));
-    }
+    until(at, size);
     gaps
-}
-
-/// Whether a range reads as zeros, and is a hole as far as whole blocks go.
-fn is_hole(fd: BorrowedFd<'_>, from: u64, to: u64, block: u64, buffer: &mut [u8]) -> Result<bool, Errno> {
-    let block = block.max(1);
-    let (whole_from, whole_to) = (from.div_ceil(block).saturating_mul(block), to / block * block);
-    let mut at = from;
-    while at < to {
-        match seek(fd, SeekFrom::Data(at)) {
-            Ok(data) => at = data,
-            Err(Errno::NXIO) => return Ok(true),
-            // This file system knows of no holes: everything is read.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(errno),
-        }
-        if at >= to {
-            return Ok(true);
-        }
-        if at >= whole_from && at < whole_to {
-            return Ok(false);
-        }
-        // What is not a whole block must read as zeros.
-        let end = if at < whole_from { to.min(whole_from) } else { to };
-        let now = usize::try_from(end - at).unwrap_or(BLOCK).min(buffer.len());
-        let room = buffer.get_mut(..now).unwrap_or_default();
-        let read = read_full(fd, room, at)?;
-        if room.get(..read).unwrap_or_default().iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        at += now.max(1) as u64;
-    }
-    Ok(true)
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while let Some(room) = buffer.get_mut(done..).filter(|room| !room.is_empty()) {
-        match pread(fd, room, offset.saturating_add(done as u64)) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(done)
 }
 
 /// Holds what lies at a node, without opening it.

@@ -11,7 +11,8 @@ use rustix::process::geteuid;
 
 use super::super::metadata::{Handle, give, is_acl, proc_name, set_xattr, value_of};
 use super::super::site::{Site, Trouble};
-use super::walk::{FileId, Seen, look};
+use super::walk::{Seen, look};
+use crate::disk::FileId;
 use crate::ids::{ACL_ACCESS, ACL_DEFAULT};
 use crate::report::Severity;
 use crate::tree::{Node, Role, Value};
@@ -106,7 +107,7 @@ pub(super) fn differs(site: &Site<'_>, fd: BorrowedFd<'_>, node: &Node, seen: &S
             attribute(fd, name) != Some(bytes)
         }
         // Those stored as chunks are compared beside the content; those lost cannot be.
-        Value::Fetched(_) | Value::Lost | Value::TooLong => false,
+        Value::Fetched(_) | Value::Lost => false,
     };
     !surplus(fd, wanted).is_empty() || wanted.iter().any(wrong)
 }

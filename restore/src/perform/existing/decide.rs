@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use rustix::fs::FileType;
 
 use super::Fate;
-use super::walk::{FileId, Seen};
+use super::walk::Seen;
+use crate::disk::FileId;
 use crate::tree::{Node, Role};
 use crate::work::Work;
 

@@ -9,8 +9,9 @@ use rustix::io::Errno;
 use super::super::InPlace;
 use super::super::dirs::Dirs;
 use super::super::site::{Site, Trouble};
-use super::walk::{Extra, Seen, look, names};
+use super::walk::{Extra, Seen, look};
 use crate::changes::Changes;
+use crate::disk::names_in;
 use crate::error::RestoreError;
 use crate::plan::Plan;
 use crate::report::Severity;
@@ -176,8 +177,8 @@ fn remove_all(site: &Site<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), T
         return unlinkat(dir, name, AtFlags::empty()).map_err(failed);
     }
     let fd = site.root.open_dir(dir, name, OFlags::RDONLY).map_err(Trouble::again)?;
-    for below in names(&fd).map_err(failed)? {
-        remove_all(site, fd.as_fd(), &below)?;
+    for below in names_in(fd.as_fd()).map_err(failed)? {
+        remove_all(site, fd.as_fd(), below.to_bytes())?;
     }
     drop(fd);
     unlinkat(dir, name, AtFlags::REMOVEDIR).map_err(failed)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use lifeboat_repo::format::manifest::Hole;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, ftruncate, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
@@ -169,7 +170,7 @@ pub(in super::super) fn finish(
     }
     if fate == Fate::Patch {
         let gaps = gaps(site.work, &existing.pieces, number, node.size.0);
-        gaps.into_iter().try_for_each(|(from, to)| clear(fd, from, to))?;
+        gaps.iter().try_for_each(|gap| clear(fd, gap))?;
         let mut buffer = Vec::new();
         for piece in existing.pieces.of_file(site.work, number) {
             let read = |errno| Trouble::Errno("read it again", errno);
@@ -212,19 +213,20 @@ pub(in super::super) fn discard(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number
 }
 
 /// Makes a range a hole, or zeros where the file system has none.
-fn clear(fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<(), Trouble> {
+fn clear(fd: BorrowedFd<'_>, gap: &Hole) -> Result<(), Trouble> {
+    let (from, length) = (gap.offset.0, gap.length.0);
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match fallocate(fd, punch, from, to - from) {
+    match fallocate(fd, punch, from, length) {
         Ok(()) => return Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         Err(errno) => return Err(Trouble::Errno("make a hole", errno)),
     }
     let zeros = vec![0; BLOCK];
-    let mut at = from;
-    while at < to {
-        let now = usize::try_from(to - at).unwrap_or(BLOCK).min(BLOCK);
-        write_all_at(fd, zeros.get(..now).unwrap_or_default(), at)?;
-        at += now as u64;
+    let mut done = 0;
+    while done < length {
+        let now = usize::try_from(length - done).unwrap_or(BLOCK).min(BLOCK);
+        write_all_at(fd, zeros.get(..now).unwrap_or_default(), from + done)?;
+        done += now as u64;
     }
     Ok(())
 }

@@ -3,9 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use lifeboat_repo::units::Timestamp;
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, chmod, fstat, statx,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, chmod, fstat, statx};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -13,14 +11,12 @@ use super::super::dirs::Dirs;
 use super::super::metadata::proc_name;
 use super::super::site::{Site, Trouble};
 use super::super::target::{Marker, OURS};
+use crate::disk::{FileId, names_in};
 use crate::error::RestoreError;
 use crate::tree::{ROOT, Role};
 
 /// Directories between two looks at whether to stop.
 const BATCH: usize = 256;
-
-/// Device (major, minor) and inode.
-pub(in super::super) type FileId = (u32, u32, u64);
 
 /// An entry of the target.
 #[derive(Debug, Clone)]
@@ -86,7 +82,8 @@ pub(super) fn walk(site: &Site<'_>, marker: &Marker) -> Result<Walked, RestoreEr
         let from = children.partition_point(|child| place(child).0 < number);
         let to = children.partition_point(|child| place(child).0 <= number);
         let own = children.get(from..to).unwrap_or_default();
-        for name in names(&fd).map_err(|errno| failed(site, number, errno))? {
+        for name in names_in(fd.as_fd()).map_err(|errno| failed(site, number, errno))? {
+            let name = name.into_bytes();
             if number == ROOT && (name == marker.name || name == [OURS, b".new"].concat()) {
                 continue;
             }
@@ -171,25 +168,11 @@ fn open_up(held: BorrowedFd<'_>) -> Result<(), Errno> {
     chmod(proc_name(held), mode | Mode::RWXU)
 }
 
-/// The names in a directory, sorted.
-pub(in super::super) fn names(fd: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(fd)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
 /// Whether a directory is seen to hold nothing.
 fn is_empty(site: &Site<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> bool {
     site.root
         .open_dir(dir, name, OFlags::RDONLY)
-        .and_then(|fd| names(&fd))
+        .and_then(|fd| names_in(fd.as_fd()))
         .is_ok_and(|names| names.is_empty())
 }
 
