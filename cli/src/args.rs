@@ -130,7 +130,7 @@ impl Verb {
 /// The environment, each variable with what it does.
 pub(crate) const ENVIRONMENT: [(&str, &str); 11] = [
     ("LIFEBOAT_CONFIG", "the configuration, as --config"),
-    ("LIFEBOAT_IDENTITY", "recovery identity files, as --identity, set apart by colons"),
+    ("LIFEBOAT_IDENTITY", "recovery identities, as --identity, colons between"),
     ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
     ("LIFEBOAT_SIGNING_KEY", "instead of signing_key in [host]"),
     ("LIFEBOAT_CARD_IDENTITY", "instead of card_identity in [host]"),
@@ -139,7 +139,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 11] = [
     ("LIFEBOAT_LOG_FORMAT", "text or json, as --log-format"),
     ("NO_COLOR", "no colours"),
     ("CLICOLOR", "0: no colours"),
-    ("CLICOLOR_FORCE", "colours even where there is no terminal, unless NO_COLOR"),
+    ("CLICOLOR_FORCE", "colours without a terminal too, unless NO_COLOR"),
 ];
 
 fn after_help() -> String {
@@ -173,6 +173,9 @@ mod tests {
         let help = Cli::command().term_width(80).render_long_help().to_string();
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");
+        }
+        for (name, meaning) in ENVIRONMENT {
+            assert!(help.contains(&format!("\n  {name:22}  {meaning}")), "{name} is broken in two");
         }
         assert!(help.contains("  6  objective missed"));
     }

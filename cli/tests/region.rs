@@ -217,6 +217,38 @@ fn a_restore_that_was_cut_off_goes_on_with_the_snapshots_it_began_with() {
     assert!(value["rto"]["elapsed"].as_f64().unwrap() >= first["rto"]["elapsed"].as_f64().unwrap());
 }
 
+/// Killed when a component was all there, and before that was written down.
+#[test]
+fn what_had_just_come_to_its_end_is_not_in_the_way() {
+    let directory = made(&[]);
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    let first = region(at, &[], 0);
+    let journal = at.join("back/lifeboat-region-restore.json");
+    let done = fs::read_to_string(&journal).unwrap();
+    let unnoticed = || {
+        let mut body: Value = serde_json::from_str(&done).unwrap();
+        let step = &mut body["components"]["chats"];
+        (step["stage"], step["took"]) = ("begun".into(), Value::Null);
+        (step["entries"], step["bytes"]) = (0.into(), 0.into());
+        fs::write(&journal, body.to_string()).unwrap();
+    };
+    let of_chats = |value: &Value| {
+        let all = value["components"].as_array().unwrap();
+        all.iter().find(|one| one["component"] == "chats").unwrap().clone()
+    };
+    unnoticed();
+    let (before, now) = (of_chats(&first), of_chats(&region(at, &[], 0)));
+    assert_eq!((now["state"].as_str(), now["complete"].as_bool()), (Some("restored before"), Some(true)));
+    assert_eq!((&now["entries"], &now["bytes"]), (&before["entries"], &before["bytes"]));
+    // What somebody else put there, or changed since, is neither taken for it nor written over.
+    unnoticed();
+    fs::write(at.join("back/chats/sub/file"), "changed").unwrap();
+    let value = region(at, &[], 3);
+    assert_eq!(of_chats(&value)["state"], "failed", "{value}");
+    assert_eq!(fs::read_to_string(at.join("back/chats/sub/file")).unwrap(), "changed");
+}
+
 #[test]
 fn a_missed_objective_and_wrong_targets_are_told() {
     let directory = made(&[]);
@@ -257,6 +289,38 @@ fn an_early_moment_has_nothing_to_restore() {
     ends(at, &["backup", "--all"], 0);
     let value = region(at, &["--at", "2001-01-01T00:00:00Z"], 3);
     assert!(states(&value).iter().all(|(_, state)| state == "failed"), "{value}");
+}
+
+/// What restoring in place does to trees is tested where it is done; here is what it must not fall upon.
+#[test]
+fn in_place_falls_upon_nothing_without_consent() {
+    let directory = made(&[]);
+    let at = directory.path();
+    ends(at, &["backup", "chats"], 0);
+    let file = at.join("data/chats/sub/file");
+    fs::write(&file, "written since").unwrap();
+    std::os::unix::fs::symlink("data/chats", at.join("alias")).unwrap();
+    let restore = |target: &str, more: &[&str], code| {
+        let all =
+            [&["restore", "chats", "--target", target, "--in-place"], more, IDENTITY.as_slice()].concat();
+        ends(at, &all, code).1.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    // Where it lives, above that, below it, and by another name.
+    for target in ["data/chats", "data", "data/chats/sub", "alias"] {
+        for more in [[].as_slice(), &["--dry-run"]] {
+            let said = restore(target, more, 7);
+            assert!(
+                said.contains("this is where chats lives") && said.contains("--over-live-root"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "written since");
+    // What the next restore needs is not removed.
+    for target in ["keys", "repositories", "state"] {
+        let said = restore(target, &["--delete"], 7);
+        assert!(said.contains("which restores need") && said.contains(target), "{said}");
+    }
 }
 
 /// `find`, `cat` and `diff` as people type them; what they say of trees is tested where they are made.

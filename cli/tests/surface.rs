@@ -1,5 +1,6 @@
 //! What the program shows and how it ends, as far as people and programs rely on it: its JSON, its width, its
-//! colours, its logs, its man pages, its way of being interrupted, and the claims of SECURITY.md.
+//! colours, its logs, its man pages, its way of being interrupted, what its restores and limits
+//! do end to end, and the claims of SECURITY.md.
 
 // Helpers here are test code too (clippy.toml).
 #![cfg(test)]
@@ -14,6 +15,8 @@ mod json;
 mod logs;
 #[path = "surface/manual.rs"]
 mod manual;
+#[path = "surface/restoring.rs"]
+mod restoring;
 #[path = "surface/stats.rs"]
 mod stats;
 #[path = "surface/terminal.rs"]

@@ -304,5 +304,7 @@ pub(super) fn path(source: &Source<'_>, text: &Spanned<String>) -> Result<PathBu
 
 /// The path without `.` parts, so that two spellings of one place are seen to be one.
 fn tidy(path: &Path) -> PathBuf {
-    path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
+    let tidy: PathBuf =
+        path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
+    if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
 }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use lifeboat_backup::Resources;
+use lifeboat_backup::{Resources, TooLittle};
 use lifeboat_repo::store::throttled::{Rates, Window};
 use lifeboat_repo::units::{ByteRate, Bytes};
 use toml::Spanned;
@@ -12,7 +12,6 @@ use toml::Spanned;
 use super::amounts::{parse_bytes, parse_rate};
 use super::raw::{RawLimits, RawWindow};
 use super::{Config, Limits, Source};
-use crate::codes::Code;
 use crate::failure::{Failure, Result};
 
 /// More threads than this are a slip of the finger.
@@ -49,10 +48,15 @@ fn check_memory(source: &Source<'_>, text: &Spanned<String>) -> Result<Bytes> {
     let memory = parse_bytes(text.get_ref()).map_err(|why| source.mistake(text.span(), why))?;
     let resources = Resources { threads: None, memory: Some(memory) };
     resources.check().map_err(|error| {
-        let mib = error.least.0.div_ceil(1 << 20);
-        source.mistake(text.span(), error.to_string()).next(format!("write memory = \"{mib}MiB\" or more"))
+        let least = least(&error);
+        source.mistake(text.span(), error.to_string()).next(format!("write memory = \"{least}\" or more"))
     })?;
     Ok(memory)
+}
+
+/// What would do, as it may be written.
+fn least(error: &TooLittle) -> String {
+    format!("{}MiB", error.least.0.div_ceil(1 << 20))
 }
 
 fn rate(source: &Source<'_>, text: &Spanned<String>) -> Result<Option<ByteRate>> {
@@ -116,10 +120,8 @@ impl LimitArgs {
         resources.threads = self.limit_threads.or(resources.threads);
         resources.memory = self.limit_memory.or(resources.memory);
         resources.check().map_err(|error| {
-            let mib = error.least.0.div_ceil(1 << 20);
-            Failure::usage(error.to_string())
-                .code(Code::Usage)
-                .next(format!("give --limit-memory {mib}MiB or more"))
+            let least = least(&error);
+            Failure::usage(error.to_string()).next(format!("give --limit-memory {least} or more"))
         })?;
         if let Some(nice) = limits.nice {
             let stood_back = rustix::process::setpriority_process(None, nice);

@@ -24,6 +24,8 @@ pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "recover")]
+pub(crate) use amounts::parse_bytes;
 pub(crate) use limits::LimitArgs;
 
 /// The name of the file where none is given.

@@ -56,6 +56,18 @@ impl Page {
         self.raw(&line)
     }
 
+    /// Lines whose values begin at this column, each value wrapped under itself.
+    #[cfg(feature = "recover")]
+    pub(crate) fn columns(&mut self, column: usize, text: &str) -> &mut Self {
+        for line in text.lines() {
+            match line.split_at_checked(column) {
+                Some((name, value)) => self.raw(&format!("{name}{}", wrap(value, column, column))),
+                None => self.raw(line),
+            };
+        }
+        self
+    }
+
     /// An item of a list, wrapped under its mark.
     pub(crate) fn item(&mut self, mark: &str, text: &str) -> &mut Self {
         let indent = mark.chars().count() + 3;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::choosing::Which;
 use crate::codes::Code;
+use crate::config::parse_bytes;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, restore_failure, tame};
@@ -133,19 +134,10 @@ fn parse_kind(text: &str) -> std::result::Result<EntryKind, String> {
 }
 
 fn parse_size(text: &str) -> std::result::Result<Bytes, String> {
-    let bad = || format!("{text:?} is no size; write a number of bytes, or 10kB, 5MB, 2GB, 1TB");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "kB" | "k" => 1000,
-        "MB" | "M" => 1_000_000,
-        "GB" | "G" => 1_000_000_000,
-        "TB" | "T" => 1_000_000_000_000,
-        _ => return Err(bad()),
-    };
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    number.checked_mul(factor).map(Bytes).ok_or_else(bad)
+    match text.parse() {
+        Ok(bytes) => Ok(Bytes(bytes)),
+        Err(_) => parse_bytes(text),
+    }
 }
 
 fn text_of(found: &Found, heading: bool, search: &Search) -> String {
@@ -242,7 +234,10 @@ mod tests {
         assert_eq!(parse_size("512"), Ok(Bytes(512)));
         assert_eq!(parse_size("10kB"), Ok(Bytes(10_000)));
         assert_eq!(parse_size("2GB"), Ok(Bytes(2_000_000_000)));
-        for bad in ["", "kB", "1.5MB", "10 MB", "99999999999999TB", "-1", "1KiB"] {
+        // As in the configuration.
+        assert_eq!(parse_size("1.5MB"), Ok(Bytes(1_500_000)));
+        assert_eq!(parse_size("1KiB"), Ok(Bytes(1024)));
+        for bad in ["", "kB", "1.5", "10 mb", "99999999999999TB", "-1", "1K"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_kind("dir"), Ok(EntryKind::Dir));

@@ -1,7 +1,7 @@
 //! `restore`: a component, or part of it, into an empty directory, over what is there, or to standard output.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lifeboat_repo::format::snapshot::{Snapshot, Status as SnapshotStatus};
 use lifeboat_repo::format::text;
@@ -18,6 +18,7 @@ use crate::config::{Component, Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, restore_failure, shown, tame};
+use crate::looking::{Asked, look};
 use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::survey::{Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
@@ -28,7 +29,13 @@ mod stdout;
 /// Losses and findings a page names; `--json` names more.
 const SHOWN: usize = 20;
 
+/// Where values begin in the lines that tell of changes.
+const CHANGES_COLUMN: usize = 12;
+
 #[derive(clap::Args, Clone)]
+#[command(override_usage = "lifeboat restore [OPTIONS] --target <DIR> <COMPONENT>
+       lifeboat restore [OPTIONS] --target <DIR> --region <REGION>
+       lifeboat restore [OPTIONS] --stdout <COMPONENT>")]
 pub(crate) struct Args {
     /// The component
     #[arg(required_unless_present = "region")]
@@ -37,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REGION", conflicts_with_all = ["component", "paths", "snapshot", "tenants"])]
     pub(super) region: Option<Label>,
     /// An empty directory, or one to make; or what the same restore left unfinished: it goes on there
-    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
-    pub(crate) target: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "stdout")]
+    target: Option<PathBuf>,
     /// Write the one stream of a component that a command yields to standard output, in place of --target
     #[arg(long, conflicts_with_all = ["region", "target", "in_place", "dry_run", "paths", "map_uid", "map_gid", "by_name"])]
     stdout: bool,
@@ -105,7 +112,7 @@ impl Args {
         Self {
             component,
             region,
-            target,
+            target: Some(target),
             stdout: false,
             in_place: false,
             delete: false,
@@ -127,7 +134,7 @@ impl Args {
     /// The same for one component of a region.
     pub(super) fn of_component(&self, component: &Label, target: PathBuf, run: RunId) -> Self {
         let which = Which { snapshot: Some(run.to_string()), at: None, tenants: Vec::new() };
-        Self { component: Some(component.clone()), region: None, target, which, ..self.clone() }
+        Self { component: Some(component.clone()), region: None, target: Some(target), which, ..self.clone() }
     }
 
     fn options(&self) -> Options {
@@ -145,6 +152,11 @@ impl Args {
         Options { ids, in_place, ..Options::default() }
     }
 
+    /// Where to restore to. The command line has this, or standard output.
+    pub(super) fn target(&self) -> Result<&Path> {
+        self.target.as_deref().ok_or_else(|| Failure::usage("no target is named").next("give --target DIR"))
+    }
+
     fn component(&self) -> Result<&Label> {
         // The command line has either this or a region.
         self.component.as_ref().ok_or_else(|| Failure::usage("no component is named"))
@@ -152,9 +164,6 @@ impl Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    if args.target.as_os_str().is_empty() && !args.stdout {
-        return Err(Failure::usage("where to restore to is not said").next("give --target DIR"));
-    }
     if let Some(region) = &args.region {
         return super::restore_region::run(context, args, region);
     }
@@ -162,16 +171,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let component = config.component(args.component()?)?;
     let region = config.region(&component.region)?;
     if args.stdout {
-        return to_stdout(context, component, region, args);
+        return to_stdout(context, component, args);
     }
     let done = one(context, &config, args)?;
-    let Some(report) = &done.report else { return Ok(dry_run(context, args, region, &done)) };
+    let Some(report) = &done.report else { return Ok(dry_run(context, args.target()?, region, &done)) };
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
                         "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
                         "passed_over": done.passed_over, "freshness": "not proven",
-                        "target": shown(&args.target), "status": report.status(), "report": report_value(report) });
-    Ok(Outcome { exit: exit_of(report), value, page: render(context, args, component, &done, report) })
+                        "target": shown(args.target()?), "status": report.status(), "report": report_value(report) });
+    let page = render(context, args.target()?, component, &done, report);
+    Ok(Outcome { exit: exit_of(report), value, page })
 }
 
 /// Restores, or only plans it.
@@ -197,7 +207,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let selection = args.which.selection(&args.paths);
     let plan = lifeboat_restore::plan(&recovery, &snapshot, &selection, &progress)
         .map_err(|error| at(restore_failure(error)))?;
-    let (options, target) = (args.options(), &args.target);
+    let (options, target) = (args.options(), args.target()?);
     let (report, changes) = if args.dry_run {
         (None, lifeboat_restore::preview(&plan, target, &options, &progress).map_err(restore_failure)?)
     } else {
@@ -208,23 +218,21 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
 }
 
 /// The stream of a component on standard output.
-fn to_stdout(context: &Context, component: &Component, region: &Region, args: &Args) -> Result<Outcome> {
+fn to_stdout(context: &Context, component: &Component, args: &Args) -> Result<Outcome> {
     if context.json {
         return Err(Failure::usage("the stream and the JSON cannot both go to standard output")
             .at("--json")
             .next("leave out --json or --stdout, or use `lifeboat cat --output FILE`"));
     }
-    let at = |failure: Failure| failure.at(repository_place(region));
-    let repository = context.open(region)?;
-    let recovery = context.recover(&repository, args.identities.files(context))?;
-    let listed = Judge::new(&repository, recovery.catalog())
-        .and_then(|judge| judge.list(Some(&component.name)))
-        .map_err(|error| at(error.into()))?;
-    let choice = args.which.choice(context, &listed, &component.name)?;
-    let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
-    let progress = context.progress_of(&component.name, "restore");
-    progress.tell(Event::Run(chosen.snapshot.run));
-    stdout::run(&recovery, chosen.snapshot, &args.which.selection(&[]), &progress).map_err(at)
+    let asked = Asked { what: component.name.as_str(), which: &args.which, identities: &args.identities };
+    look(context, asked, |look| {
+        let chosen = look.chosen()?;
+        let progress = context.progress_of(&component.name, "restore");
+        progress.tell(Event::Run(chosen.snapshot.run));
+        let everything = args.which.selection(&[]);
+        stdout::run(look.recovery, chosen.snapshot, &everything, &progress)
+            .map_err(|failure| failure.at(look.place()))
+    })
 }
 
 /// What a restore that came to its end means.
@@ -238,26 +246,26 @@ pub(crate) fn exit_of(report: &Report) -> Exit {
     losses.fold(whole, Exit::worst)
 }
 
-fn dry_run(context: &Context, args: &Args, region: &Region, done: &Done) -> Outcome {
+fn dry_run(context: &Context, target: &Path, region: &Region, done: &Done) -> Outcome {
     let plan = &done.plan;
     let mut page = context.page();
     page.raw("Nothing is done; this would be:");
     page.raw(plan.to_string().trim_end());
-    page.raw(&format!("  into      {}", shown(&args.target)));
+    page.raw(&format!("  into      {}", shown(target)));
     if let Some(changes) = &done.changes {
         page.raw("Of that, beside what is there:");
-        page.raw(changes.to_string().trim_end());
+        page.columns(CHANGES_COLUMN, &changes.to_string());
     }
     let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
-    let value = json!({ "dry_run": true, "region": region.name, "target": shown(&args.target), "plan": plan,
+    let value = json!({ "dry_run": true, "region": region.name, "target": shown(target), "plan": plan,
                         "changes": done.changes });
     Outcome { exit, value, page: page.finish() }
 }
 
-fn render(context: &Context, args: &Args, component: &Component, done: &Done, report: &Report) -> String {
+fn render(context: &Context, target: &Path, component: &Component, done: &Done, report: &Report) -> String {
     let mut page: Page = context.page();
     let snapshot = &done.snapshot;
-    page.heading(&format!("{} restored to {}", component.name, shown(&args.target)));
+    page.heading(&format!("{} restored to {}", component.name, shown(target)));
     let (tone, words) = match report.status() {
         Status::Complete => (Tone::Good, "everything asked for is there"),
         Status::Partial => (Tone::Bad, "NOT everything asked for is there: see below"),
@@ -280,7 +288,7 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
         page.field_toned(
             "note",
             Tone::Warn,
-            "the snapshot itself is partial: its backup could not read everything",
+            "the snapshot itself is partial: something was not read, kept changing, or was of no declared tenant",
         );
     }
     page.field(
@@ -295,7 +303,7 @@ fn render(context: &Context, args: &Args, component: &Component, done: &Done, re
     page.field("took", &format!("{}, {} fetched", show_duration(report.duration), report.fetched));
     if let Some(changes) = &report.changes {
         page.raw("  beside what was there:");
-        page.raw(changes.to_string().trim_end());
+        page.columns(CHANGES_COLUMN, &changes.to_string());
     }
     render_losses(&mut page, &report.losses);
     render_findings(&mut page, report);

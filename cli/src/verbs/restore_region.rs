@@ -66,9 +66,7 @@ struct Whole<'c> {
 }
 
 pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outcome> {
-    if args.target.as_os_str().is_empty() {
-        return Err(Failure::usage("no target is named").at("--target").next("give --target DIR"));
-    }
+    let target = args.target()?;
     let config = context.config()?;
     let region = config.region(region)?;
     let order = in_order(&config, region);
@@ -77,7 +75,7 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
             .at(shown(&config.path))
             .next("name another region"));
     };
-    let mut journal = Journal::open(&args.target, &region.name, args.which.at.as_deref(), context.now())?;
+    let mut journal = Journal::open(target, &region.name, args.which.at.as_deref(), context.now())?;
     decide(context, args, region, &order, &mut journal)?;
     if !args.dry_run {
         journal.store()?;
@@ -92,7 +90,7 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
     let late = elapsed.is_some_and(|elapsed| elapsed > objective.target);
     let exit = if late { exit.worst(Exit::Missed) } else { exit };
     let outside = outside(&order);
-    let whole = Whole { region, target: &args.target, parts, outside, elapsed, objective, exit };
+    let whole = Whole { region, target, parts, outside, elapsed, objective, exit };
     Ok(Outcome { exit, value: page::value_of(&whole), page: page::render(context, &whole) })
 }
 
@@ -180,7 +178,8 @@ fn one<'c>(
         Some(step) if step.stage != Stage::Begun && step.took.is_some() => {
             again(context, args, component, step)
         }
-        Some(step) => perform(context, config, args, component, step.run, journal),
+        Some(step) => perform(context, config, args, component, step.run, journal)
+            .or_else(|failure| ended_unnoticed(context, args, component, step, journal).ok_or(failure)),
         None => no_snapshot(context, args, config, component),
     };
     match ended {
@@ -232,7 +231,7 @@ fn perform(
     run: RunId,
     journal: &mut Journal,
 ) -> Result<Ended> {
-    let target = place_of(&args.target, &component.name);
+    let target = place_of(args.target()?, &component.name);
     let own = args.of_component(&component.name, target, run);
     if !args.dry_run {
         journal.begin(&component.name)?;
@@ -252,6 +251,28 @@ fn perform(
     Ok(Ended::Restored(step, done.passed_over))
 }
 
+/// What had come to its end when everything was cut off, before that could be written down: then what is there is no
+/// longer taken for unfinished, and is refused. It must be just what the snapshot holds.
+fn ended_unnoticed(
+    context: &Context,
+    args: &Args,
+    component: &Component,
+    step: &Step,
+    journal: &mut Journal,
+) -> Option<Ended> {
+    if step.stage != Stage::Begun || args.dry_run {
+        return None;
+    }
+    let took = Some(journal.spent(&component.name));
+    let step = Step { stage: Stage::Complete, took, ..step.clone() };
+    match again(context, args, component, &step) {
+        Ok(Ended::Before(step, 0)) => {
+            journal.end(&component.name, step.clone()).ok().map(|()| Ended::Before(step, 0))
+        }
+        _ => None,
+    }
+}
+
 /// Looks at what was restored before: whether it is still there as it was.
 fn again(context: &Context, args: &Args, component: &Component, step: &Step) -> Result<Ended> {
     let config = context.config()?;
@@ -265,7 +286,7 @@ fn again(context: &Context, args: &Args, component: &Component, step: &Step) -> 
         .map_err(|error| at(restore_failure(error)))?;
     let progress = context.progress_of(&component.name, "look at the restored");
     let observer: &dyn Observer = &progress;
-    let (everything, target) = (Selection::default(), place_of(&args.target, &component.name));
+    let (everything, target) = (Selection::default(), place_of(args.target()?, &component.name));
     let mut differ = 0;
     with_directory(
         &recovery,
@@ -290,7 +311,12 @@ fn again(context: &Context, args: &Args, component: &Component, step: &Step) -> 
     .map_err(|error| at(restore_failure(error)))?;
     // What a partial restore did not bring is known to be missing.
     let differ = if step.stage == Stage::Complete { differ } else { 0 };
-    Ok(Ended::Before(step.clone(), differ))
+    let mut step = step.clone();
+    if step.entries == 0 {
+        // How much it was could not be written down.
+        (step.entries, step.bytes) = (chosen.snapshot.counts.entries, chosen.snapshot.counts.bytes);
+    }
+    Ok(Ended::Before(step, differ))
 }
 
 fn place_of(target: &Path, component: &Label) -> PathBuf {

@@ -15,6 +15,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// One with this at the end of its configuration, too.
+    pub(crate) fn with(more: &str) -> Self {
         let world = Self { directory: tempfile::tempdir().unwrap() };
         for tenant in ["acme", "globex"] {
             let uploads = world.at().join("data/chats/uploads").join(tenant);
@@ -25,6 +30,9 @@ impl World {
             }
         }
         world.ends(&["init"], 0);
+        let configuration = world.at().join("lifeboat.toml");
+        let text = fs::read_to_string(&configuration).unwrap();
+        fs::write(configuration, text + more).unwrap();
         world.ends(&["init"], 0);
         world
     }
@@ -66,6 +74,11 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     words.flatten().take(length).collect()
 }
 
+/// What a page says, however its lines are broken.
+pub(crate) fn said(output: &Output) -> String {
+    both(output).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Standard output and standard error.
 pub(crate) fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -88,6 +101,11 @@ pub(crate) const TOUR: &[(&[&str], i32)] = &[
     (&["ls", "chats", IDENTITY], 0),
     (&["restore", "chats", "--target", "out", "--dry-run", IDENTITY], 0),
     (&["restore", "chats", "--target", "out", IDENTITY], 0),
+    (&["restore", "chats", "--target", "out", "--in-place", "--dry-run", IDENTITY], 0),
+    (&["restore", "chats", "--target", "out", "--in-place", "--delete", "--trust-times", IDENTITY], 0),
+    (&["restore", "--region", "eu-fra", "--target", "region", "--dry-run", IDENTITY], 0),
+    (&["restore", "--region", "eu-fra", "--target", "region", IDENTITY], 0),
+    (&["restore", "--region", "eu-fra", "--target", "region", IDENTITY], 0),
     (&["find", "chats", "*hello*", IDENTITY], 0),
     (&["diff", "chats", "latest", IDENTITY], 0),
     (&["verify", "--level", "all", IDENTITY], 0),
@@ -115,6 +133,11 @@ pub(crate) const TOUR: &[(&[&str], i32)] = &[
     (&["restore", "chats", "--target", "o", "--identity", "keys/host-1.card"], 7),
     (&["restore", "chats", "--target", "o", "--at", "2001-01-01T00:00:00Z", IDENTITY], 7),
     (&["restore", "chats", "--target", "data", IDENTITY], 7),
+    (&["restore", "chats", "--target", "data/chats", "--in-place", IDENTITY], 7),
+    (&["restore", "chats", IDENTITY], 2),
+    (&["restore", "--region", "eu-fra", IDENTITY], 2),
+    (&["restore", "chats", "--stdout", "--target", "o", IDENTITY], 2),
+    (&["verify", "--level", "restore", "--scratch", "nowhere", IDENTITY], 5),
     (&["keys", "check", "--identity", "keys/host-1.card"], 7),
     (&["keys", "writer", "revoke", "nobody", OFFICER, IDENTITY], 7),
     (&["verify", "--level", "readback"], 7),

@@ -1,5 +1,6 @@
 //! What `doctor` looks at on this host: keys, state, the components' trees.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -114,8 +115,12 @@ fn check_component(config: &Config, component: &Component, findings: &mut Findin
         SourceKind::Command(command) => check_program(&command.program, "command", &area, findings),
     }
     let hooks = [&component.hooks.before, &component.hooks.after, &component.hooks.on_failure];
+    // Most are lines for the same shell: said once for each user.
+    let mut seen = BTreeSet::new();
     for hook in hooks.into_iter().flatten() {
-        check_program(hook, "a hook", &area, findings);
+        if seen.insert((&hook.program, &hook.user)) {
+            check_program(hook, "hooks'", &area, findings);
+        }
     }
 }
 

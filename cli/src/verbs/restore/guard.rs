@@ -23,7 +23,7 @@ pub(super) fn check(
         return Ok(());
     }
     // What is not there cannot be fallen upon.
-    let Ok(target) = args.target.canonicalize() else { return Ok(()) };
+    let Ok(target) = args.target()?.canonicalize() else { return Ok(()) };
     if let Some(source) = component.path().and_then(|path| path.canonicalize().ok())
         && (source.starts_with(&target) || target.starts_with(&source))
         && !args.over_live_root

@@ -12,7 +12,7 @@ use crate::config::{Component, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, verify_failure};
-use crate::when::{parse_moment, show_count, show_duration};
+use crate::when::{count_of, parse_moment, show_count, show_duration};
 
 pub(super) fn check(
     context: &Context,
@@ -86,12 +86,12 @@ fn summary(report: &RestoredReport) -> String {
     let grave = |finding: &&Finding| finding.severity != Severity::Notice;
     let end = match report.findings.iter().filter(grave).count() {
         0 => "all as it was".to_owned(),
-        _ => format!("{} as they were", show_count(report.same)),
+        _ => format!("{} of them as they were", show_count(report.same)),
     };
     format!(
-        "{}: {} entries, {} restored in {} and compared in {}, {end}",
+        "{}: {}, {} restored in {} and compared in {}, {end}",
         report.component,
-        show_count(report.compared),
+        count_of(report.compared, "entry", "entries"),
         report.bytes,
         show_duration(report.restoring),
         show_duration(report.comparing),
@@ -100,5 +100,5 @@ fn summary(report: &RestoredReport) -> String {
 
 fn failed(component: &Component, failure: &Failure) -> Value {
     json!({ "component": component.name, "outcome": "not_run", "reason": failure.what,
-            "error": failure.json() })
+            "findings": [], "error": failure.json() })
 }
