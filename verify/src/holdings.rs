@@ -8,6 +8,7 @@ use lifeboat_repo::format::snapshot::Share;
 use lifeboat_repo::ids::{ChunkId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::order::IdOrder;
 use lifeboat_repo::repository::segments::{NeededSegment, Place};
 use lifeboat_repo::repository::{Repository, RepositoryError, index};
 use lifeboat_repo::units::Bytes;
@@ -48,15 +49,14 @@ pub(crate) struct Copy {
     pub(crate) length: u32,
 }
 
-/// What a writer's index says of the segments that are needed of it: 44 bytes a chunk, 200 a segment.
+/// What a writer's index says of the segments that are needed of it: 48 bytes a chunk, 200 a segment.
 pub(crate) struct Holdings {
     pub(crate) writer: Label,
     segments: Vec<Segment>,
     chunks: Vec<ChunkRef>,
     /// The place of each chunk's segment in `segments`.
     owners: Vec<u32>,
-    /// Numbers of chunks, in order of their ids.
-    by_id: Vec<u32>,
+    by_id: IdOrder,
     /// Places in `segments`, in order of their prefixes.
     by_prefix: Vec<(SegmentPrefix, usize)>,
     /// Whether every index object was read or is damaged: then what is not here is lost.
@@ -81,7 +81,7 @@ impl Holdings {
             segments: Vec::new(),
             chunks: Vec::new(),
             owners: Vec::new(),
-            by_id: Vec::new(),
+            by_id: IdOrder::default(),
             by_prefix: Vec::new(),
             settled: true,
             packs: HashMap::new(),
@@ -132,10 +132,7 @@ impl Holdings {
     }
 
     fn settle(&mut self) {
-        let chunks = &self.chunks;
-        let id = |number: &u32| chunks.get(*number as usize).map(|chunk| chunk.0);
-        self.by_id = (0..).take(chunks.len()).collect();
-        self.by_id.sort_unstable_by_key(id);
+        self.by_id = IdOrder::of(&self.chunks, |chunk| &chunk.0);
         self.by_prefix = self.segments.iter().map(|segment| segment.needed.id.prefix()).zip(0..).collect();
         self.by_prefix.sort_unstable();
     }
@@ -171,15 +168,10 @@ impl Holdings {
         share: &'h Share,
         chunk: &ChunkId,
     ) -> impl Iterator<Item = Copy> + use<'h> {
-        let chunk = *chunk;
-        let at = |number: &u32| self.chunks.get(*number as usize);
-        let first = self.by_id.partition_point(|number| at(number).is_some_and(|known| known.0 < chunk));
         self.by_id
-            .get(first..)
-            .unwrap_or_default()
+            .find(&self.chunks, |known| &known.0, chunk)
             .iter()
-            .filter_map(move |number| at(number).map(|known| (*number, known)))
-            .take_while(move |(_, known)| known.0 == chunk)
+            .filter_map(|number| self.chunks.get(*number as usize).map(|known| (*number, known)))
             .filter_map(|(number, known)| {
                 let segment = *self.owners.get(number as usize)? as usize;
                 Some(Copy { number: ChunkNumber(number), segment, length: known.1 })

@@ -20,6 +20,8 @@ pub mod trust;
 #[cfg(feature = "recover")]
 pub mod officer;
 #[cfg(feature = "recover")]
+pub mod order;
+#[cfg(feature = "recover")]
 pub mod recover;
 #[cfg(feature = "recover")]
 pub mod segments;

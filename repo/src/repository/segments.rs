@@ -9,6 +9,7 @@ use crate::format::index::{SegmentKind, SegmentLine};
 use crate::format::names;
 use crate::ids::{ChunkId, KeyId, Label, PackId, SegmentId, SegmentPrefix};
 use crate::repository::catalog::Catalog;
+use crate::repository::order::IdOrder;
 use crate::repository::{Repository, RepositoryError, index};
 use crate::store::Store;
 use crate::units::Bytes;
@@ -55,6 +56,7 @@ pub struct ChunkPlace {
 pub struct SegmentMap {
     segments: Vec<NeededSegment>,
     chunks: Vec<(ChunkId, ChunkPlace)>,
+    by_id: IdOrder,
     unreadable: Vec<RepositoryError>,
 }
 
@@ -89,7 +91,7 @@ impl SegmentMap {
             }
         }
         // A segment known by location lines alone has no chunks anybody could ask for.
-        map.chunks.sort_unstable_by_key(|(id, place)| (*id, place.segment));
+        map.by_id = IdOrder::of(&map.chunks, |(id, _)| id);
         Ok(map)
     }
 
@@ -139,19 +141,12 @@ impl SegmentMap {
     /// Where a chunk of a tenant key lies.
     #[must_use]
     pub fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<ChunkPlace> {
-        let first = self.chunks.partition_point(|(id, _)| id < chunk);
-        self.chunks
-            .get(first..)
-            .unwrap_or_default()
+        let found = self.by_id.find(&self.chunks, |(id, _)| id, chunk);
+        found
             .iter()
-            .take_while(|(id, _)| id == chunk)
+            .filter_map(|at| self.chunks.get(*at as usize))
             .map(|(_, place)| *place)
             .find(|place| self.segment(place.segment).is_some_and(|segment| segment.key == key))
-    }
-
-    /// The chunks of a segment with their places, in order of their ids.
-    pub fn chunks(&self) -> impl Iterator<Item = &(ChunkId, ChunkPlace)> {
-        self.chunks.iter()
     }
 }
 

@@ -49,7 +49,7 @@ impl ManifestDecoder {
     pub fn next_entry(&mut self) -> Result<Option<Entry>, FormatError> {
         loop {
             let rest = self.buffer.get(self.consumed..).unwrap_or_default();
-            let Some(length) = rest.iter().position(|b| *b == b'\n') else {
+            let Some(length) = memchr::memchr(b'\n', rest) else {
                 return self.without_line(rest.len());
             };
             if length >= LINE_MAX {
