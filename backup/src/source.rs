@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lifeboat_repo::format::manifest::{EntryKind, Hole, Metadata};
 use lifeboat_repo::units::{Bytes, Timestamp};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
 use rustix::io::Errno;
 
 /// Device (major, minor) and inode.
@@ -67,15 +67,7 @@ pub(crate) fn stat_fd(file: BorrowedFd<'_>) -> Result<Stat, Errno> {
 }
 
 fn sort(stat: &Statx) -> Stat {
-    let kind = match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
-        FileType::Directory => EntryKind::Dir,
-        FileType::Symlink => EntryKind::Symlink,
-        FileType::Fifo => EntryKind::Fifo,
-        FileType::Socket => EntryKind::Socket,
-        FileType::CharacterDevice => EntryKind::Char,
-        FileType::BlockDevice => EntryKind::Block,
-        _ => EntryKind::File,
-    };
+    let kind = EntryKind::of_mode(u32::from(stat.stx_mode));
     let device = matches!(kind, EntryKind::Char | EntryKind::Block);
     Stat {
         kind,

@@ -77,7 +77,7 @@ impl Exit {
             Self::Unchecked => "could not check, or insufficient evidence: nothing is known",
             Self::Missed => "objective missed: restore too slow, or backup too old",
             Self::Refused => "wrong key, or refused: not enrolled, not trusted, not empty",
-            Self::Interrupted => "interrupted; nothing is half done, run it again",
+            Self::Interrupted => "interrupted; nothing is lost: run it again and it goes on",
             Self::Different => "different: `diff` found a difference",
         }
     }

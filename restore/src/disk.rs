@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lifeboat_repo::format::manifest::{EntryKind, Metadata, PATH_LEN_MAX};
 use lifeboat_repo::format::text;
 use lifeboat_repo::units::{Bytes, Timestamp};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
 use rustix::io::Errno;
 
 use crate::error::RestoreError;
@@ -161,7 +161,7 @@ impl Met {
 
 fn stat(dir: &Arc<OwnedFd>, name: &CStr, path: &[u8]) -> Result<Met, Errno> {
     let stat = statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-    let kind = kind_of(&stat);
+    let kind = EntryKind::of_mode(u32::from(stat.stx_mode));
     let device = matches!(kind, EntryKind::Char | EntryKind::Block);
     Ok(Met {
         path: path.to_vec(),
@@ -184,18 +184,6 @@ fn stat(dir: &Arc<OwnedFd>, name: &CStr, path: &[u8]) -> Result<Met, Errno> {
         dir: Arc::clone(dir),
         name: name.to_owned(),
     })
-}
-
-fn kind_of(stat: &Statx) -> EntryKind {
-    match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
-        FileType::Directory => EntryKind::Dir,
-        FileType::Symlink => EntryKind::Symlink,
-        FileType::Fifo => EntryKind::Fifo,
-        FileType::Socket => EntryKind::Socket,
-        FileType::CharacterDevice => EntryKind::Char,
-        FileType::BlockDevice => EntryKind::Block,
-        _ => EntryKind::File,
-    }
 }
 
 /// Leaves access times alone where the kernel lets us.

@@ -18,7 +18,7 @@ directory = "."
 stream_name = "crm.dump"
 system = "all of it"
 [components.crm.hooks]
-before = [{ run = 'echo "before $LIFEBOAT_COMPONENT $LIFEBOAT_STATUS" >> "$HOOKS"' }]
+before = [{ run = 'echo "before $LIFEBOAT_COMPONENT $LIFEBOAT_STATUS ${LIFEBOAT_IDENTITY-no key}" >> "$HOOKS"' }]
 after = ['echo "after $LIFEBOAT_STATUS" >> "$HOOKS"']
 on_failure = ['echo "failed $LIFEBOAT_STATUS" >> "$HOOKS"']
 "#;
@@ -29,7 +29,8 @@ fn a_stream_goes_through_the_program_and_back() {
     let hooks = world.at().join("hooks");
     let run = |arguments: &[&str], code: i32| {
         let mut command = world.command(arguments);
-        let output = command.env("PATH", "/usr/bin:/bin").env("HOOKS", &hooks).output().unwrap();
+        command.env("PATH", "/usr/bin:/bin").env("HOOKS", &hooks).env("LIFEBOAT_IDENTITY", "keys/unheard-of");
+        let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{}", both(&output));
         output
     };
@@ -41,7 +42,7 @@ fn a_stream_goes_through_the_program_and_back() {
     run(&["backup", "crm"], 0);
     assert_eq!(
         fs::read_to_string(&hooks).unwrap(),
-        "before crm starting\nfailed failed\nbefore crm starting\nafter complete\n"
+        "before crm starting no key\nfailed failed\nbefore crm starting no key\nafter complete\n"
     );
     assert!(run(&["restore", "crm", "--stdout", IDENTITY], 0).stdout == dump);
     assert!(run(&["cat", "crm", "crm.dump", IDENTITY], 0).stdout == dump);

@@ -44,6 +44,20 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// What Linux's mode of an entry says that it is.
+    #[must_use]
+    pub const fn of_mode(mode: u32) -> Self {
+        match mode & 0o170_000 {
+            0o040_000 => Self::Dir,
+            0o120_000 => Self::Symlink,
+            0o010_000 => Self::Fifo,
+            0o140_000 => Self::Socket,
+            0o020_000 => Self::Char,
+            0o060_000 => Self::Block,
+            _ => Self::File,
+        }
+    }
+
     /// Its word in a manifest.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
