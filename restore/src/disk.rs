@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lifeboat_repo::format::manifest::{EntryKind, Metadata, PATH_LEN_MAX};
 use lifeboat_repo::format::text;
 use lifeboat_repo::units::{Bytes, Timestamp};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, Statx, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
 use rustix::io::Errno;
 
 use crate::error::RestoreError;
