@@ -92,6 +92,7 @@ pub fn run(
 ) -> Result<Report, BackupError> {
     // Held to the end: whoever finds another backup under way must not run hooks beside it.
     let state = State::open(&job.state, &repository.id(), &job.component)?;
+    let credentials = Arc::new(credentials);
     let begun = Cell::new(None);
     let occasion = || Occasion {
         component: &job.component,
@@ -101,13 +102,24 @@ pub fn run(
         },
         run: begun.get(),
     };
-    let attempt = || {
-        let agent = Agent::open(repository, credentials, clock, entropy)?;
+    let begin = || {
+        let agent = Agent::open(repository, Arc::clone(&credentials), clock, entropy)?;
         let run = Run::begin(agent, &job.component)?;
         begun.set(Some(run.id()));
         observer.tell(Event::Run(run.id()));
+        Ok::<_, BackupError>(run)
+    };
+    let attempt = || {
+        let run = begin()?;
         job.hooks.before(&occasion(), observer)?;
-        Attempt { repository, job, clock, observer, state: &state }.perform(run)
+        let attempt = Attempt { repository, job, clock, observer, state: &state };
+        match attempt.perform(run) {
+            Err(error) if state.is_forgotten() => {
+                observer.tell(Event::Warning(format!("{error}; every file is read anew")));
+                attempt.perform(begin()?)
+            }
+            outcome => outcome,
+        }
     };
     match attempt() {
         Ok(mut report) => {

@@ -9,11 +9,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use lifeboat_repo::format::snapshot::{Counts, Share};
 use lifeboat_repo::ids::{ObjectName, PackId, RunId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::DedupTable;
 use lifeboat_repo::repository::pack::StagedPack;
 use lifeboat_repo::repository::run::Run;
-use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::Bytes;
 
 use crate::assemble::{Assembler, Desk, Filling, Recorder, Remembered};
@@ -87,9 +87,18 @@ impl Desk for Backup<'_, '_> {
         Ok(lock(&self.run).add_pack(pack)?)
     }
 
-    fn load_index(&self, table: &mut DedupTable) -> Result<(), RepositoryError> {
+    fn load_index(&self, table: &mut DedupTable) -> Result<(), BackupError> {
         let already = self.state.load_chunks(self.indexes, self.present, table);
-        lock(&self.run).load_index(self.present, &already, table)
+        for error in lock(&self.run).load_index(self.present, &already, table)? {
+            if self.state.is_relied_on() {
+                // What it knew may stand in the snapshot already, as it was remembered.
+                self.state.forget()?;
+                return Err(error.into());
+            }
+            let warning = format!("{error}; what only it knows is stored again");
+            self.observer.tell(Event::Warning(warning));
+        }
+        Ok(())
     }
 }
 

@@ -8,9 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifeboat_repo::crypto::{Identity, read_identity_file};
 use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
@@ -34,6 +35,8 @@ pub(crate) struct State {
     dir: PathBuf,
     identity: Identity,
     bound: String,
+    relied_on: AtomicBool,
+    forgotten: AtomicBool,
     _lock: File,
 }
 
@@ -100,17 +103,46 @@ impl State {
             Err(error) => return Err(state(error.into())),
         }
         let identity = host_identity(&root.join("host.key")).map_err(state)?;
-        Ok(Self { identity, bound: format!("{repository}/{component}"), dir, _lock: lock })
+        let bound = format!("{repository}/{component}");
+        let (relied_on, forgotten) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { identity, bound, dir, relied_on, forgotten, _lock: lock })
     }
 
-    /// What the last committed run left, if it can be read.
+    /// What the last committed run left, if it can be read. From then on it is relied on.
     pub(crate) fn load(&self) -> Option<(Table, WalkReader)> {
         let unread = |why: String| {
             tracing::warn!(state = %self.dir.display(), why, "local state cannot be read; every file is read anew");
         };
         let table = self.read_table().map_err(unread).ok()??;
         let reader = self.open_walk(&table).map_err(unread).ok()?;
+        self.relied_on.store(true, Ordering::Relaxed);
         Some((table, reader))
+    }
+
+    /// Whether what the last run left was taken for true.
+    pub(crate) fn is_relied_on(&self) -> bool {
+        self.relied_on.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what the last run left: every file is to be read anew.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) fn forget(&self) -> Result<(), BackupError> {
+        for name in ["last", "chunks"] {
+            match fs::remove_file(self.dir.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.error(&error)),
+                _ => {}
+            }
+        }
+        self.relied_on.store(false, Ordering::Relaxed);
+        self.forgotten.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether it was forgotten since it was opened.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     fn open_walk(&self, table: &Table) -> Result<WalkReader, String> {
@@ -215,7 +247,7 @@ impl State {
     fn read_whole(&self, name: &str, what: &str) -> Result<Option<Vec<u8>>, String> {
         let file = match File::open(self.dir.join(name)) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
         let mut blocks = BlockReader::new(file, &self.identity, format!("{} {what}", self.bound))?;
@@ -272,7 +304,7 @@ fn host_identity(path: &Path) -> Result<Identity, std::io::Error> {
         let linked = fs::hard_link(&fresh, path);
         fs::remove_file(&fresh)?;
         if let Err(error) = linked
-            && error.kind() != std::io::ErrorKind::AlreadyExists
+            && error.kind() != ErrorKind::AlreadyExists
         {
             return Err(error);
         }

@@ -5,12 +5,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifeboat_backup::Report;
 use lifeboat_repo::clock::{Clock, SystemClock};
-use lifeboat_repo::observe::Silent;
+use lifeboat_repo::format::snapshot::Status;
+use lifeboat_repo::observe::{Event, Observer, Silent};
 use lifeboat_repo::store::faulty::{FaultyStore, Operation};
 use lifeboat_tests::examine::look_readback;
 use lifeboat_tests::proof::Ahead;
@@ -129,6 +130,58 @@ fn what_is_gone_from_the_store_is_stored_again_whatever_the_host_remembers() {
         let (second, _) = backup(&world);
         assert!(second.stored >= first.stored, "{} after {}", second.stored, first.stored);
         comes_back(&world, "target");
+    }
+}
+
+/// Nobody finds what only a damaged index object names, so it is stored again, and no snapshot relies on it.
+#[test]
+fn what_a_damaged_index_object_knew_is_stored_again() {
+    let damage = |path: &PathBuf| {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    // The host remembers all, or nothing, or it remembers the walk and must read the index.
+    for (remembered, again) in [(vec!["last", "chunks"], false), (vec![], true), (vec!["last"], true)] {
+        let world = World::new();
+        fill(&world);
+        let (first, _) = backup(&world);
+        files_below(&world.dir.path().join("repository/index")).iter().for_each(damage);
+        for name in ["last", "chunks"].iter().filter(|name| !remembered.contains(name)) {
+            fs::remove_file(kept(&world, name)).unwrap();
+        }
+        change(&world, 0);
+        let told = Told::default();
+        let second = world.run(Arc::clone(&world.store), &world.job(), &SystemClock, &told).unwrap();
+        assert_eq!(second.status, Status::Complete, "{remembered:?}");
+        let warnings = told.warnings.into_inner().unwrap();
+        if again {
+            assert!(second.stored >= first.stored, "{} after {}", second.stored, first.stored);
+            assert!(warnings.iter().any(|warning| warning.contains("index/")), "{warnings:?}");
+            comes_back(&world, "target");
+            // And the night after costs what a night costs.
+            change(&world, 1);
+            assert!(backup(&world).0.stored.0 < 30_000);
+            comes_back(&world, "second target");
+        } else {
+            // Nothing was read: that is for `verify` to find, which must.
+            let report = look_readback(&world, &world.store);
+            assert!(format!("{report:?}").contains("index/"), "{report:?}");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Observer for Told {
+    fn tell(&self, event: Event) {
+        if let Event::Warning(warning) = event {
+            self.warnings.lock().unwrap().push(warning);
+        }
     }
 }
 

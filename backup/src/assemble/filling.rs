@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use lifeboat_repo::format::index::{ChunkRef, SegmentKind};
 use lifeboat_repo::ids::{PackId, SegmentId};
-use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::index::{DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::units::Bytes;
 
@@ -22,7 +21,7 @@ pub(crate) trait Desk {
     /// Takes a staged pack.
     fn add_pack(&self, packed: lifeboat_repo::repository::pack::StagedPack) -> Result<(), BackupError>;
     /// Reads the writer's index into the table.
-    fn load_index(&self, table: &mut DedupTable) -> Result<(), RepositoryError>;
+    fn load_index(&self, table: &mut DedupTable) -> Result<(), BackupError>;
 }
 
 /// Which open segment: of which tenant, and what for.

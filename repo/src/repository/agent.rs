@@ -45,7 +45,7 @@ pub struct Card {
 /// A writer at work in a repository.
 pub struct Agent<'r> {
     pub(crate) repository: &'r Repository,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) clock: &'r dyn Clock,
     pub(crate) entropy: &'r dyn Entropy,
     catalog: Arc<Catalog>,
@@ -72,10 +72,11 @@ impl<'r> Agent<'r> {
     /// The writer is not enrolled, its card identity opens nothing, something is damaged, or the store failed.
     pub fn open(
         repository: &'r Repository,
-        credentials: Credentials,
+        credentials: impl Into<Arc<Credentials>>,
         clock: &'r dyn Clock,
         entropy: &'r dyn Entropy,
     ) -> Result<Self, RepositoryError> {
+        let credentials = credentials.into();
         enrolled(repository, &credentials, clock)?;
         let (name, body) = newest_seal(repository, SealFor::Writers, clock)?;
         let plain = open_own(&body, &credentials.card, name.as_str())?;

@@ -154,21 +154,30 @@ impl<'r> Run<'r> {
     }
 
     /// Reads the writer's own index into a table to deduplicate with, as far as packs are present. Index objects that
-    /// the table knows `already` are passed over.
+    /// the table knows `already` are passed over. Gives why others were: they are damaged, and what only they know is
+    /// to be stored again.
     ///
     /// # Errors
-    /// An index object is damaged, or the store failed.
+    /// The store failed.
     pub fn load_index(
         &self,
         present: &HashMap<PackId, Bytes>,
         already: &HashSet<ObjectName>,
         table: &mut DedupTable,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<Vec<RepositoryError>, RepositoryError> {
+        let mut damaged = Vec::new();
         for name in index::names_of(self.agent.repository, self.agent.writer())? {
             if already.contains(&name) {
                 continue;
             }
-            let index = index::read(self.agent.repository, self.agent.catalog(), &name)?;
+            let index = match index::read(self.agent.repository, self.agent.catalog(), &name) {
+                Ok(index) => index,
+                Err(error) if error.is_damage() => {
+                    damaged.push(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let whole: HashMap<PackId, bool> = index
                 .header
                 .packs
@@ -178,7 +187,7 @@ impl<'r> Run<'r> {
             table.absorb(&index.segments, |pack| whole.get(&pack).copied().unwrap_or(false));
         }
         table.settle();
-        Ok(())
+        Ok(damaged)
     }
 
     /// Takes a staged pack. Every so many an index object and a ledger entry confirm them.
