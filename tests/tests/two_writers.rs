@@ -21,7 +21,7 @@ use lifeboat_repo::ids::{ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer, Silent};
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::ledger::Ledger;
-use lifeboat_repo::repository::officer;
+use lifeboat_repo::repository::officer::{self, NewWriter};
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::repository::{Repository, RepositoryErrorKind};
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
@@ -527,5 +527,20 @@ fn what_a_revoked_writer_signs_later_does_not_count() {
         world.enrol("w1", &key.public(), &world.card, &["files"]);
     }));
     assert!(refused.is_err(), "a name is never used twice");
+    // Nor is a key, be it the officer's, another writer's or a revoked one's.
+    let repository = world.repository();
+    let (recovery, card) = (world.recovery(&repository), Identity::generate().recipient());
+    let of_w1 =
+        repository.trust().signers.entries().find(|entry| entry.principal == "writer:w1").unwrap().key;
+    for taken in [world.officer.public(), SigningKey::from_seed([22; 32]).public(), of_w1] {
+        let (name, components) = (label("w3"), vec![label("files")]);
+        let new = NewWriter { name, signing: taken, card: card.clone(), components };
+        let writer = officer::add_writer(&recovery, &world.alice(), &new, &SystemClock);
+        let officer =
+            officer::add_officer(&recovery, &world.alice(), &label("bob"), taken, &card, &SystemClock);
+        for refused in [writer, officer] {
+            assert!(refused.unwrap_err().to_string().contains("is already that of"));
+        }
+    }
     assert!(Repository::open(Arc::clone(&world.store), &[world.officer.public()]).is_ok());
 }

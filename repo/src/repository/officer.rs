@@ -123,7 +123,7 @@ pub fn create(
 /// Enrols a writer, or binds it to more components.
 ///
 /// # Errors
-/// The name is taken by another key, the officer may not, or the store failed.
+/// The name is taken by another key, the key is somebody else's, the officer may not, or the store failed.
 pub fn add_writer(
     recovery: &Recovery<'_>,
     officer: &Officer<'_>,
@@ -141,6 +141,7 @@ pub fn add_writer(
             "this name was given to another key or revoked before; a name is never used twice, choose another",
         ));
     }
+    refuse_second_role(&entries, &principal, &new.signing)?;
     let entry = writer_entry(&repository.id(), new, clock.now());
     let bound = |wanted: &String| {
         entries.iter().any(|entry| entry.principal == principal && entry.namespaces.contains(wanted))
@@ -195,7 +196,7 @@ pub fn revoke_writer(
 /// Takes in an officer who may sign trust, and whose recovery identity then opens everything.
 ///
 /// # Errors
-/// The name is taken by another key, the officer may not, or the store failed.
+/// The name is taken by another key, the key is somebody else's, the officer may not, or the store failed.
 pub fn add_officer(
     recovery: &Recovery<'_>,
     officer: &Officer<'_>,
@@ -216,6 +217,7 @@ pub fn add_officer(
         }
         Some(_) => {}
         None => {
+            refuse_second_role(&entries, &principal, &signing)?;
             entries.push(officer_entry(&repository.id(), name, signing, clock.now()));
             put_next_trust(repository, officer, entries, repository.trust().header.cutoffs.clone(), clock)?;
         }
@@ -224,6 +226,17 @@ pub fn add_officer(
         seal.recovery.retain(|known| known.name != name.as_str());
         seal.recovery.push(NamedRecipient { name: name.to_string(), recipient: recipient.to_string() });
     })
+}
+
+/// Nobody could say in which role such a key signed; and that of a revoked writer would be good again.
+fn refuse_second_role(entries: &[Entry], principal: &str, key: &VerifyingKey) -> Result<(), RepositoryError> {
+    match entries.iter().find(|entry| entry.key == *key && entry.principal != principal) {
+        Some(entry) => Err(RepositoryError::refused(
+            principal,
+            format!("this key is already that of {}; make another, each has its own", entry.principal),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn officer_entry(id: &RepositoryId, name: &Label, key: VerifyingKey, now: Timestamp) -> Entry {
