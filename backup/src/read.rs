@@ -123,30 +123,24 @@ impl<'a> Reader<'a> {
             outs: Vec::with_capacity(batch.items.len()),
             arena: self.arenas.get(),
         };
-        let streamed = |item: &Item| matches!(item, Item::File(work) if work.stat.size > STREAMED_ABOVE);
-        let mut large = None;
+        // The one that the walk put at the batch's end, and what has become large since.
+        let mut large = Vec::new();
         for item in batch.items {
-            if streamed(&item) {
-                // The walk puts a large file at a batch's end.
-                let Item::File(work) = item else { continue };
-                let (sender, receiver) = crossbeam_channel::bounded(STREAM_QUEUE);
-                read.outs.push(Out::Stream(receiver));
-                large = Some((work, sender));
-                continue;
-            }
             let out = match item {
-                Item::Same(same) => Out::Same(same),
-                Item::Ready(line) => Out::Line(line, Vec::new()),
-                Item::Attributes(work) => self.attributes(work, &mut read.arena),
+                Item::Same(same) => Ok(Out::Same(same)),
+                Item::Ready(line) => Ok(Out::Line(line, Vec::new())),
+                Item::Attributes(work) => Ok(self.attributes(work, &mut read.arena)),
+                Item::File(work) if work.stat.size > STREAMED_ABOVE => Err(Box::new(work)),
                 Item::File(work) => self.small(work, &mut read.arena),
             };
-            read.outs.push(out);
+            read.outs.push(out.unwrap_or_else(|work| {
+                let (sender, receiver) = crossbeam_channel::bounded(STREAM_QUEUE);
+                large.push((work, sender));
+                Out::Stream(receiver)
+            }));
         }
         to.send(read).ok()?;
-        if let Some((work, sender)) = large {
-            self.stream(&work, &sender)?;
-        }
-        Some(())
+        large.into_iter().try_for_each(|(work, sender)| self.stream(&work, &sender))
     }
 
     fn attributes(&mut self, mut work: AttributesWork, arena: &mut Vec<u8>) -> Out {
@@ -179,10 +173,12 @@ impl<'a> Reader<'a> {
         xattrs
     }
 
-    fn small(&mut self, work: FileWork, arena: &mut Vec<u8>) -> Out {
+    /// Reads a small file whole; gives it back if it is no small one any more.
+    fn small(&mut self, work: FileWork, arena: &mut Vec<u8>) -> Result<Out, Box<FileWork>> {
         let start = arena.len();
-        match self.read_small(&work, arena, start) {
-            Ok((content, attributes)) => {
+        Ok(match self.read_small(&work, arena, start) {
+            Ok(None) => return Err(Box::new(work)),
+            Ok(Some((content, attributes))) => {
                 let mut pieces = Vec::new();
                 self.cut(&work.keys, arena, start, &mut pieces);
                 let content = Content { chunks: pieces.iter().map(|piece| piece.chunk).collect(), ..content };
@@ -193,7 +189,7 @@ impl<'a> Reader<'a> {
                 arena.truncate(start);
                 self.unreadable(&work, &error).map_or(Out::Nothing, |line| Out::Line(line, Vec::new()))
             }
-        }
+        })
     }
 
     fn read_small(
@@ -201,12 +197,15 @@ impl<'a> Reader<'a> {
         work: &FileWork,
         arena: &mut Vec<u8>,
         start: usize,
-    ) -> std::io::Result<(Content, source::Attributes)> {
+    ) -> std::io::Result<Option<(Content, source::Attributes)>> {
         let mut attempt = 1;
         loop {
             arena.truncate(start);
             let last = attempt == ATTEMPTS;
             let (file, stat) = open(work)?;
+            if stat.size > STREAMED_ABOVE {
+                return Ok(None);
+            }
             let extents = if last { None } else { source::extents(file.as_fd(), stat.size)? };
             let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
             let mut whole = true;
@@ -220,7 +219,8 @@ impl<'a> Reader<'a> {
                 let holes =
                     extents.map(|ranges| source::holes_between(&ranges, stat.size)).unwrap_or_default();
                 let size = if stable { stat.size } else { Bytes((arena.len() - start) as u64) };
-                return Ok((Content { stat, size, holes, chunks: Vec::new(), changed: !stable }, attributes));
+                let content = Content { stat, size, holes, chunks: Vec::new(), changed: !stable };
+                return Ok(Some((content, attributes)));
             }
             attempt += 1;
         }

@@ -17,8 +17,9 @@ use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_restore::report;
+use lifeboat_tests::programs::{in_own_process, peak_memory};
 use lifeboat_tests::trees::{Maker, noise};
-use lifeboat_tests::{World, nobody};
+use lifeboat_tests::{World, compare, nobody};
 use rustix::fs::FileType;
 
 const LARGE: usize = 6 << 20;
@@ -170,6 +171,39 @@ fn what_changes_before_it_is_read_is_stored_as_it_is_then() {
         assert!(fs::read(target.join("file")).unwrap() == noise(2, after), "{before} to {after}");
         assert_eq!(fs::read(target.join("neighbour")).unwrap(), b"neighbour");
     }
+}
+
+const GROWN: &str = "LIFEBOAT_TEST_GROWN_MIB";
+
+#[test]
+#[ignore = "run by what_has_become_large_is_not_held_in_memory"]
+fn grown() {
+    let Ok(mib) = std::env::var(GROWN) else { return };
+    let world = world();
+    let m = Maker::new(&world.source());
+    for name in ["a", "b", "c", "d"] {
+        m.file(name, name.as_bytes());
+    }
+    let grow = |path: PathBuf| {
+        let (mut file, part) = (fs::File::create(path).unwrap(), noise(3, 1 << 20));
+        for _ in 0..mib.parse().unwrap() {
+            file.write_all(&part).unwrap();
+        }
+    };
+    let report =
+        backup_changed_between(&world, |m| ["a", "c"].map(|name| m.path(name)).into_iter().for_each(grow));
+    assert_eq!((problems(&report), report.status), (vec![], Status::Complete));
+    println!("PEAK {}", peak_memory());
+    let (target, _) = restored(&world, "target");
+    compare::assert_same(&world.source(), &target);
+}
+
+#[test]
+fn what_has_become_large_is_not_held_in_memory() {
+    let said = in_own_process("grown", GROWN, "300");
+    let peak: u64 = said.lines().find_map(|line| line.strip_prefix("PEAK ")).unwrap().parse().unwrap();
+    println!("peak {} MB", peak / 1_000_000);
+    assert!(peak < 192 << 20, "{peak}");
 }
 
 /// How long to wait for a backup that meets a change: the machine may have other work.
