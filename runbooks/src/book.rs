@@ -161,7 +161,7 @@ fn step_info(info: &str, line: usize) -> Result<Option<Info>, BookError> {
         });
     }
     let info: Info = serde_json::from_str(rest)
-        .map_err(|error| BookError { line, why: format!("the step's JSON: {error}") })?;
+        .map_err(|error| BookError { line, why: format!("the step's JSON: {}", placeless(&error)) })?;
     let well_named = !info.name.is_empty()
         && info.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if well_named {
@@ -173,9 +173,16 @@ fn step_info(info: &str, line: usize) -> Result<Option<Info>, BookError> {
 
 fn front_matter(block: &Collecting) -> Result<FrontMatter, BookError> {
     serde_yaml_ng::from_str(&block.text).map_err(|error| {
-        let line = block.line + error.location().map_or(0, |at| at.line());
-        BookError { line, why: format!("front matter: {error}") }
+        // YAML ends lines at a lone carriage return too, people's editors do not; and its place is within the block.
+        let before = |index| block.text.chars().take(index).filter(|c| *c == '\n').count() + 1;
+        let line = block.line + error.location().map_or(0, |at| before(at.index()));
+        BookError { line, why: format!("front matter: {}", placeless(&error)) }
     })
+}
+
+/// What a parser says, without the place in its own part of the book.
+fn placeless(error: &dyn std::error::Error) -> String {
+    error.to_string().split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -212,10 +219,13 @@ mod tests {
             (format!("{FRONT}\n```python {{\"name\":\"a\"}}\ntrue\n```\n"), 9),
             (format!("{FRONT}\n```sh {{\"name\":\"a b\"}}\ntrue\n```\n"), 9),
             (FRONT.replace("rto: 24h", "rtoo: 24h") + "\n```sh {\"name\":\"a\"}\ntrue\n```\n", 4),
+            (FRONT.replace("r\nrto: 24h", "é\r\r\r\nrtoo: 24h") + "\n```sh {\"name\":\"a\"}\ntrue\n```\n", 4),
+            (FRONT.replace("rto: 24h", "rto: \"24h"), 7),
         ];
         for (text, line) in bad {
             let error = Book::parse(&text).expect_err(&text);
             assert_eq!(error.line, line, "{error}\n{text}");
+            assert!(error.to_string().matches("line").count() == 1, "{error}");
         }
     }
 
