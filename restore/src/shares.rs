@@ -28,6 +28,8 @@ const DECODED_MAX: Bytes = Bytes::mib(32);
 
 /// Key objects read at once at the most: they are small, so latency is all there is.
 const OPENERS_MAX: usize = 16;
+/// Tenants that are named to whoever asks for one that is not there.
+const NAMED_MAX: usize = 20;
 
 /// A share that opens.
 pub(crate) struct OpenShare<'s> {
@@ -64,18 +66,20 @@ pub(crate) fn open<'s>(
     let mut shares = Shares { open: Vec::new(), losses: Vec::new(), expired: expired as u64, other: 0 };
     let keys = open_keys(recovery, snapshot, &living, observer)?;
     let everybody = selection.tenants.is_empty();
+    let mut others = Vec::new();
     for (share, key) in living.into_iter().zip(keys) {
         match key {
             Ok(key) if everybody || selection.tenants.contains(&key.tenant) => {
                 shares.open.push(OpenShare { share, key });
             }
-            Ok(_) => shares.other += 1,
+            Ok(key) => others.push(key),
             Err(error) if blames_key(&error) => shares.losses.push(lost_share(share, None, &error)),
             Err(error) => return Err(error.into()),
         }
     }
+    shares.other = others.len() as u64;
     if !everybody {
-        refuse_absent(&mut shares, selection, snapshot)?;
+        refuse_absent(&mut shares, selection, snapshot, &others)?;
     }
     Ok(shares)
 }
@@ -107,6 +111,7 @@ fn refuse_absent(
     shares: &mut Shares<'_>,
     selection: &Selection,
     snapshot: &Snapshot,
+    others: &[Arc<TenantKey>],
 ) -> Result<(), RestoreError> {
     let absent: Vec<String> = selection
         .tenants
@@ -120,7 +125,12 @@ fn refuse_absent(
     }
     let what = format!("tenant {} in snapshot {}", absent.join(", "), snapshot.run);
     if shares.losses.is_empty() {
-        return Err(RestoreError::refused(what, "the snapshot has no data of that name"));
+        let mut there: Vec<String> = others.iter().map(|key| key.tenant.to_string()).collect();
+        there.sort_unstable();
+        let more = if there.len() > NAMED_MAX { ", and others" } else { "" };
+        there.truncate(NAMED_MAX);
+        let why = format!("the snapshot has nothing of that name; there is {}{more}", there.join(", "));
+        return Err(RestoreError::refused(what, why));
     }
     if shares.open.is_empty() {
         return Err(RestoreError::damaged(

@@ -93,6 +93,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for region in &regions {
         done.push(one(context, args, region, &mut keys)?);
     }
+    if keys.officer_file.is_none() {
+        // Not needed now, but it must not stay either.
+        keys.officer_file = officer_file(args, &keys).ok().filter(|file| file.exists());
+    }
     let page = page::render(context, &config, &keys, &done);
     let value = json!({
         "config": shown(&config.path), "keys": shown(&keys.directory),

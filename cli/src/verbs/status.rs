@@ -55,7 +55,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     let exit = looks.iter().map(|look| look.exit).chain(failures.iter().map(|(_, failure)| failure.exit));
     let exit = exit.fold(Exit::Ok, Exit::worst);
-    page.table(&table(&looks));
+    if !looks.is_empty() {
+        page.table(&table(&looks));
+    }
     for (region, failure) in &failures {
         page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.coded()));
         if let Some(next) = &failure.next {

@@ -2,6 +2,7 @@
 //! `doctor` says of programs. The libraries' tests hold the rest; here it is the program itself that does it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
@@ -112,4 +113,25 @@ fn doctor_and_backup_heed_limits_and_programs() {
         let output = world.ends(&["backup", "chats", option, value], 2);
         assert!(said(&output).contains(why), "{option} {value}: {}", both(&output));
     }
+}
+
+#[test]
+fn what_is_hit_and_what_there_is_is_said_once_and_by_name() {
+    let world = World::backed_up();
+    let tenants = ["restore", "chats", "--target", "out", "--tenant", "acm", IDENTITY];
+    assert!(said(&world.ends(&tenants, 7)).contains("there is _system, acme, globex"), "names are given");
+    let packs = world.at().join("repositories/eu-fra/packs");
+    let pack =
+        fs::read_dir(packs).unwrap().flatten().flat_map(|dir| fs::read_dir(dir.path()).unwrap()).next();
+    let pack = pack.unwrap().unwrap().path();
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::File::options().write(true).open(&pack).unwrap().set_len(10).unwrap();
+    // Without an identity tenants have no names.
+    let looked = said(&world.ends(&["verify", "--level", "inventory"], 4));
+    assert_eq!(looked.matches("hits the whole of 3 tenants in snapshots/chats/").count(), 1, "{looked}");
+    let read = said(&world.ends(&["verify", "--level", "readback", IDENTITY], 4));
+    assert!(
+        read.contains("the whole of tenant acme") && read.contains("the whole of tenant globex"),
+        "{read}"
+    );
 }

@@ -131,7 +131,8 @@ pub enum IdentityFileError {
     },
     /// A key of another kind that stock age takes: OpenSSH, post-quantum.
     #[error(
-        "line {line} is a key of a kind lifeboat does not use: make a native X25519 identity with `age-keygen`"
+        "line {line} is a key of a kind lifeboat does not use here, such as an officer's: give an age identity of X25519, \
+         as `age-keygen` makes it"
     )]
     Kind {
         /// Counted from 1.

@@ -23,7 +23,7 @@ const FREE_SHARE_MIN: u64 = 20;
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     match &config.host {
         None => findings.ok("this host", "writes nothing: there is no [host] in the configuration"),
-        Some(host) => check_host(host, findings),
+        Some(host) => check_host(config, host, findings),
     }
     for component in &config.components {
         if config.host.is_some() {
@@ -32,18 +32,19 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn check_host(host: &Host, findings: &mut Findings) {
+fn check_host(config: &Config, host: &Host, findings: &mut Findings) {
+    let first = config.regions.iter().all(|region| region.officers.is_empty());
     let signing =
         keyfiles::read_signing_key(&host.signing_key, "signing key").map(|key| key.public().fingerprint());
-    check_key(&host.signing_key, signing, "signing key", findings);
+    check_key(&host.signing_key, signing, "signing key", first, findings);
     let card = keyfiles::read_identity(&host.card_identity, "card identity")
         .map(|card| card.recipient().to_string());
-    check_key(&host.card_identity, card, "card identity", findings);
+    check_key(&host.card_identity, card, "card identity", first, findings);
     for path in stray_secrets(host) {
         findings.warn(
             "this host",
             format!("a recovery identity or officer's key lies on a host that writes: {}", shown(&path)),
-            "move it to the safe: whoever breaks into this host must not be able to open backups",
+            "move it to the safe: whoever breaks into this host must not open backups, nor say who may write them",
         );
     }
     // The first backup makes it; until then what counts is the directory it will lie in.
@@ -55,12 +56,16 @@ fn check_host(host: &Host, findings: &mut Findings) {
     free_space(there, "this host", findings);
 }
 
-fn check_key(path: &Path, key: Result<String>, what: &str, findings: &mut Findings) {
+/// `first`: there is no repository yet, nor anybody who could enrol this host.
+fn check_key(path: &Path, key: Result<String>, what: &str, first: bool, findings: &mut Findings) {
     match (key, keyfiles::too_open(path)) {
         (Err(failure), _) => findings.failure(
             "this host",
-            failure
-                .next("make this host's keys with `lifeboat keys writer new`, then let an officer enrol it"),
+            failure.next(if first {
+                "`lifeboat init` makes all keys, and the repositories"
+            } else {
+                "make this host's keys with `lifeboat keys writer new`, then let an officer enrol it"
+            }),
         ),
         (Ok(_), Some(mode)) => findings.fail(
             "this host",

@@ -235,6 +235,18 @@ pub(super) fn shown(finding: &Finding) -> Shown {
         .what
         .strip_prefix(&subject)
         .map_or_else(|| finding.to_string(), |rest| format!("{subject}{rest}"));
-    let affects = finding.affects.iter().map(|affected| text(affected.to_string())).collect();
+    // Without a recovery identity tenants have no names, and what is said of several is the same.
+    let mut affects: Vec<(String, usize)> = Vec::new();
+    for affected in finding.affects.iter().map(|affected| text(affected.to_string())) {
+        match affects.iter_mut().find(|(known, _)| *known == affected) {
+            Some((_, count)) => *count += 1,
+            None => affects.push((affected, 1)),
+        }
+    }
+    let several = |(words, count): (String, usize)| match count {
+        1 => words,
+        _ => words.replacen("of a tenant", &format!("of {count} tenants"), 1),
+    };
+    let affects = affects.into_iter().map(several).collect();
     Shown { severity: finding.severity, what: text(what), affects }
 }

@@ -7,6 +7,7 @@ use super::{Checked, Level};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::render::{Page, Tone};
+use crate::when::count_of;
 
 /// Findings named for each level; `--json` has all.
 const FINDINGS_SHOWN: usize = 20;
@@ -60,7 +61,7 @@ fn level(page: &mut Page, checked: &Checked) {
         }
         let rest = finding.affects.len().saturating_sub(AFFECTS_SHOWN);
         if rest > 0 {
-            page.item("          hits", &format!("{rest} more shares of snapshots"));
+            page.item("          hits", &format!("{rest} more, which --json has"));
         }
     }
     let rest = checked.findings.len().saturating_sub(FINDINGS_SHOWN);
@@ -98,8 +99,10 @@ fn render_objective(page: &mut Page, objective: &Objective) {
         page,
         "    ",
         &format!(
-            "restored {what}: {} in {} files, extrapolated {:.1} times",
-            trial.restored.bytes, trial.restored.files, found.rto.factor
+            "restored {what}: {} in {}, extrapolated {:.1} times",
+            trial.restored.bytes,
+            count_of(trial.restored.files, "file", "files"),
+            found.rto.factor
         ),
     );
     line(page, "loss", &rpo_words(&found.rpo));
