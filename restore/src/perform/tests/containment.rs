@@ -116,15 +116,17 @@ fn paths_are_opened_beneath_with_and_without_openat2() {
     let ground = Ground::new();
     fs::create_dir_all(ground.target().join("a")).unwrap();
     let (root, _) = Root::open(&ground.dir.path().join("target/a")).unwrap();
-    fs::create_dir_all(ground.target().join("a/b/c")).unwrap();
+    // Through each link there is a directory to be had.
+    fs::create_dir_all(ground.target().join("a/b/c/d")).unwrap();
+    fs::create_dir(ground.outside().join("sub")).unwrap();
     link_to(ground.outside(), ground.target().join("a/l")).unwrap();
-    link_to("b", ground.target().join("a/b/inner")).unwrap();
+    link_to("c", ground.target().join("a/b/inner")).unwrap();
     let mut root = root;
     for _ in 0..2 {
         let base = std::os::fd::AsFd::as_fd(&root.fd);
         assert!(root.handle(base, b"b/c").is_ok());
         assert!(root.open_dir(base, b".", OFlags::RDONLY).is_ok());
-        for path in [b"l".as_slice(), b"b/inner", b"b/inner/c", b"l/x", b"b/none"] {
+        for path in [b"l".as_slice(), b"b/inner", b"b/inner/d", b"l/sub", b"b/none"] {
             assert!(root.handle(base, path).is_err(), "{}", String::from_utf8_lossy(path));
         }
         root = root.without_whole_paths();
