@@ -225,7 +225,7 @@ impl Context {
                 .next("give --identity FILE"));
         }
         let credentials = self.credentials(config.host()?)?;
-        let agent = Agent::open(repository, credentials, &self.clock, &self.entropy)
+        let agent = Agent::open(repository, credentials.into(), &self.clock, &self.entropy)
             .map_err(|error| Failure::from(error).at(repository.store().location()))?;
         Ok(Reader::Agent(agent))
     }

@@ -146,7 +146,7 @@ impl World {
             signing: SigningKey::from_seed([2; 32]),
             card: self.card.to_secret_string().parse().unwrap(),
         };
-        let agent = Agent::open(&repository, credentials, &SystemClock, &SystemEntropy).unwrap();
+        let agent = Agent::open(&repository, credentials.into(), &SystemClock, &SystemEntropy).unwrap();
         let mut run = Run::begin(agent, &label("chats")).unwrap();
         let mut keys = Vec::new();
         for (name, entries) in tenants {

@@ -67,8 +67,8 @@ impl Forger {
     #[must_use]
     pub fn new(world: &World, tenant: &str) -> Self {
         let repository = world.repository();
-        let agent =
-            Agent::open(&repository, world.credentials(), &SystemClock, &SystemEntropy).expect("an agent");
+        let agent = Agent::open(&repository, world.credentials().into(), &SystemClock, &SystemEntropy)
+            .expect("an agent");
         let tenant: Tenant = tenant.parse().expect("a tenant");
         let mut nonce = [0; 8];
         SystemEntropy.fill(&mut nonce).expect("randomness");

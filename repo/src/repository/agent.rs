@@ -72,11 +72,10 @@ impl<'r> Agent<'r> {
     /// The writer is not enrolled, its card identity opens nothing, something is damaged, or the store failed.
     pub fn open(
         repository: &'r Repository,
-        credentials: impl Into<Arc<Credentials>>,
+        credentials: Arc<Credentials>,
         clock: &'r dyn Clock,
         entropy: &'r dyn Entropy,
     ) -> Result<Self, RepositoryError> {
-        let credentials = credentials.into();
         enrolled(repository, &credentials, clock)?;
         let (name, body) = newest_seal(repository, SealFor::Writers, clock)?;
         let plain = open_own(&body, &credentials.card, name.as_str())?;

@@ -253,7 +253,8 @@ impl Marker {
         found
     }
 
-    /// Removes it: the restore is done.
+    /// Removes it: the restore is done, but for the root's own time, which this changes and which is set again after.
+    /// A kill between the two leaves that time wrong, and nothing else.
     ///
     /// # Errors
     /// The target cannot be written.

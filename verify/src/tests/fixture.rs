@@ -110,7 +110,7 @@ impl Fixture {
         let repository = self.repository();
         let signing = writer_key();
         let credentials = Credentials { writer: label("fra-1"), signing, card: self.card_again() };
-        let agent = Agent::open(&repository, credentials, &SystemClock, &SystemEntropy).unwrap();
+        let agent = Agent::open(&repository, credentials.into(), &SystemClock, &SystemEntropy).unwrap();
         let mut run = Run::begin(agent, &label("chats")).unwrap();
         let mut tenants: BTreeMap<Tenant, Vec<File<'_>>> = BTreeMap::new();
         for file in files {

@@ -69,7 +69,7 @@ fn check_enrolment(
         return;
     }
     let opened = context.credentials(host).and_then(|credentials| {
-        Agent::open(repository, credentials, &context.clock, &context.entropy)
+        Agent::open(repository, credentials.into(), &context.clock, &context.entropy)
             .map(drop)
             .map_err(Failure::from)
     });
