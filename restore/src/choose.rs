@@ -137,7 +137,7 @@ fn what_there_is(listed: &[Listed], component: &Label) -> String {
         others.sort_unstable();
         others.dedup();
         return match others.as_slice() {
-            [] => "the repository has no snapshots at all".into(),
+            [] => "the repository holds none of it".into(),
             names => format!("there are snapshots of: {}", names.join(", ")),
         };
     }

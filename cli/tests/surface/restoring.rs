@@ -8,13 +8,15 @@ use serde_json::Value;
 
 use crate::world::{World, both, noise, said};
 
+/// The public half of a card identity.
+const CARD: &str = "age1jcvnlukcxkj57tsrmmvnt39xrpu8rnduxgyarw8c4x363m390fhseu580v";
 const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
 
 /// A command with hooks that write down that they ran.
 const STREAM: &str = r#"
 [components.crm]
 region = "eu-fra"
-command = ["cat", "dump"]
+command = ["sh", "-c", "test -z \"${LIFEBOAT_IDENTITY+x}\" && cat dump"]
 directory = "."
 stream_name = "crm.dump"
 system = "all of it"
@@ -91,6 +93,30 @@ fn a_restore_in_place_changes_what_it_says_and_no_more() {
     world.ends(&all, 7);
 }
 
+fn configuration(world: &World) -> String {
+    fs::read_to_string(world.at().join("lifeboat.toml")).unwrap()
+}
+
+#[test]
+fn doctor_says_what_to_do_first() {
+    let world = World::new();
+    fs::remove_dir_all(world.at().join("keys")).unwrap();
+    // A further host of a repository that there is; or the very first, whom nobody could enrol.
+    let further = said(&world.ends(&["doctor"], 2));
+    assert!(further.contains("make this host's keys with `lifeboat keys writer new`"), "{further}");
+    let unpinned: String = configuration(&world)
+        .lines()
+        .filter(|line| !line.starts_with("officers"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(world.at().join("lifeboat.toml"), unpinned).unwrap();
+    let first = said(&world.ends(&["doctor"], 2));
+    assert!(
+        first.contains("`lifeboat init` makes all keys") && !first.contains("keys writer new"),
+        "{first}"
+    );
+}
+
 #[test]
 fn doctor_and_backup_heed_limits_and_programs() {
     let world = World::with(
@@ -120,6 +146,14 @@ fn what_is_hit_and_what_there_is_is_said_once_and_by_name() {
     let world = World::backed_up();
     let tenants = ["restore", "chats", "--target", "out", "--tenant", "acm", IDENTITY];
     assert!(said(&world.ends(&tenants, 7)).contains("there is _system, acme, globex"), "names are given");
+    let more = "\n[components.tickets]\nregion = \"eu-fra\"\npath = \"data/tickets\"\nsystem = \"ours\"\n";
+    let add =
+        ["keys", "writer", "add", "app-2", "--component", "tickets", "--signing-key-file", "keys/host-1.pub"];
+    let officer = said(&world.ends(&[&add, ["--card", CARD].as_slice()].concat(), 2));
+    assert!(officer.contains("copy [components.tickets] from the new host's lifeboat.toml"), "{officer}");
+    fs::write(world.at().join("more.toml"), configuration(&world) + more).unwrap();
+    let none = ["restore", "tickets", "--target", "out", "--config", "more.toml", IDENTITY];
+    assert!(said(&world.ends(&none, 7)).contains("the repository holds none of it"));
     let packs = world.at().join("repositories/eu-fra/packs");
     let pack =
         fs::read_dir(packs).unwrap().flatten().flat_map(|dir| fs::read_dir(dir.path()).unwrap()).next();

@@ -82,7 +82,7 @@ fn errors_say_what_there_is() {
     let other = choose(&all, &label("tickets"), Choice::Latest).unwrap_err().to_string();
     assert!(other.contains("there are snapshots of: chats"), "{other}");
     let none = choose(&[], &label("tickets"), Choice::Latest).unwrap_err().to_string();
-    assert!(none.contains("no snapshots at all"), "{none}");
+    assert!(none.contains("the repository holds none of it"), "{none}");
     let wrong = choose(&all, &label("chats"), Choice::Run(run(7))).unwrap_err().to_string();
     assert!(wrong.contains(&run(1).to_string()) && wrong.contains("counts"), "{wrong}");
     let void = [listed(1, 1, Standing::Void("signature".into()))];

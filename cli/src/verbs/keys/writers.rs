@@ -89,7 +89,13 @@ pub(crate) fn add(context: &Context, args: &Add) -> Result<Outcome> {
     let (signing, card) = public_keys(context, &config, args)?;
     let mut by_region: BTreeMap<Label, Vec<Label>> = BTreeMap::new();
     for name in &args.components {
-        let component = config.component(name)?;
+        let component = config.component(name).map_err(|mut failure| {
+            let section = format!("[components.{name}]");
+            failure.next = Some(format!(
+                "copy {section} from the new host's lifeboat.toml: it says in which region that is"
+            ));
+            failure
+        })?;
         by_region.entry(component.region.clone()).or_default().push(name.clone());
     }
     let mut page = context.page();
