@@ -77,6 +77,15 @@ codes! {
          with an error, was killed or took too long. No snapshot was made, even if the output looked whole; older \
          snapshots are untouched.",
         "Run the program by hand as the same user with the same environment, mend it, then run the backup again.";
+    StoreRefuses = 110: "the store refuses it",
+        "The server that holds the repository answered, and said no: these credentials may not do this, a lock forbids \
+         it, or it does not do such a thing at all. Nothing was changed.",
+        "Check which credentials are used and what the bucket's policy grants them (docs/stores.md); what is locked can \
+         be deleted once the lock has ended.";
+    StoreUnreachable = 111: "the store cannot be reached, or fails",
+        "The server that holds the repository did not answer as it should, however often it was asked: no connection, \
+         timeouts, answers that broke off, errors of its own. Nothing is known about the data in it.",
+        "Check address, network and the server's state, then run it again; what was begun is continued.";
 
     Usage = 200: "the command line does not make sense",
         "An argument is missing, unknown, or contradicts another. Nothing was done.",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -14,12 +14,13 @@ use lifeboat_repo::repository::catalog::Catalog;
 #[cfg(feature = "recover")]
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::store::local::LocalStore;
+use lifeboat_repo::store::s3::S3Store;
 use lifeboat_repo::store::throttled::{Pause, Throttle, ThrottledStore};
 use lifeboat_repo::store::{Store, StoreErrorKind};
 use lifeboat_repo::units::Timestamp;
 
 use crate::codes::Code;
-use crate::config::{Config, FILE, Host, LimitArgs, Overrides, Region};
+use crate::config::{Config, FILE, Host, LimitArgs, Overrides, Place, Region};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 use crate::keyfiles;
@@ -105,6 +106,13 @@ impl Context {
     /// The moment it is now.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Something nobody else picks. Without randomness the time alone makes such names; nothing secret hangs on it.
+    pub(crate) fn nonce(&self) -> [u8; 8] {
+        let mut nonce = [0; 8];
+        let _ = self.entropy.fill(&mut nonce);
+        nonce
     }
 
     /// An empty page for standard output.
@@ -279,12 +287,20 @@ impl Reader<'_> {
 
 /// A region's repository in words.
 pub(crate) fn repository_place(region: &Region) -> String {
-    format!("repository of {} in {}", region.name, shown(&region.repository))
+    format!("repository of {} in {}", region.name, region.repository)
 }
 
 /// The store of a region's repository.
 pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
-    match LocalStore::open(&region.repository) {
+    let directory = match &region.repository {
+        Place::Directory(directory) => directory,
+        Place::Bucket(settings) => {
+            let opened = S3Store::open(settings.as_ref().clone());
+            let store = opened.map_err(|error| Failure::from(error).at(repository_place(region)))?;
+            return Ok(Arc::new(store));
+        }
+    };
+    match LocalStore::open(directory) {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) => {
             let missing =
@@ -296,7 +312,7 @@ pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
             } else {
                 failure
             }
-            .at(shown(&region.repository)))
+            .at(shown(directory)))
         }
     }
 }

@@ -7,6 +7,8 @@ pub mod model;
 pub mod nobody;
 pub mod programs;
 pub mod proof;
+pub mod proxy;
+pub mod seaweed;
 pub mod stock;
 pub mod trees;
 

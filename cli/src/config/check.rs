@@ -8,6 +8,7 @@ use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
 use toml::Spanned;
 
+use super::place::check_place;
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
 use super::{Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, sources};
 use crate::failure::Result;
@@ -102,15 +103,7 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
             .mistake(raw.jurisdiction.span(), "a jurisdiction is a short word")
             .next("write something like EU, US or UK (letters, digits and -, at most 16)"));
     }
-    let address = raw.repository.get_ref();
-    if let Some((scheme, _)) = address.split_once("://") {
-        return Err(source
-            .mistake(
-                raw.repository.span(),
-                format!("a repository at {scheme}://… is not supported by this version"),
-            )
-            .next("give a directory; S3 comes with a later version"));
-    }
+    let repository = check_place(source, &raw)?;
     let mut officers: Vec<PinnedOfficer> = Vec::new();
     for text in &raw.officers {
         let officer = officer(source, text)?;
@@ -124,7 +117,7 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
     let region = Region {
         name: label(source, name, "a region's name")?,
         jurisdiction: jurisdiction.clone(),
-        repository: path(source, &raw.repository)?,
+        repository,
         officers,
     };
     Ok((region, raw.repository.span()))
@@ -142,7 +135,7 @@ fn officer(source: &Source<'_>, text: &Spanned<String>) -> Result<PinnedOfficer>
 
 fn refuse_shared_repositories(source: &Source<'_>, regions: &[Placed<Region>]) -> Result<()> {
     for (at, (region, span)) in regions.iter().enumerate() {
-        let earlier = regions.iter().take(at).find(|(other, _)| other.repository == region.repository);
+        let earlier = regions.iter().take(at).find(|(other, _)| other.repository.is(&region.repository));
         if let Some((other, _)) = earlier {
             return Err(source
                 .mistake(

@@ -18,6 +18,7 @@ mod amounts;
 mod check;
 pub(crate) mod edit;
 mod limits;
+mod place;
 mod raw;
 mod sources;
 pub(crate) mod template;
@@ -27,6 +28,7 @@ mod tests;
 #[cfg(feature = "recover")]
 pub(crate) use amounts::parse_bytes;
 pub(crate) use limits::LimitArgs;
+pub(crate) use place::Place;
 
 /// The name of the file where none is given.
 pub(crate) const FILE: &str = "lifeboat.toml";
@@ -66,8 +68,8 @@ pub(crate) struct Region {
     pub(crate) name: Label,
     /// Such as `EU`.
     pub(crate) jurisdiction: String,
-    /// The directory of its repository.
-    pub(crate) repository: PathBuf,
+    /// Where its repository lies.
+    pub(crate) repository: Place,
     /// Officers whose keys are pinned: trust begins with them.
     pub(crate) officers: Vec<PinnedOfficer>,
 }

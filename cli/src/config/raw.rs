@@ -31,12 +31,28 @@ pub(super) struct RawHost {
 pub(super) struct RawRegion {
     pub(super) jurisdiction: Spanned<String>,
     pub(super) repository: Spanned<String>,
+    pub(super) s3: Option<Spanned<RawS3>>,
     #[serde(default)]
     pub(super) officers: Vec<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,
     pub(super) rto_limit: Option<Spanned<String>>,
     pub(super) rto_setup: Option<Spanned<String>>,
     pub(super) rto_cutover: Option<Spanned<String>>,
+}
+
+/// How a bucket is reached.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawS3 {
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) region: Option<Spanned<String>>,
+    pub(super) path_style: Option<bool>,
+    pub(super) profile: Option<Spanned<String>>,
+    pub(super) ca_file: Option<Spanned<String>>,
+    pub(super) allow_private: Option<bool>,
+    pub(super) allow_http: Option<bool>,
+    pub(super) storage_class: Option<Spanned<String>>,
+    pub(super) lock: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -28,10 +28,20 @@ rto_limit = "48h"
 # rto_setup = "2h"                           # until a machine stands ready to restore to
 # rto_cutover = "30m"                        # from restored data to a service that people use
 
-# A second region looks just the same:
+# A second region looks just the same. Here its repository lies in a bucket:
 # [regions.us-dal]
 # jurisdiction = "US"
-# repository = "/mnt/backup-dal"
+# repository = "s3://acme-backup-dal/lifeboat"
+# [regions.us-dal.s3]                        # credentials: the usual AWS variables, files, roles
+# region = "us-east-2"
+# endpoint = "https://s3.example.com"        # where the server is not Amazon's own
+# path_style = true                          # the bucket in the path; the default with an endpoint
+# profile = "backup"                         # of the shared credentials file
+# ca_file = "ca.pem"                         # certificates trusted besides the system's
+# lock = "60d"                               # nobody may delete what is put for so long (Object Lock)
+# storage_class = "STANDARD_IA"              # of packs
+# allow_private = true                       # the server has a private address
+# allow_http = true                          # and is not encrypted on the way
 
 # A component is backed up and restored on its own.
 [components.chats]

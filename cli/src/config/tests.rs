@@ -80,10 +80,10 @@ fn mistakes_are_found_where_they_are() {
     mistake("jurisdiction = \"EU\"\n", "", "line 7", "missing field `jurisdiction`", "");
     mistake(
         "\"repositories/eu-fra\"",
-        "\"s3://bucket\"",
+        "\"ftp://bucket\"",
         "line 9, column 14",
-        "not supported by this version",
-        "S3",
+        "no kind of repository called ftp://",
+        "s3://BUCKET/PREFIX",
     );
     mistake(
         "region = \"eu-fra\"\npath = \"/srv/chats\"",
@@ -322,4 +322,37 @@ fn every_text_of_the_fuzzers_corpus_is_read_or_refused_with_its_place() {
         }
     }
     assert!(good > 0 && bad > 100, "{good} good, {bad} bad");
+}
+
+#[test]
+fn a_repository_may_lie_in_a_bucket() {
+    let with = |url: &str, options: &str| {
+        let text = GOOD.replacen("\"repositories/eu-fra\"", &format!("\"{url}\""), 1);
+        parse(&text.replacen("[components.", &format!("[regions.eu-fra.s3]\n{options}\n[components."), 1))
+    };
+    let options = "endpoint = \"https://s3.example.com/\"\nregion = \"eu-central-1\"\nprofile = \"night\"\nlock = \"60d\"";
+    let config = with("s3://acme-backup/lifeboat/eu-fra/", options).unwrap();
+    let Place::Bucket(settings) = &config.regions[0].repository else { panic!("a bucket") };
+    assert_eq!(settings.url(), "s3://acme-backup/lifeboat/eu-fra");
+    assert_eq!(settings.endpoint.as_deref(), Some("https://s3.example.com"));
+    assert!(settings.path_style && !settings.allow_private && !settings.allow_http);
+    assert_eq!(settings.locks.normal, Some(Duration::from_secs(60 * 86_400)));
+    for (url, options, what) in [
+        ("s3://", "", "a bucket's name is"),
+        ("s3://Bucket", "", "a bucket's name is"),
+        ("s3://bucket/a//b", "", "a prefix is made of"),
+        ("s3://bucket/../b", "", "a prefix is made of"),
+        ("s3://bucket", "endpoint = \"http://s3.example.com\"", "is not https"),
+        ("s3://bucket", "endpoint = \"https://10.0.0.1\"", "a private address"),
+        ("s3://bucket", "endpoint = \"https://169.254.169.254\"\nallow_private = true", "instance metadata"),
+        ("s3://bucket", "lock = \"soon\"", "no duration"),
+        ("s3://bucket", "regoin = \"x\"", "unknown field `regoin`"),
+        ("s3://bucket", "ca_file = \"/not/there.pem\"", "cannot read the certificates"),
+        ("repositories/eu-fra", "region = \"x\"", "the repository is a directory"),
+    ] {
+        let failure = with(url, options).unwrap_err();
+        assert_eq!(failure.exit, crate::exit::Exit::Usage);
+        assert!(failure.what.contains(what), "{url} {options}: {:?}", failure.what);
+        assert!(failure.place.unwrap().contains("line "), "{url} {options}");
+    }
 }

@@ -16,7 +16,10 @@ use crate::exit::Exit;
 /// The code of a repository's error.
 const fn repository_code(kind: &RepositoryErrorKind) -> Code {
     match kind {
-        RepositoryErrorKind::Store(_) => Code::Store,
+        RepositoryErrorKind::Store(error) => match store_code(&error.kind) {
+            code @ (Code::StoreRefuses | Code::StoreUnreachable) => code,
+            _ => Code::Store,
+        },
         RepositoryErrorKind::Missing => Code::ObjectMissing,
         RepositoryErrorKind::Damaged(_) => Code::ObjectDamaged,
         RepositoryErrorKind::Untrusted(_) => Code::Untrusted,
@@ -33,6 +36,10 @@ const fn store_code(kind: &StoreErrorKind) -> Code {
         StoreErrorKind::Missing => Code::ObjectMissing,
         StoreErrorKind::TooLong { .. } | StoreErrorKind::Short { .. } => Code::ObjectDamaged,
         StoreErrorKind::Exists => Code::Exists,
+        StoreErrorKind::Denied(_) | StoreErrorKind::Locked(_) | StoreErrorKind::Unsupported(_) => {
+            Code::StoreRefuses
+        }
+        StoreErrorKind::Unreachable(_) => Code::StoreUnreachable,
         StoreErrorKind::Io(_) | StoreErrorKind::Other(_) => Code::Store,
         _ => Code::Failed,
     }

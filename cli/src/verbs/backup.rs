@@ -79,8 +79,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 /// Backs up one component.
 pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &Component) -> Result<Report> {
     let region = config.region(&component.region)?;
-    if let Some(path) = component.path() {
-        refuse_overlap(path, &region.repository, "repository")?;
+    if let (Some(path), Some(repository)) = (component.path(), region.repository.directory()) {
+        refuse_overlap(path, repository, "repository")?;
     }
     let repository = context.open(region)?;
     let credentials = context.credentials(host)?;
@@ -150,7 +150,7 @@ fn dry_run(config: &Config, components: &[&Component], mut page: Page) -> Result
         page.item("-", &format!("{}: {from} to {}", component.name, repository_place(region)));
         values.push(json!({ "component": component.name, "region": region.name,
                             "path": component.path().map(shown), "command": command_name(component),
-                            "repository": shown(&region.repository) }));
+                            "repository": region.repository.to_string() }));
     }
     Ok(Outcome {
         exit: Exit::Ok,

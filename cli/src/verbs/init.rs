@@ -8,7 +8,6 @@ use lifeboat_repo::crypto::envelope::Recipient;
 use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::{Label, RepositoryId};
 use lifeboat_repo::repository::officer::{self, NewRepository, NewWriter, Officer};
-use lifeboat_repo::store::local::LocalStore;
 use serde_json::{Value, json};
 
 use crate::codes::Code;
@@ -26,6 +25,7 @@ use keys::{
 
 mod keys;
 mod page;
+mod store;
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -118,19 +118,23 @@ fn plan(args: &Args, config: &Config, regions: &[Region], keys: &Keys) -> Result
         file(&host.signing_key, "the signing key of this host");
         file(&host.card_identity, "the card identity of this host");
     }
-    let new = |region: &&Region| !region.repository.join("trust").exists();
-    if regions.iter().any(|region| new(&region)) {
+    let mut new = Vec::new();
+    for region in regions {
+        if !store::exists(region)? {
+            new.push(region);
+        }
+    }
+    if !new.is_empty() {
         file(&officer_file(args, keys)?, "the officer's signing key");
     }
-    for region in regions.iter().filter(new) {
+    for region in &new {
         if args.recovery_recipient.is_empty() {
             file(&recovery_file(keys, region), "a recovery identity");
         }
-        file(
-            &region.repository,
-            &format!("the repository of {}, its officer pinned in {FILE},", region.name),
-        );
     }
+    planned.extend(new.into_iter().map(|region| {
+        format!("the repository of {}, its officer pinned in {FILE}, in {}", region.name, region.repository)
+    }));
     Ok(planned)
 }
 
@@ -157,7 +161,7 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
         host_keys(context, host, keys)?;
     }
     let place = repository_place(region);
-    let exists = region.repository.join("trust").exists();
+    let exists = store::exists(region)?;
     if exists && !region.officers.is_empty() {
         let repository = context.open(region)?;
         let id = repository.id();
@@ -244,15 +248,11 @@ fn create(
     signing: &SigningKey,
     recovery: Named,
 ) -> Result<RepositoryId> {
-    if let Some(above) = region.repository.parent().filter(|above| !above.as_os_str().is_empty()) {
-        keyfiles::private_directory(above)?;
-    }
-    let store = LocalStore::create_at(&region.repository)
-        .map_err(|error| Failure::from(error).exit(Exit::Refused).at(shown(&region.repository)))?;
+    let store = store::make(context, region)?;
     let officer = Officer { name: name.clone(), signing };
     let new =
         NewRepository { region: region.name.clone(), jurisdiction: region.jurisdiction.clone(), recovery };
-    officer::create(&store, &officer, &new, &context.clock, &context.entropy)
+    officer::create(store.as_ref(), &officer, &new, &context.clock, &context.entropy)
         .map_err(|error| Failure::from(error).at(repository_place(region)))
 }
 

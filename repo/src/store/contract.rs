@@ -81,6 +81,9 @@ pub fn check(store: &dyn Store, scratch: &ObjectName) -> Report {
         }
         checks.push(Check { name, outcome });
     }
+    if obstacle.is_none() {
+        checks.extend(store.probes(scratch));
+    }
     let cleaned = unfit.map_or_else(|| Outcome::of(bench.clean()), Outcome::NotRun);
     checks.push(Check { name: "what the checks put is gone again", outcome: cleaned });
     let skew = store.now().ok().map(|theirs| ahead(theirs, SystemClock.now()));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::contract::Check;
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
 use crate::ids::ObjectName;
 use crate::units::{Bytes, Timestamp};
@@ -193,6 +194,18 @@ impl<S: Store> Store for FaultyStore<S> {
     fn now(&self) -> Result<Timestamp, StoreError> {
         self.run(Operation::Now, "", || self.inner.now())
     }
+
+    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.locked_until(name)
+    }
+
+    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.lock(name, until)
+    }
+
+    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
+        self.inner.probes(scratch)
+    }
 }
 
 struct FaultyUpload<'s, S> {
@@ -260,6 +273,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn now(&self) -> Result<Timestamp, StoreError> {
         (**self).now()
+    }
+
+    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        (**self).locked_until(name)
+    }
+
+    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
+        (**self).lock(name, until)
+    }
+
+    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
+        (**self).probes(scratch)
     }
 }
 

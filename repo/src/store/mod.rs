@@ -26,6 +26,7 @@ pub mod lossy;
 pub mod memory;
 #[cfg(any(test, feature = "testing"))]
 pub mod recorder;
+pub mod s3;
 pub mod throttled;
 
 /// A place that keeps objects.
@@ -99,6 +100,32 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store failed.
     fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Until when nobody may delete an object; `None` where it is not locked, or the store has no locks.
+    ///
+    /// # Errors
+    /// There is no such object, or the store failed or refused.
+    fn locked_until(&self, _name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    /// Locks an object until a moment, or longer if it is locked longer already.
+    ///
+    /// # Errors
+    /// The store has no locks ([`StoreErrorKind::Unsupported`]), there is no such object, or the store failed or refused.
+    fn lock(&self, name: &ObjectName, _until: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError {
+            operation: "lock",
+            subject: name.to_string(),
+            location: self.location(),
+            kind: StoreErrorKind::Unsupported("this kind of store has no locks".into()),
+        })
+    }
+
+    /// What this kind of store should keep besides the [`contract`] of all, tried below `scratch`.
+    fn probes(&self, _scratch: &ObjectName) -> Vec<contract::Check> {
+        Vec::new()
+    }
 }
 
 /// An object being written before its name is known. Dropped unfinished, it leaves nothing behind.
@@ -178,6 +205,18 @@ pub enum StoreErrorKind {
     /// The system's own error.
     #[error("{0}")]
     Io(std::io::Error),
+    /// We may not.
+    #[error("the store refuses it: {0}")]
+    Denied(Box<str>),
+    /// A lock forbids it.
+    #[error("it is locked: {0}")]
+    Locked(Box<str>),
+    /// The store does not do this.
+    #[error("the store does not do this: {0}")]
+    Unsupported(Box<str>),
+    /// The store did not answer as it should, however often it was asked.
+    #[error("the store cannot be reached, or fails: {0}")]
+    Unreachable(Box<str>),
     /// Anything else the store said.
     #[error("{0}")]
     Other(String),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::contract::Check;
 use super::lossy::mix;
 use super::memory::MemoryStore;
 use super::{Created, Listed, Store, StoreError, Upload};
@@ -157,6 +158,18 @@ impl<S: Store> Store for RecordingStore<S> {
 
     fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now()
+    }
+
+    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.locked_until(name)
+    }
+
+    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.lock(name, until)
+    }
+
+    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
+        self.inner.probes(scratch)
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use super::contract::Check;
 use super::{Created, Listed, Store, StoreError, Upload};
 use crate::clock::Clock;
 use crate::ids::ObjectName;
@@ -217,5 +218,17 @@ impl Store for ThrottledStore {
 
     fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now()
+    }
+
+    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.locked_until(name)
+    }
+
+    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.lock(name, until)
+    }
+
+    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
+        self.inner.probes(scratch)
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
-use crate::config::{Component, Config};
+use crate::config::{Component, Config, Place};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
@@ -348,11 +348,12 @@ impl Demo<'_> {
 
     /// A check that cannot fail proves nothing: one flipped bit in a copy must turn it red.
     fn fault_is_found(&self, config: &Config, region: &crate::config::Region) -> Result<bool> {
+        let Some(directory) = region.repository.directory() else { return Ok(false) };
         let copy = self.root.join(format!("copy-of-{}", region.name));
-        let planted = tree::copy_plain(&region.repository, &copy)
-            .and_then(|()| tree::flip_one_bit(&copy.join("packs")));
+        let planted =
+            tree::copy_plain(directory, &copy).and_then(|()| tree::flip_one_bit(&copy.join("packs")));
         let planted = planted.map_err(|error| Failure::file("plant a fault", &copy, &error))?;
-        let damaged = crate::config::Region { repository: copy.clone(), ..region.clone() };
+        let damaged = crate::config::Region { repository: Place::Directory(copy.clone()), ..region.clone() };
         let args = verify::Args::of(Level::Integrity, Identities::default());
         let levels = verify::region_levels(&self.inner, config, &damaged, &[], &args)?;
         fs::remove_dir_all(&copy).map_err(|error| Failure::file("remove the copy", &copy, &error))?;

@@ -44,7 +44,9 @@ pub(super) fn check(
             header.seq.0
         ),
     );
-    host::free_space(&region.repository, &area, findings);
+    if let Some(directory) = region.repository.directory() {
+        host::free_space(directory, &area, findings);
+    }
     if config.host.is_some() {
         check_enrolment(context, config, region, &repository, &area, findings);
     }
@@ -114,7 +116,7 @@ fn check_identity(_: &Context, _: &Repository, _: &[PathBuf], _: &str, _: &mut F
 
 /// Runs the contract every store must keep, below a name nobody else uses.
 fn check_store(context: &Context, repository: &Repository, area: &str, findings: &mut Findings) {
-    let run = RunId::new(context.now(), nonce(context));
+    let run = RunId::new(context.now(), context.nonce());
     let Ok(scratch) = format!("doctor/{run}").parse::<ObjectName>() else { return };
     let report = contract::check(repository.store(), &scratch);
     let mut broken = 0_u64;
@@ -152,12 +154,4 @@ fn check_store(context: &Context, repository: &Repository, area: &str, findings:
     } else {
         findings.fail(area, Exit::Unchecked, words, next);
     }
-}
-
-fn nonce(context: &Context) -> [u8; 8] {
-    use lifeboat_repo::clock::Entropy;
-    let mut nonce = [0; 8];
-    // Without randomness the time alone makes the name; nothing secret hangs on it.
-    let _ = context.entropy.fill(&mut nonce);
-    nonce
 }

@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 fn render_region(page: &mut Page, region: &Region, repository: &Repository) {
     page.heading(&format!("Region {} ({})", region.name, region.jurisdiction));
     page.field("repository", &repository.id().to_string());
-    page.field("where", &whole_place(region));
+    page.field("where", &region.repository.whole());
     for (name, key) in trusted::officers(repository) {
         page.field("officer", &format!("{name}, {}", key.fingerprint()));
         page.raw(&format!("    {key} {name}"));
@@ -106,16 +106,11 @@ fn render_recipients(page: &mut Page, recipients: Option<&[Value]>) {
     }
 }
 
-/// Where the repository lies, from the root: paper has no current directory.
-fn whole_place(region: &Region) -> String {
-    std::path::absolute(&region.repository).map_or_else(|_| shown(&region.repository), |path| shown(&path))
-}
-
 fn region_value(region: &Region, repository: &Repository) -> Value {
     let officers = trusted::officers(repository);
     json!({
         "region": region.name, "jurisdiction": region.jurisdiction, "repository": repository.id(),
-        "where": shown(&region.repository),
+        "where": region.repository.to_string(),
         "officers": officers.iter().map(|(name, key)| {
             json!({ "name": name, "key": key.to_string(), "fingerprint": key.fingerprint() })
         }).collect::<Vec<_>>(),
@@ -153,7 +148,7 @@ fn render_identities(context: &Context, page: &mut Page, args: &Args) -> Result<
 fn render_steps(page: &mut Page, config: &Config, region: Option<&Region>) {
     let component = region.and_then(|region| config.components_of(&region.name).next());
     let component = component.map_or_else(|| "COMPONENT".to_owned(), |component| component.name.to_string());
-    let place = region.map_or_else(|| "DIR".to_owned(), whole_place);
+    let place = region.map_or_else(|| "DIR".to_owned(), |region| region.repository.whole());
     page.heading("To restore with Lifeboat");
     page.item("1.", "On a clean machine put the lifeboat program, lifeboat.toml and the repository (or its replica). \
                      Without lifeboat.toml: `lifeboat init` writes one; set jurisdiction and repository, and copy the \

@@ -54,7 +54,8 @@ pub(super) fn check(
 
 /// The repository, the configuration, keys and state.
 fn needed(context: &Context, config: &Config, region: &Region, args: &Args) -> Vec<PathBuf> {
-    let mut needed = vec![region.repository.clone(), context.config_file()];
+    let mut needed = vec![context.config_file()];
+    needed.extend(region.repository.directory().map(Path::to_owned));
     needed.extend(args.identities.files(context).iter().cloned());
     if let Some(host) = &config.host {
         needed.extend([host.signing_key.clone(), host.card_identity.clone(), host.state.clone()]);
