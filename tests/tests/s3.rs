@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::store::contract::{self, Outcome};
-use lifeboat_repo::store::s3::{Bounds, Locks, S3Settings, S3Store};
+use lifeboat_repo::store::s3::{Bounds, Locks, S3Settings, S3Store, attack, set_policy};
 use lifeboat_repo::store::{Created, Store, StoreErrorKind};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::model::noise;
 use lifeboat_tests::proof::scratch;
-use lifeboat_tests::seaweed::{Rclone, Seaweed};
+use lifeboat_tests::seaweed::{Rclone, Role, Seaweed};
 use lifeboat_tests::{World, write};
 
 fn open(settings: S3Settings) -> Arc<dyn Store> {
@@ -133,4 +133,107 @@ fn a_bucket_gives_back_what_was_backed_up() {
     world.restore(&target).unwrap();
     lifeboat_tests::compare::assert_same(&world.source(), &target);
     world.verify(&world.store).assert_passed("over S3");
+}
+
+/// The policies of docs/policies as one for this server: words in capitals replaced, and without the one condition
+/// that it does not know.
+fn documented(roles: &[&str]) -> String {
+    let mut statements = Vec::new();
+    for role in roles {
+        let path = format!("{}/../docs/policies/{role}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text
+            .replace("ROLE", &format!("arn:aws:iam::000000000000:user/{role}"))
+            .replace("BUCKET/PREFIX", "policy/r")
+            .replace("BUCKET", "policy")
+            .replace("PREFIX", "r")
+            .replace("MAINTAINER", "m1")
+            .replace("WRITER", "w1")
+            .replace("COMPONENT", "files");
+        let policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for statement in policy["Statement"].as_array().unwrap() {
+            let mut statement = statement.clone();
+            let condition = statement["Condition"].clone();
+            if condition["Null"]["s3:if-none-match"].is_string()
+                || condition["Bool"]["s3:ObjectCreationOperation"].is_string()
+            {
+                statement.as_object_mut().unwrap().remove("Condition");
+            }
+            statement["Sid"] = format!("{role}{}", statement["Sid"].as_str().unwrap()).into();
+            statements.push(statement);
+        }
+    }
+    serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
+/// Each role with the rights that the documentation grants it does its work, and is refused what is not its work.
+#[test]
+fn roles_do_their_work_and_nothing_else() {
+    const ROLES: [&str; 5] = ["agent", "verifier", "maintainer", "officer", "eraser"];
+    let nothing = |name: &&str| Role { name: (*name).to_owned(), actions: Vec::new() };
+    let server = Seaweed::with_roles(&ROLES.iter().map(nothing).collect::<Vec<_>>());
+    server.make_bucket("policy", true);
+    set_policy(&server.settings("policy", ""), &documented(&ROLES)).unwrap();
+    let of = |role: &str| open(server.settings_of(role, "policy", "r"));
+    let [agent, verifier, maintainer, officer, eraser] = ROLES.map(of);
+    let admin = of("admin");
+
+    // The officer makes the repository and enrols; the agent backs up twice; the verifier proves and restores.
+    let world = World::over(Arc::clone(&officer), scratch());
+    for at in 0..20 {
+        write(&world.source(), &format!("tenants/acme/{at}"), &noise(at, 20_000));
+    }
+    world.backup_over(Arc::clone(&agent)).unwrap();
+    write(&world.source(), "tenants/globex/1", b"new");
+    world.backup_over(Arc::clone(&agent)).unwrap();
+    world.verify(&verifier).assert_passed("as the verifier");
+    world.restore(&world.dir.path().join("target")).unwrap();
+    lifeboat_tests::compare::assert_same(&world.source(), &world.dir.path().join("target"));
+
+    let listed = admin.list("").unwrap();
+    let first = |prefix: &str| {
+        listed.iter().find(|listed| listed.name.as_str().starts_with(prefix)).unwrap().name.clone()
+    };
+    let denied = |what: &str, answer: Result<(), lifeboat_repo::store::StoreError>| {
+        let kind = answer.map_err(|error| error.kind);
+        assert!(matches!(kind, Err(StoreErrorKind::Denied(_))), "{what}: {kind:?}");
+    };
+    let until = admin.now().unwrap().plus(Duration::from_secs(600));
+    let (pack, key, card) = (first("packs/"), first("keys/"), first("cards/"));
+    for object in [&pack, &key, &card, &first("snapshots/"), &first("trust/")] {
+        denied("the agent deletes", agent.delete(object).map(drop));
+        denied("the agent locks", agent.lock(object, until));
+        denied("the verifier deletes", verifier.delete(object).map(drop));
+        denied("the officer deletes", officer.delete(object).map(drop));
+    }
+    for object in [&pack, &key] {
+        denied("the agent reads", agent.read(object, Bytes::mib(64)).map(drop));
+    }
+    let stolen = server.settings_of("agent", "policy", "r");
+    for object in [&first("trust/"), &first("seals/")] {
+        for (what, answer) in ["deletes", "overwrites"].into_iter().zip(attack(&stolen, object)) {
+            denied(&format!("a thief with the agent's credentials {what} {object}"), answer);
+        }
+    }
+    // What the agent may put it may put over here, for want of a condition in this server's policies: as a version more.
+    let [deleted, _] = attack(&stolen, &pack);
+    denied("a thief deletes a pack", deleted);
+    denied("the agent puts trust", agent.create(&name("trust/00000009"), b"x").map(drop));
+    denied("the agent puts as another", agent.create(&name("runs/w2/x"), b"x").map(drop));
+    denied("the agent fences another", agent.create(&name("snapshots/mail/x"), b"x").map(drop));
+    denied("the verifier puts", verifier.create(&name("packs/00/x"), b"x").map(drop));
+    denied("the maintainer reads a key", maintainer.read(&key, Bytes::mib(1)).map(drop));
+    denied("the maintainer deletes a key", maintainer.delete(&key).map(drop));
+    denied("the maintainer deletes trust", maintainer.delete(&first("trust/")).map(drop));
+    denied("the eraser reads a pack", eraser.read(&pack, Bytes::mib(64)).map(drop));
+    denied("the eraser deletes a pack", eraser.delete(&pack).map(drop));
+
+    // What their work is they may do.
+    maintainer.lock(&pack, until).unwrap();
+    let error = maintainer.delete(&pack).unwrap_err();
+    assert!(matches!(error.kind, StoreErrorKind::Locked(_)), "{error}");
+    assert!(maintainer.delete(&first("snapshots/")).unwrap());
+    assert_eq!(maintainer.create(&name("gc/00000000"), b"x").unwrap(), Created::New);
+    assert!(eraser.delete(&key).unwrap());
+    assert_eq!(admin.stat(&key).unwrap(), None);
 }

@@ -338,6 +338,47 @@ pub fn make_bucket(settings: &S3Settings, locks: bool) -> Result<(), StoreError>
     made.map_err(|fault| store.fail("make", &settings.bucket, fault))
 }
 
+/// Sets a bucket's policy; for tests, as [`make_bucket`].
+///
+/// # Errors
+/// The server refused or failed.
+#[cfg(any(test, feature = "testing"))]
+pub fn set_policy(settings: &S3Settings, policy: &str) -> Result<(), StoreError> {
+    let store = S3Store::open(settings.clone())?;
+    let bucket = &store.bucket;
+    let set = store.wait(bucket.ask(Bytes::ZERO, |client| async move {
+        client.put_bucket_policy().bucket(&settings.bucket).policy(policy).send().await?;
+        Ok(())
+    }));
+    set.map_err(|fault| store.fail("set the policy of", &settings.bucket, fault))
+}
+
+/// What somebody with stolen credentials tries who does not use Lifeboat: deleting without a version, and putting over
+/// what is there without a condition; for tests.
+///
+/// # Errors
+/// The server refused or failed: first of the deletion, then of the overwriting.
+#[cfg(any(test, feature = "testing"))]
+pub fn attack(settings: &S3Settings, name: &ObjectName) -> [Result<(), StoreError>; 2] {
+    let attempt = |store: &S3Store, over: bool| {
+        let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
+        let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
+            let key = key.clone();
+            async move {
+                if over {
+                    let body = aws_sdk_s3::primitives::ByteStream::from_static(b"forged");
+                    client.put_object().bucket(&settings.bucket).key(key).body(body).send().await?;
+                } else {
+                    client.delete_object().bucket(&settings.bucket).key(key).send().await?;
+                }
+                Ok(())
+            }
+        }));
+        asked.map_err(|fault| store.fail("attack", name.as_str(), fault))
+    };
+    [false, true].map(|over| attempt(&S3Store::open(settings.clone())?, over))
+}
+
 /// An object whose name is its hash is held until its end: S3 wants the name first.
 struct S3Upload<'s> {
     store: &'s S3Store,
