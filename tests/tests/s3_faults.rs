@@ -216,3 +216,30 @@ fn an_unclear_answer_is_looked_after() {
         assert_eq!(store.read(&theirs, Bytes(10)).unwrap(), b"them");
     }
 }
+
+/// What is read ahead is what is asked for, and mishaps on the way cost no more than elsewhere.
+#[test]
+fn what_is_expected_is_what_is_read() {
+    let scene = Scene::new();
+    let store = scene.through(Bounds { ahead_max: Bytes::kib(64), ..quick() });
+    let name: ObjectName = "packs/00/ahead".parse().unwrap();
+    let content = noise(3, 200_000);
+    assert_eq!(store.create(&name, &content).unwrap(), Created::New);
+    scene.proxy.plan(|number| (number % 3 == 0).then_some(Mishap::HalfAnswer));
+    let ranges: Vec<(usize, usize)> = (0..20).map(|at| (at * 10_000, 10_000)).collect();
+    let bytes = |length: usize| Bytes(length as u64);
+    for (at, (from, length)) in ranges.iter().enumerate() {
+        for (from, length) in ranges.iter().skip(at).take(8) {
+            store.expect(&name, bytes(*from), bytes(*length));
+        }
+        let mut read = b"kept".to_vec();
+        store.read_range(&name, bytes(*from), bytes(*length), &mut read).unwrap();
+        assert_eq!(read.strip_prefix(b"kept"), content.get(*from..from + length));
+    }
+    let requests = scene.proxy.requests();
+    assert!((30..60).contains(&requests), "each range once, and a half more for the mishaps: {requests}");
+    // What is not there is said to be missing, expected or not.
+    let missing: ObjectName = "packs/00/missing".parse().unwrap();
+    store.expect(&missing, Bytes(0), Bytes(10));
+    assert!(store.read_range(&missing, Bytes(0), Bytes(10), &mut Vec::new()).unwrap_err().is_missing());
+}

@@ -21,6 +21,9 @@ use crate::readback::Keys;
 use crate::trace::Hurt;
 use crate::workers::{self, Threads};
 
+/// Segments that are on their way, from a store that is far away, while one is worked on.
+const AHEAD: usize = 16;
+
 /// Chunks of manifests kept for the walk that follows, so that their segments are not decoded twice. What is
 /// beyond is read again.
 const RETAINED_MAX: Bytes = Bytes::mib(128);
@@ -56,6 +59,9 @@ pub(crate) fn read_segments(
     let mut jobs: Vec<Job<'_>> =
         places.iter().filter_map(|(writer, at)| Job::new(pass, *writer, *at)).collect();
     jobs.sort_unstable_by_key(|job| job.segment.needed.places.first().copied());
+    for (position, job) in jobs.iter_mut().enumerate() {
+        job.position = position;
+    }
     let stored: Bytes = jobs.iter().map(Job::stored).sum();
     observer.tell(Event::Phase("reading segments"));
     observer.tell(Event::Planned { items: jobs.len() as u64, bytes: stored });
@@ -68,6 +74,9 @@ pub(crate) fn read_segments(
     let shared = Shared { manifest_chunks, retained: AtomicU64::new(0) };
     let start = || Worker::new(pass, &shared);
     let workers = workers::each(&jobs, pass.threads, observer, start, |worker, job| {
+        for next in jobs.iter().skip(job.position + 1).take(AHEAD) {
+            worker.reader.expect(&next.segment.needed);
+        }
         worker.read(job);
         observer.tell(Event::Progress { items: 1, bytes: job.stored() });
         Ok(())
@@ -99,6 +108,8 @@ pub(crate) fn read_segments(
 
 /// A segment to read.
 struct Job<'j> {
+    /// Its place in the order they are begun in.
+    position: usize,
     writer: usize,
     at: usize,
     holdings: &'j Holdings,
@@ -108,7 +119,7 @@ struct Job<'j> {
 impl<'j> Job<'j> {
     fn new(pass: &Pass<'j>, writer: usize, at: usize) -> Option<Self> {
         let holdings = pass.needs.holdings.get(writer)?;
-        Some(Self { writer, at, holdings, segment: holdings.segments().get(at)? })
+        Some(Self { position: 0, writer, at, holdings, segment: holdings.segments().get(at)? })
     }
 
     fn stored(&self) -> Bytes {

@@ -168,6 +168,15 @@ impl<'s> SegmentReader<'s> {
         Ok(Self { store, stored: Vec::new(), packed: Vec::new(), codec })
     }
 
+    /// Says which segment will be read soon.
+    pub fn expect(&self, segment: &NeededSegment) {
+        if let Some(place) = segment.places.first()
+            && let Ok(pack) = names::pack(place.pack)
+        {
+            self.store.expect(&pack, place.offset, place.length);
+        }
+    }
+
     /// Reads a segment's plaintext into `plain`, from the first of its places that has it whole.
     ///
     /// Its stored bytes are compared with its id. Its chunks are for the caller to compare.

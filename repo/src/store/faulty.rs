@@ -195,6 +195,10 @@ impl<S: Store> Store for FaultyStore<S> {
         self.run(Operation::Now, "", || self.inner.now())
     }
 
+    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
+        self.inner.expect(name, offset, length);
+    }
+
     fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
         self.inner.locked_until(name)
     }
@@ -273,6 +277,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn now(&self) -> Result<Timestamp, StoreError> {
         (**self).now()
+    }
+
+    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
+        (**self).expect(name, offset, length);
     }
 
     fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {

@@ -76,6 +76,10 @@ pub trait Store: Send + Sync {
         into: &mut Vec<u8>,
     ) -> Result<(), StoreError>;
 
+    /// Says that [`Self::read_range`] will soon ask for exactly this; a store that is far away sets out to read it. Only
+    /// ever a hint: it may be forgotten, and changes nothing of what is read.
+    fn expect(&self, _name: &ObjectName, _offset: Bytes, _length: Bytes) {}
+
     /// Every object whose name starts with `prefix` (empty, or ending in `/`), sorted by name.
     /// What is no object name (a stray file) is left out and told to `tracing`.
     ///

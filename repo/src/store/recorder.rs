@@ -160,6 +160,10 @@ impl<S: Store> Store for RecordingStore<S> {
         self.inner.now()
     }
 
+    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
+        self.inner.expect(name, offset, length);
+    }
+
     fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
         self.inner.locked_until(name)
     }

@@ -20,11 +20,13 @@ use tokio::task::JoinHandle;
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload, contract};
 use crate::ids::ObjectName;
 use crate::units::{Bytes, Timestamp};
+use ahead::Ahead;
 use attempts::Gate;
 use client::ServerDate;
 use fault::{Fault, FaultKind};
 pub use settings::{Bounds, Keys, Locks, S3Settings};
 
+mod ahead;
 mod attempts;
 mod client;
 mod fault;
@@ -49,6 +51,7 @@ pub struct S3Store {
     /// Set for good once something staged is lost: whoever waits later must not think it stored.
     lost: Mutex<Option<String>>,
     room: Arc<Semaphore>,
+    ahead: Ahead,
     runtime: Option<Runtime>,
 }
 
@@ -88,6 +91,7 @@ impl S3Store {
         let client = runtime.block_on(client::connect(&settings, &date)).map_err(fail)?;
         let room = usize::try_from(settings.bounds.staged_max.0 / STAGED_UNIT.0).unwrap_or(usize::MAX);
         let room = Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))));
+        let ahead = Ahead::new(settings.bounds.ahead_max, STAGED_UNIT);
         let gate = Gate::new(&settings.bounds);
         let conditions = AtomicBool::new(false);
         let bucket = Bucket { settings, client: RwLock::new(client), date, gate, conditions };
@@ -97,6 +101,7 @@ impl S3Store {
             barrier: Mutex::default(),
             lost: Mutex::default(),
             room,
+            ahead,
             runtime: Some(runtime),
         })
     }
@@ -259,7 +264,12 @@ impl Store for S3Store {
         length: Bytes,
         into: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        let read = self.wait(self.bucket.read_range(name, offset, length));
+        let read = match self.ahead.take(name, offset, length) {
+            Some(coming) => self.wait(async {
+                coming.await.unwrap_or_else(|error| Err(Fault::last(format!("its reader ended: {error}"))))
+            }),
+            None => self.wait(self.bucket.read_range(name, offset, length)),
+        };
         match read.map_err(|fault| self.fail("read", name.as_str(), fault))? {
             get::Part::Read(bytes) => {
                 into.extend_from_slice(&bytes);
@@ -268,6 +278,12 @@ impl Store for S3Store {
             get::Part::Short(length) => {
                 Err(self.bucket.fail("read", name.as_str(), StoreErrorKind::Short { length }))
             }
+        }
+    }
+
+    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
+        if let Some(runtime) = &self.runtime {
+            self.ahead.expect(runtime.handle(), &self.bucket, name, offset, length);
         }
     }
 

@@ -220,6 +220,10 @@ impl Store for ThrottledStore {
         self.inner.now()
     }
 
+    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
+        self.inner.expect(name, offset, length);
+    }
+
     fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
         self.inner.locked_until(name)
     }

@@ -21,6 +21,9 @@ use crate::work::{Fetch, Sink, Use};
 /// Files without stored content made at a time.
 const BARE_BATCH: usize = 256;
 
+/// Segments that are on their way, from a store that is far away, while one is worked on.
+const AHEAD: usize = 16;
+
 /// Failures of the store in a row after which it is not asked any more.
 const STORE_FAILURES_MAX: u32 = 8;
 
@@ -75,6 +78,9 @@ fn try_work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) -> Result<(),
     while !site.stopped() {
         let job = queue.next.fetch_add(1, Ordering::Relaxed);
         if let Some(fetch) = queue.fetches.get(job) {
+            for next in queue.fetches.iter().skip(job + 1).take(AHEAD) {
+                reader.expect(&next.segment);
+            }
             segment(site, &mut dirs, &mut reader, fetch, &mut plain, &queue.failures)?;
         } else if let Some(batch) = queue.bare.get(job - queue.fetches.len()) {
             for node in *batch {

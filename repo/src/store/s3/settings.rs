@@ -90,6 +90,8 @@ pub struct Bounds {
     pub requests_max: u32,
     /// Bytes on their way that nobody waits for yet. An uploader waits beyond that.
     pub staged_max: Bytes,
+    /// Bytes on their way that nobody asked for yet, but will.
+    pub ahead_max: Bytes,
     /// Objects longer than this are put in parts.
     pub part_size: Bytes,
     /// How long an attempt may take whatever its size.
@@ -109,6 +111,7 @@ impl Default for Bounds {
         Self {
             requests_max: 32,
             staged_max: Bytes::mib(128),
+            ahead_max: Bytes::mib(32),
             part_size: Bytes::mib(64),
             patience: Duration::from_secs(30),
             slowest: ByteRate(Bytes::kib(64)),
