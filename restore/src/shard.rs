@@ -21,7 +21,7 @@ use crate::perform::mark_name;
 use crate::plan::Plan;
 use crate::report::FindingCounts;
 use crate::tree::{Node, Role};
-use crate::work::{Fetch, PartsOf, Sink, Work};
+use crate::work::{Fetch, PartsOf, Sink, Use, Work};
 
 /// The most shards: whoever finishes holds a descriptor for each.
 pub const SHARDS_MAX: u32 = 256;
@@ -182,12 +182,14 @@ impl Work {
         let (mut fetches, mut uses) = (Vec::new(), Vec::new());
         for fetch in self.fetches {
             let from = uses.len();
+            // A use knows its segment by its place among the fetches. There are no more than there were.
+            let segment = u32::try_from(fetches.len()).unwrap_or(u32::MAX);
             for one in self.uses.get(fetch.uses.clone()).unwrap_or_default() {
                 let sink = match one.sink {
                     Sink::File(node) => numbers.get(&node).map(|node| Sink::File(*node)),
                     Sink::Value(at) => wanted_values.get(at as usize).filter(|is| **is).map(|_| one.sink),
                 };
-                uses.extend(sink.map(|sink| crate::work::Use { sink, ..*one }));
+                uses.extend(sink.map(|sink| Use { segment, sink, ..*one }));
             }
             if uses.len() > from {
                 fetches.push(Fetch { segment: fetch.segment, uses: from..uses.len() });

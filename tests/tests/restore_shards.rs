@@ -35,6 +35,9 @@ fn world() -> World {
     let world = World::over(Arc::new(MemoryStore::new()), shm());
     one_of_each(&world.source());
     let m = Maker::new(&world.source());
+    for dir in 0..3 {
+        m.dir(format!("noise/{dir}"));
+    }
     for number in 0..12 {
         m.file(format!("noise/{}/{number}", number % 3), &noise(number, 1 << 20));
         m.file(format!("noise/{}/small {number}", number % 3), &noise(number, 300));
@@ -97,6 +100,14 @@ fn refused<T: std::fmt::Debug>(outcome: Result<T, RestoreError>, words: &str) {
     let error = outcome.unwrap_err();
     assert!(matches!(error.kind, RestoreErrorKind::Refused(_)), "{error}");
     assert!(error.to_string().contains(words), "{error}");
+}
+
+/// The same, apart from the time of a root that nothing restored describes.
+#[track_caller]
+fn assert_same_below(alone: &Path, target: &Path) {
+    let mut differences = listing(alone).differences(&listing(target));
+    differences.remove(&(".".to_owned(), "mtime"));
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 fn marks(target: &Path) -> BTreeSet<String> {
@@ -164,7 +175,7 @@ fn what_was_asked_for_alone_comes_in_shards_too() {
     assert_eq!(part(&|plan| plan.into_finish(2)).unwrap().status(), Status::Complete);
     let alone = shm();
     world.restore_with(alone.path(), &some, &Options::default()).unwrap();
-    assert_equal(&listing(alone.path()), &listing(dir.path()));
+    assert_same_below(alone.path(), dir.path());
 }
 
 /// Says stop at the n-th event.
@@ -274,7 +285,7 @@ fn shards_that_nobody_ends_are_turned_into_a_restore_of_all() {
     let world = world();
     let dir = shm();
     shard(&world, "1/4", dir.path()).unwrap();
-    let until = Until(6, AtomicUsize::new(0));
+    let until = Until(4, AtomicUsize::new(0));
     shard_watched(&world, "3/4", dir.path(), &until).unwrap_err();
     let options =
         Options { in_place: Some(InPlace { delete: true, ..InPlace::default() }), ..Options::default() };
@@ -449,7 +460,7 @@ fn what_is_lost_is_told_by_whoever_finishes_as_one_restore_tells_it() {
     assert_eq!((finished.entries, finished.files), (whole.entries, whole.files));
     let lost = |report: &Report| -> u64 { report.losses.iter().map(|loss| loss.bytes.0).sum() };
     assert_eq!(lost(&finished), lost(&whole));
-    assert_equal(&listing(&alone), &listing(&target));
+    assert_same_below(&alone, &target);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::tree::{Look, ROOT, Tree};
-use crate::work::Use;
 
 #[test]
 fn a_shard_is_written_as_people_write_it() {
@@ -76,7 +75,7 @@ fn work(entries: &[(u8, Kind)]) -> Work {
         }
         for piece in 0..pieces {
             uses.push(Use {
-                segment: 0,
+                segment: u32::try_from(uses.len() / 8).unwrap(),
                 at: 0,
                 length: CHUNK,
                 skip: 0,
@@ -110,8 +109,9 @@ fn segment(number: usize) -> NeededSegment {
 fn written(work: &Work) -> BTreeMap<Vec<u8>, Vec<u64>> {
     let files = work.tree.nodes().filter(|(_, node)| is_file(node));
     let mut written: BTreeMap<_, _> = files.map(|(number, _)| (work.tree.path(number), Vec::new())).collect();
-    for fetch in &work.fetches {
+    for (at, fetch) in work.fetches.iter().enumerate() {
         for one in work.uses_of(fetch) {
+            assert_eq!(one.segment as usize, at, "a use knows its segment");
             written.get_mut(&work.tree.path(work.node_of(one.sink).unwrap())).unwrap().push(one.offset);
         }
     }
