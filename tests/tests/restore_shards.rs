@@ -479,3 +479,58 @@ fn a_snapshot_of_a_target_comes_back_with_its_marks() {
     finish_of(&world, 2, dir.path()).unwrap();
     assert_same(&world.source(), dir.path());
 }
+
+#[test]
+fn whoever_reads_the_snapshot_otherwise_does_not_join() {
+    let world = world();
+    let dir = shm();
+    shard(&world, ONE, dir.path()).unwrap();
+    // Manifests lie in it, too: without them this process would divide what is left, and leave gaps.
+    let packs = world.store.list("packs/").unwrap();
+    world.store.delete(&packs.iter().max_by_key(|object| object.length).unwrap().name).unwrap();
+    let there = listing(dir.path());
+    refused(shard(&world, "2/4", dir.path()), "reads other entries in the snapshot than the first shard did");
+    assert_equal(&there, &listing(dir.path()));
+}
+
+#[test]
+fn what_another_shard_is_making_is_left_alone() {
+    let world = world();
+    let dir = shm();
+    shard(&world, "1/2", dir.path()).unwrap();
+    shard_watched(&world, "2/2", dir.path(), &Until(4, AtomicUsize::new(0))).unwrap_err();
+    let [own, other] =
+        [1, 2].map(|number| dir.path().join(format!(".lifeboat-restore.shard-{number}.9.tmp")));
+    for path in [&own, &other] {
+        fs::write(path, "beside").unwrap();
+    }
+    fs::remove_file(dir.path().join(".lifeboat-restore.shard-1.done")).unwrap();
+    shard(&world, "1/2", dir.path()).unwrap();
+    assert_eq!((own.exists(), other.exists()), (false, true));
+    shard(&world, "2/2", dir.path()).unwrap();
+    finish_of(&world, 2, dir.path()).unwrap();
+    assert_same(&world.source(), dir.path());
+}
+
+#[test]
+fn nothing_is_trusted_unread_once_finishing_has_begun() {
+    let world = world();
+    let dir = shm();
+    for one in ALL {
+        shard(&world, one, dir.path()).unwrap();
+    }
+    // As a crash of the machine would leave it: time and length are right, content is not.
+    let path = dir.path().join("noise/0/3");
+    let time = path.metadata().unwrap().modified().unwrap();
+    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+    let mark = dir.path().join(".lifeboat-restore");
+    let text = fs::read_to_string(&mark).unwrap();
+    fs::write(&mark, text + "finishing\n").unwrap();
+    refused(shard(&world, ONE, dir.path()), "its shards are being brought together");
+    for one in 1..=3 {
+        fs::remove_file(dir.path().join(format!(".lifeboat-restore.shard-{one}.done"))).unwrap();
+    }
+    finish(&world, dir.path()).unwrap();
+    assert_same(&world.source(), dir.path());
+}

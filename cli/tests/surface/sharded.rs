@@ -50,11 +50,12 @@ fn four_pods_restore_what_one_process_restores() {
     let mut pods: Vec<Child> = (0..4).map(|index| pod(&world, index, &[]).spawn().unwrap()).collect();
     // One is killed as soon as it has begun, or else a little later.
     let killed = out.join(".lifeboat-restore.shard-2");
-    while !killed.exists() && pods[1].try_wait().unwrap().is_none() {
+    let mut second = pods.remove(1);
+    while !killed.exists() && second.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    pods[1].kill().unwrap();
-    let was_killed = pods[1].wait().unwrap().code().is_none();
+    second.kill().unwrap();
+    let was_killed = second.wait().unwrap().code().is_none();
     // A newer snapshot turns up: those that join, and whoever finishes, keep to the first one's.
     let runs = world.ends(&["snapshots", "--json"], 0);
     let runs: Value = serde_json::from_slice(&runs.stdout).unwrap();
@@ -63,7 +64,6 @@ fn four_pods_restore_what_one_process_restores() {
     let before = fs::metadata(&changed).unwrap().modified().unwrap();
     fs::write(&changed, "changed since").unwrap();
     world.ends(&["backup", "--all"], 0);
-    pods.remove(1);
     for done in pods.into_iter().map(result_of) {
         assert_eq!((&done["part"]["does"], &done["part"]["of"]), (&"shard".into(), &4.into()));
         assert_eq!(done["run"], first.as_str());
