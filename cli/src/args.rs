@@ -128,7 +128,7 @@ impl Verb {
 }
 
 /// The environment, each variable with what it does.
-pub(crate) const ENVIRONMENT: [(&str, &str); 11] = [
+pub(crate) const ENVIRONMENT: [(&str, &str); 12] = [
     ("LIFEBOAT_CONFIG", "the configuration, as --config"),
     ("LIFEBOAT_IDENTITY", "recovery identities, as --identity, colons between"),
     ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
@@ -137,6 +137,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 11] = [
     ("LIFEBOAT_STATE", "instead of state in [host]"),
     ("LIFEBOAT_LOG", "what to log, as --log-level"),
     ("LIFEBOAT_LOG_FORMAT", "text or json, as --log-format"),
+    ("JOB_COMPLETION_INDEX", "which shard, with `restore --shards`"),
     ("NO_COLOR", "no colours"),
     ("CLICOLOR", "0: no colours"),
     ("CLICOLOR_FORCE", "colours without a terminal too, unless NO_COLOR"),

@@ -17,6 +17,8 @@ mod logs;
 mod manual;
 #[path = "surface/restoring.rs"]
 mod restoring;
+#[path = "surface/sharded.rs"]
+mod sharded;
 #[path = "surface/stats.rs"]
 mod stats;
 #[path = "surface/terminal.rs"]

@@ -59,6 +59,11 @@ impl Changes {
     pub fn touched(&self) -> u64 {
         self.made + self.corrected + self.patched + self.replaced
     }
+
+    /// Whether any file's content is written.
+    pub(crate) fn writes_files(&self) -> bool {
+        self.bytes > Bytes::ZERO || self.patched + self.replaced > 0
+    }
 }
 
 impl Paths {

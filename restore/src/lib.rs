@@ -2,7 +2,8 @@
 //!
 //! [`choose`](mod@choose) picks a snapshot; [`plan`](mod@plan) reads the manifests of the shares asked for and
 //! says what there is to do, without touching anything; [`perform`](mod@perform) fetches every segment once, in
-//! pack order, and fans its chunks out to files beneath an empty target. [`list`](mod@list) shows entries,
+//! pack order, and fans its chunks out to files beneath an empty target; [`shard`](mod@shard) divides a plan among
+//! processes. [`list`](mod@list) shows entries,
 //! [`find`](mod@find) searches many snapshots at once, [`cat`](mod@cat) gives one file, [`diff`] compares a snapshot
 //! with another or with a directory.
 //!
@@ -23,6 +24,7 @@ pub mod perform;
 pub mod plan;
 pub mod report;
 pub mod select;
+pub mod shard;
 
 mod content;
 mod disk;
@@ -39,7 +41,8 @@ pub use error::{RestoreError, RestoreErrorKind};
 pub use find::find;
 pub use ids::IdMap;
 pub use list::list;
-pub use perform::{InPlace, Options, perform, preview};
+pub use perform::{InPlace, Options, Sharded, perform, preview, sharded};
 pub use plan::{Plan, plan};
 pub use report::{Finding, Loss, Report, Severity, Status};
 pub use select::Selection;
+pub use shard::Shard;

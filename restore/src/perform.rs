@@ -22,6 +22,7 @@ use crate::shares::workers;
 use crate::tree::{ROOT, Role};
 use existing::removal;
 use metadata::Handle;
+use shards::Held;
 use site::Site;
 use target::{Allowed, State, Target};
 
@@ -30,12 +31,17 @@ mod dirs;
 mod existing;
 mod fetch;
 mod files;
+mod marker;
 mod metadata;
 mod others;
 mod parts;
+mod shards;
 mod site;
 mod target;
 mod values;
+
+pub(crate) use marker::mark_name;
+pub use shards::{Sharded, sharded};
 
 /// How a plan is performed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +82,9 @@ impl Options {
 /// What cannot be had or made is in the report; the rest is restored. Success means that it is on the disk. What is cut
 /// off, by an error or a crash, is continued by doing the same again: only what is missing is fetched.
 ///
+/// A plan that is a shard ([`Plan::into_shard`]) may be performed beside the other shards, in any order, by processes of
+/// any hosts that see the target; it makes files alone. [`Plan::into_finish`] is performed when all are complete.
+///
 /// # Errors
 /// The target may not be written into, the machine cannot write (disk full), somebody meddles with the target, the
 /// store keeps failing, or somebody asked to stop. What was restored by then stays, and the error says how much.
@@ -87,14 +96,19 @@ pub fn perform(
     observer: &dyn Observer,
 ) -> Result<Report, RestoreError> {
     let begun = Instant::now();
-    let Target { root, state, mut marker, marked, notes } = target::open(target, plan, options.allowed())?;
+    let Target { root, state, mut marker, marked, notes, locks: _locks, shards } =
+        target::open(target, plan, options.allowed())?;
     let ids = Resolved::new(&options.ids, plan.work.tree.owners());
     let workers = options.workers.map_or_else(workers, NonZeroUsize::get);
     let mut site = Site::new(&plan.work, root, ids, workers, observer);
     site.start_from(plan, notes);
+    site.shard = plan.division.as_ref().and_then(|division| division.number);
     let mut changes = None;
     if state != State::Empty {
-        let how = how_of(options, marked);
+        let how = match &shards {
+            Some(held) => InPlace { trust_times: held.trusted, ..InPlace::default() },
+            None => how_of(options, marked),
+        };
         let (existing, mut found) = existing::survey(&site, plan, &marker, &how, workers)?;
         found.continues = state == State::Unfinished;
         site.adopt(existing);
@@ -106,12 +120,25 @@ pub fn perform(
     // Where nothing is to be done, nothing is written at all.
     let marks =
         changes.as_ref().is_none_or(|changes| changes.touched() > 0 || changes.removed.count > 0) || marked;
-    if marks {
+    if let Some(held) = &shards {
+        let writes = changes.as_ref().is_none_or(|changes| changes.touched() > 0);
+        let writes_files = changes.as_ref().is_some_and(Changes::writes_files);
+        if writes {
+            held.begin(&site.root, &marker, writes_files)?;
+        }
+    } else if marks {
         marker.put(&site.root)?;
     }
-    let outcome = all_phases(&site, store, workers);
-    let outcome = outcome.and_then(|()| if marks { unmark(&site, &mut marker) } else { Ok(()) });
+    let outcome = all_phases(&site, store, workers).and_then(|()| match &shards {
+        Some(held) => complete(&site, plan, held, &mut marker),
+        None if marks => unmark(&site, &mut marker),
+        None => Ok(()),
+    });
     site.flush();
+    if shards.as_ref().is_some_and(Held::finishes) {
+        // What was there is what shards restored, unless something of it had to be mended.
+        changes = changes.filter(|changes| changes.writes_files() || changes.surplus.count > 0);
+    }
     match outcome {
         Ok(()) => Ok(Report { changes, ..site.into_report(begun.elapsed()) }),
         Err(mut error) => {
@@ -133,6 +160,9 @@ pub fn preview(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Option<Changes>, RestoreError> {
+    if plan.division.is_some() {
+        return shards::look(target, plan).map(|()| None);
+    }
     let Some(Target { root, state, marker, marked, .. }) = target::peek(target, plan, options.allowed())?
     else {
         return Ok(None);
@@ -169,8 +199,10 @@ fn all_phases(site: &Site<'_>, store: &dyn Store, workers: usize) -> Result<(), 
     others::make_symlinks(site)?;
     others::make_links_of_others(site)?;
     removal::remove_surplus(site)?;
-    phase("setting directories");
-    others::set_dirs(site)?;
+    if site.shard.is_none() {
+        phase("setting directories");
+        others::set_dirs(site)?;
+    }
     phase("waiting for the disk");
     sync(site)
 }
@@ -179,8 +211,26 @@ fn sync(site: &Site<'_>) -> Result<(), RestoreError> {
     syncfs(&site.root.fd).map_err(|error| RestoreError::io(site.root.shown(), "bring it to the disk", error))
 }
 
+/// Notes that a shard is complete; or, when all are brought together, that the restore is.
+fn complete(
+    site: &Site<'_>,
+    plan: &Plan,
+    held: &Held,
+    marker: &mut marker::Marker,
+) -> Result<(), RestoreError> {
+    if held.finishes() {
+        site.flush();
+        site.add_shards(plan, held.fetched);
+        // From here on marks of shards go, and no longer tell that they are complete.
+        marker.put_finishing(&site.root)?;
+        return unmark(site, marker);
+    }
+    // What may be had after all when the store works again is worth another run of this shard.
+    if site.is_unchecked() { Ok(()) } else { held.complete(&site.root, marker, site.fetched()) }
+}
+
 /// Removes the mark of an unfinished restore, and sets the time of the root once more, which that changed.
-fn unmark(site: &Site<'_>, marker: &mut target::Marker) -> Result<(), RestoreError> {
+fn unmark(site: &Site<'_>, marker: &mut marker::Marker) -> Result<(), RestoreError> {
     use std::os::fd::AsFd;
     marker.remove(&site.root)?;
     if let Some(node) = site.work.tree.node(ROOT).filter(|node| node.role == Role::Dir)

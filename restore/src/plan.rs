@@ -1,6 +1,6 @@
 //! The plan of a restore: what goes where, and what that takes. Nothing is touched while it is made.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use lifeboat_repo::format::snapshot::{Snapshot, Status};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::RestoreError;
 use crate::report::{Finding, FindingCounts, Loss, Severity};
 use crate::select::{PathMatcher, Selection};
+use crate::shard::Division;
 use crate::shares::{self, Ended, ManifestReader, Shares};
 use crate::work::Work;
 use build::Builder;
@@ -68,6 +69,9 @@ pub struct Plan {
     /// Whether retention expired some tenants in this snapshot.
     #[serde(skip)]
     pub(crate) expired: bool,
+    /// What of it one process does, where several share it.
+    #[serde(skip)]
+    pub(crate) division: Option<Division>,
     #[serde(skip)]
     pub(crate) work: Work,
 }
@@ -145,14 +149,6 @@ fn finish(
         },
     ];
     let built = builder.into_built();
-    let packs: HashSet<_> = built
-        .work
-        .fetches
-        .iter()
-        .filter_map(|fetch| fetch.segment.places.first())
-        .map(|place| place.pack)
-        .collect();
-    let stored = built.work.fetches.iter().filter_map(|fetch| fetch.segment.places.first());
     Ok(Plan {
         component: snapshot.component.clone(),
         run: snapshot.run,
@@ -164,8 +160,8 @@ fn finish(
         files: built.files,
         bytes: built.bytes,
         segments: built.work.fetches.len() as u64,
-        objects: packs.len() as u64,
-        fetch: stored.map(|place| place.length).sum(),
+        objects: built.work.objects(),
+        fetch: built.work.stored(),
         left_out: left_out.into_iter().filter(|left| left.count > 0).collect(),
         findings: built.findings.first,
         finding_counts: built.findings.counts,
@@ -174,6 +170,7 @@ fn finish(
         unread: snapshot.counts.errors,
         excluded: snapshot.source.excluded,
         expired: shares.expired > 0,
+        division: None,
         work: built.work,
     })
 }
@@ -185,6 +182,9 @@ impl fmt::Display for Plan {
         writeln!(f, "restore {} from {}", self.component, self.from)?;
         writeln!(f, "  snapshot  {}", self.run)?;
         writeln!(f, "  holds to  {}", self.recovery_point.rfc3339())?;
+        if let Some(Division { number: Some(number), of, .. }) = self.division {
+            writeln!(f, "  shard     {number} of {of}, which restores files alone")?;
+        }
         writeln!(f, "  makes     {} entries, {} files, {}", self.entries, self.files, self.bytes)?;
         writeln!(f, "  fetches   {} in {} segments of {} objects", self.fetch, self.segments, self.objects)?;
         let named: Vec<String> = self.tenants.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -217,6 +217,38 @@ impl Tree {
         self.push(parent, name, role, look)
     }
 
+    /// The tree of those files alone, with the directories they lie in, which nothing describes; and the new number of
+    /// each file.
+    pub(crate) fn files_alone(self, wanted: impl Fn(u32, &Node) -> bool) -> (Self, HashMap<u32, u32>) {
+        let mut needed = vec![false; self.nodes.len()];
+        for (number, node) in self.nodes().rev() {
+            let here = needed.get(number as usize).copied().unwrap_or(false) || wanted(number, node);
+            if here {
+                // A parent's number is below its children's, so that it is still to come.
+                needed.iter_mut().skip(number as usize).take(1).for_each(|slot| *slot = true);
+                needed.iter_mut().skip(node.parent as usize).take(1).for_each(|slot| *slot = true);
+            }
+        }
+        let mut numbers: Vec<u32> = Vec::with_capacity(self.nodes.len());
+        let (mut nodes, mut files): (Vec<Node>, _) = (Vec::new(), HashMap::new());
+        for ((number, node), needed) in self.nodes().zip(needed) {
+            // Every new number is at most the old one.
+            let new = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+            numbers.push(new);
+            if !needed && number != ROOT {
+                continue;
+            }
+            let parent = numbers.get(node.parent as usize).copied().unwrap_or(ROOT);
+            if matches!(node.role, Role::Dir | Role::Implied) {
+                nodes.push(Node { parent, role: Role::Implied, sparse: false, extra: None, ..*node });
+            } else {
+                nodes.push(Node { parent, ..*node });
+                files.insert(number, new);
+            }
+        }
+        (Self { nodes, dirs: HashMap::new(), last_dir: (b".".to_vec(), ROOT), ..self }, files)
+    }
+
     /// The numbers of what lies at these paths and is no directory, of those that came from number `start` on.
     pub(crate) fn find_files<'p>(
         &self,

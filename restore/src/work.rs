@@ -1,6 +1,6 @@
 //! What there is to do, in the order it is done: which segments to fetch, and where each of their chunks goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -85,6 +85,8 @@ pub(crate) struct Work {
     pub(crate) uses: Vec<Use>,
     pub(crate) parts: Vec<PartsOf>,
     pub(crate) values: Vec<ValueOf>,
+    /// How much content files with holes have, by their node; that of all others is their size.
+    pub(crate) sparse: HashMap<u32, Bytes>,
 }
 
 impl Work {
@@ -127,6 +129,18 @@ impl Work {
             from = to;
         }
         (fetches, uses)
+    }
+
+    /// How many objects the segments lie in.
+    pub(crate) fn objects(&self) -> u64 {
+        let places = self.fetches.iter().filter_map(|fetch| fetch.segment.places.first());
+        places.map(|place| place.pack).collect::<HashSet<_>>().len() as u64
+    }
+
+    /// Stored bytes of all segments.
+    pub(crate) fn stored(&self) -> Bytes {
+        let places = self.fetches.iter().filter_map(|fetch| fetch.segment.places.first());
+        places.map(|place| place.length).sum()
     }
 
     /// The uses of a segment's chunks.

@@ -24,6 +24,7 @@ use crate::survey::{Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
 
 mod guard;
+mod part;
 mod stdout;
 
 /// Losses and findings a page names; `--json` names more.
@@ -34,6 +35,8 @@ const CHANGES_COLUMN: usize = 12;
 
 #[derive(clap::Args, Clone)]
 #[command(override_usage = "lifeboat restore [OPTIONS] --target <DIR> <COMPONENT>
+       lifeboat restore [OPTIONS] --target <DIR> --shard <I/N> <COMPONENT>
+       lifeboat restore [OPTIONS] --target <DIR> --finish <COMPONENT>
        lifeboat restore [OPTIONS] --target <DIR> --region <REGION>
        lifeboat restore [OPTIONS] --stdout <COMPONENT>")]
 pub(crate) struct Args {
@@ -64,6 +67,8 @@ pub(crate) struct Args {
     /// With --in-place, restore even over the running system or the place where the component lives
     #[arg(long, requires = "in_place")]
     over_live_root: bool,
+    #[command(flatten)]
+    part: part::PartArgs,
     /// Only this path, relative to the component's root, with what is below it; may be given several times
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<OsString>,
@@ -95,6 +100,7 @@ pub(crate) struct Done {
     unrecorded: bool,
     /// A newer snapshot that does not count, and why.
     pub(super) passed_over: Option<String>,
+    part: part::Part,
     pub(super) plan: Plan,
     /// What was restored; none after a dry run.
     pub(crate) report: Option<Report>,
@@ -119,6 +125,7 @@ impl Args {
             delete_excluded: false,
             trust_times: false,
             over_live_root: false,
+            part: part::PartArgs::default(),
             paths,
             which,
             dry_run,
@@ -178,7 +185,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
                         "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
-                        "passed_over": done.passed_over, "freshness": "not proven",
+                        "passed_over": done.passed_over, "freshness": "not proven", "part": done.part,
                         "target": shown(args.target()?), "status": report.status(), "report": report_value(report) });
     let page = render(context, args.target()?, component, &done, report);
     Ok(Outcome { exit: exit_of(report), value, page })
@@ -189,13 +196,14 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let component = config.component(args.component()?)?;
     let region = config.region(&component.region)?;
     guard::check(context, config, component, region, args)?;
+    let part = part::Part::of(args, component)?;
     let at = |failure: Failure| failure.at(repository_place(region));
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
     let listed = Judge::new(&repository, recovery.catalog())
         .and_then(|judge| judge.list(Some(&component.name)))
         .map_err(|error| at(error.into()))?;
-    let choice = args.which.choice(context, &listed, &component.name)?;
+    let choice = part.choice(args, context, &listed, component)?;
     let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
     let (snapshot, unrecorded) = (chosen.snapshot.clone(), chosen.unrecorded);
     let passed_over = chosen.passed_over.map(|newer| match &newer.standing {
@@ -207,6 +215,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let selection = args.which.selection(&args.paths);
     let plan = lifeboat_restore::plan(&recovery, &snapshot, &selection, &progress)
         .map_err(|error| at(restore_failure(error)))?;
+    let plan = part.of_plan(plan);
     let (options, target) = (args.options(), args.target()?);
     let (report, changes) = if args.dry_run {
         (None, lifeboat_restore::preview(&plan, target, &options, &progress).map_err(restore_failure)?)
@@ -214,7 +223,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
         let report = lifeboat_restore::perform(repository.store(), &plan, target, &options, &progress);
         (Some(report.map_err(|error| at(restore_failure(error)))?), None)
     };
-    Ok(Done { snapshot, unrecorded, passed_over, plan, report, changes })
+    Ok(Done { snapshot, unrecorded, passed_over, part, plan, report, changes })
 }
 
 /// The stream of a component on standard output.
@@ -257,16 +266,17 @@ fn dry_run(context: &Context, target: &Path, region: &Region, done: &Done) -> Ou
         page.columns(CHANGES_COLUMN, &changes.to_string());
     }
     let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
-    let value = json!({ "dry_run": true, "region": region.name, "target": shown(target), "plan": plan,
-                        "changes": done.changes });
+    let value = json!({ "dry_run": true, "region": region.name, "target": shown(target), "part": done.part,
+                        "plan": plan, "changes": done.changes });
     Outcome { exit, value, page: page.finish() }
 }
 
 fn render(context: &Context, target: &Path, component: &Component, done: &Done, report: &Report) -> String {
     let mut page: Page = context.page();
     let snapshot = &done.snapshot;
-    page.heading(&format!("{} restored to {}", component.name, shown(target)));
+    page.heading(&format!("{}{} restored to {}", done.part.words(), component.name, shown(target)));
     let (tone, words) = match report.status() {
+        Status::Complete if done.part.is_shard() => (Tone::Good, "all files of this shard are there"),
         Status::Complete => (Tone::Good, "everything asked for is there"),
         Status::Partial => (Tone::Bad, "NOT everything asked for is there: see below"),
     };
@@ -307,6 +317,9 @@ fn render(context: &Context, target: &Path, component: &Component, done: &Done, 
     }
     render_losses(&mut page, &report.losses);
     render_findings(&mut page, report);
+    if done.part.is_shard() {
+        page.item("→", "when all shards are complete: the same with --finish in place of --shard");
+    }
     page.finish()
 }
 

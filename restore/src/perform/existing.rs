@@ -18,8 +18,8 @@ use rustix::fs::FileType;
 
 use super::InPlace;
 use super::dirs::Dirs;
+use super::marker::Marker;
 use super::site::Site;
-use super::target::Marker;
 use crate::changes::Changes;
 use crate::disk::FileId;
 use crate::error::RestoreError;

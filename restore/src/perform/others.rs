@@ -1,11 +1,11 @@
 //! Everything that is no file: directories, further names, special files, symbolic links.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use lifeboat_repo::format::manifest::EntryKind;
 use lifeboat_repo::format::text;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, symlinkat,
+    AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -40,6 +40,7 @@ pub(super) fn make_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
                 let name = tree.name(node);
                 match mkdirat(parent.as_fd(), name, PRIVATE_DIR) {
                     Err(Errno::EXIST) if node.parent == ROOT && name == LOST_AND_FOUND => Ok(()),
+                    Err(Errno::EXIST) if site.shard.is_some() => made_by_another(parent.as_fd(), name),
                     // Directories are made first, each once: it came from elsewhere.
                     Err(Errno::EXIST) => Err(Trouble::Meddled(Errno::EXIST)),
                     outcome => outcome.map_err(|errno| Trouble::Errno("make the directory", errno)),
@@ -49,6 +50,15 @@ pub(super) fn make_dirs(site: &Site<'_>) -> Result<(), RestoreError> {
             Ok(())
         },
     )
+}
+
+/// Another shard may need the same directory, and have made it first.
+fn made_by_another(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Trouble> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(()),
+        Ok(_) => Err(Trouble::Errno("make the directory", Errno::EXIST)),
+        Err(errno) => Err(Trouble::again(errno)),
+    }
 }
 
 /// Sets what directories say of themselves, deepest first.
@@ -240,7 +250,7 @@ fn finish(
 }
 
 /// Holds what was just made, without opening it.
-fn hold(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], kind: FileType) -> Result<OwnedFd, Trouble> {
+fn hold(dir: BorrowedFd<'_>, name: &[u8], kind: FileType) -> Result<OwnedFd, Trouble> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(dir, name, flags, Mode::empty()).map_err(Trouble::again)?;
     let stat = fstat(&fd).map_err(Trouble::again)?;

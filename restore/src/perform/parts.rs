@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lifeboat_repo::units::Bytes;
-use rustix::fs::{Mode, OFlags, fstat, ftruncate, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, ftruncate, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::dirs::Dirs;
-use super::existing::rewrite;
+use super::existing::{Fate, rewrite};
 use super::files::{create, finish, write_all_at};
 use super::site::{Site, Trouble, lock};
 use crate::error::RestoreError;
 use crate::report::Severity;
+use crate::tree::Node;
 use crate::work::PartsOf;
 
 /// A file of several parts while it is made.
@@ -108,6 +109,9 @@ fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) 
         lock(&part.state).fd.take();
         return Ok(());
     }
+    if lost > 0 && site.shard.is_some() {
+        return leave_to_finish(site, dirs, part, node, made);
+    }
     if !made && lost > 0 {
         // Nothing of it came. A file of zeros would only deceive.
         site.set_absent(part.node);
@@ -134,6 +138,29 @@ fn complete(site: &Site<'_>, dirs: &mut Dirs<'_, '_>, number: u32, part: &Part) 
         });
     } else {
         site.count(true);
+    }
+    Ok(())
+}
+
+/// A shard leaves a file some of which is lost to whoever finishes: that one tries again, and says what there is not.
+fn leave_to_finish(
+    site: &Site<'_>,
+    dirs: &mut Dirs<'_, '_>,
+    part: &Part,
+    node: &Node,
+    made: bool,
+) -> Result<(), RestoreError> {
+    lock(&part.state).fd.take();
+    let removed = if made && site.fate(part.node) == Fate::Make {
+        dirs.get(node.parent).and_then(|dir| {
+            unlinkat(dir.as_fd(), site.work.tree.name(node), AtFlags::empty())
+                .map_err(|errno| Trouble::Errno("remove what came of it", errno))
+        })
+    } else {
+        Ok(())
+    };
+    if site.settle(part.node, removed)? {
+        site.set_absent(part.node);
     }
     Ok(())
 }

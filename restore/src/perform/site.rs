@@ -13,13 +13,14 @@ use rustix::process::{Resource, getrlimit};
 
 use super::beneath::Root;
 use super::existing::{Existing, Fate};
+use super::marker::{Fetched, OURS, shard_name};
 use super::parts::{OpenFiles, Part};
 use super::values::{HELD_MAX, Values};
 use crate::error::RestoreError;
 use crate::ids::Resolved;
 use crate::plan::Plan;
-use crate::report::{Findings, Loss, Report, Severity};
-use crate::tree::ROOT;
+use crate::report::{Findings, Loss, LossKind, Report, Severity};
+use crate::tree::{ROOT, Role};
 use crate::work::{Fetch, Use, Work};
 
 /// Why one entry could not be made.
@@ -43,6 +44,8 @@ pub(super) struct Site<'w> {
     pub(super) observer: &'w dyn Observer,
     /// Whether anything may be changed: not while somebody only asks what would be.
     pub(super) may_change: bool,
+    /// Which of several shards this is, at the same time as others; none for all other restores.
+    pub(super) shard: Option<u32>,
     /// Values of attributes, from when they come until they are set.
     pub(super) values: Values,
     /// What a target that was not empty holds already; none where everything is made anew.
@@ -92,6 +95,7 @@ impl<'w> Site<'w> {
             ids,
             observer,
             may_change: true,
+            shard: None,
             values: Values::new(work.values.len(), HELD_MAX),
             existing: None,
             parts: work.parts.iter().map(Part::new).collect(),
@@ -120,7 +124,7 @@ impl<'w> Site<'w> {
         }
         self.findings = Mutex::new(findings);
         self.losses = Mutex::new(plan.losses.clone());
-        let gone = self.work.tree.nodes().filter(|(_, node)| node.role == crate::tree::Role::Gone);
+        let gone = self.work.tree.nodes().filter(|(_, node)| node.role == Role::Gone);
         self.absent = Mutex::new(gone.map(|(number, _)| number).collect());
     }
 
@@ -207,6 +211,42 @@ impl<'w> Site<'w> {
     /// A node, for messages.
     pub(super) fn shown(&self, node: u32) -> String {
         format!("{:?} in {}", text::display(&self.work.tree.path(node)), self.root.shown())
+    }
+
+    /// How the names begin of what this restore makes beside something; shards have names of their own.
+    pub(super) fn scratch(&self) -> Vec<u8> {
+        match self.shard {
+            Some(number) => [shard_name(OURS, number), b".".to_vec()].concat(),
+            None => OURS.to_vec(),
+        }
+    }
+
+    /// Whether the store failed for something, so that nobody knows whether it can be had.
+    pub(super) fn is_unchecked(&self) -> bool {
+        lock(&self.losses).iter().any(|loss| loss.kind == LossKind::Unchecked)
+    }
+
+    /// What was fetched so far.
+    pub(super) fn fetched(&self) -> Fetched {
+        Fetched {
+            segments: self.segments.load(Ordering::Relaxed),
+            bytes: Bytes(self.fetched.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Takes up what shards fetched, and counts as restored what is there: they restored it.
+    pub(super) fn add_shards(&self, plan: &Plan, fetched: Fetched) {
+        self.segments.fetch_add(fetched.segments, Ordering::Relaxed);
+        self.fetched.fetch_add(fetched.bytes.0, Ordering::Relaxed);
+        let absent = lock(&self.absent);
+        let roles = || absent.iter().filter_map(|number| self.work.tree.node(*number)).map(|node| node.role);
+        let entries = roles().filter(|role| *role != Role::Implied).count() as u64;
+        let files =
+            roles().filter(|role| matches!(role, Role::Bare | Role::Whole | Role::Parts(_))).count() as u64;
+        let lost: u64 = lock(&self.losses).iter().skip(plan.losses.len()).map(|loss| loss.bytes.0).sum();
+        self.done.entries.store(plan.entries.saturating_sub(entries), Ordering::Relaxed);
+        self.files.store(plan.files.saturating_sub(files), Ordering::Relaxed);
+        self.done.bytes.store(plan.bytes.0.saturating_sub(lost), Ordering::Relaxed);
     }
 
     /// Counts an entry as restored.

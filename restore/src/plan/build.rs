@@ -31,6 +31,7 @@ pub(crate) struct Builder<'m> {
     uses: Vec<Use>,
     parts: Vec<PartsOf>,
     values: Vec<ValueOf>,
+    sparse: HashMap<u32, Bytes>,
     entries: u64,
     files: u64,
     bytes: Bytes,
@@ -72,6 +73,7 @@ impl<'m> Builder<'m> {
             uses: Vec::new(),
             parts: Vec::new(),
             values: Vec::new(),
+            sparse: HashMap::new(),
             entries: 0,
             files: 0,
             bytes: Bytes::ZERO,
@@ -226,6 +228,7 @@ impl<'m> Builder<'m> {
                 uses,
                 parts: self.parts,
                 values: self.values,
+                sparse: self.sparse,
             },
             entries: self.entries,
             files: self.files,
@@ -260,6 +263,10 @@ impl<'m> Builder<'m> {
         look.sparse = !holes.is_empty();
         let value_uses = self.uses.len() - uses_before;
         let node = self.tree.add_leaf(&path, Role::Bare, look)?;
+        if !holes.is_empty() {
+            // Whether or not it can be had: all who divide the plan must divide it alike.
+            self.sparse.insert(node, chunks.iter().map(ChunkRef::length).sum());
+        }
         let mut lost = Bytes::ZERO;
         for stretch in stretches(&chunks, &holes) {
             let length = Bytes(u64::from(stretch.take));

@@ -94,6 +94,14 @@ const EXAMPLES: Examples = &[
                 "lifeboat restore chats --tenant acme --path uploads/acme --target /tmp/look --identity recovery-eu-fra.txt",
                 "Restore one tenant's files.",
             ),
+            (
+                "lifeboat restore chats --target /srv/chats --shard 3/16 --identity recovery-eu-fra.txt",
+                "Restore the third of sixteen parts; others do the other parts at the same time.",
+            ),
+            (
+                "lifeboat restore chats --target /srv/chats --finish --identity recovery-eu-fra.txt",
+                "When all sixteen are complete, make of them what one restore makes.",
+            ),
         ],
     ),
     (

@@ -12,7 +12,6 @@ use super::super::dirs::Dirs;
 use super::super::files::write_all_at;
 use super::super::metadata::Handle;
 use super::super::site::{Site, Trouble};
-use super::super::target::OURS;
 use super::compare::{gaps, holds};
 use super::correct::{correct, id};
 use super::{Existing, Fate};
@@ -26,7 +25,7 @@ const BLOCK: usize = 256 << 10;
 pub(in super::super) fn name_of<'n>(site: &'n Site<'_>, number: u32, node: &Node) -> Cow<'n, [u8]> {
     match site.fate(number) {
         Fate::Replace => {
-            let mut name = OURS.to_vec();
+            let mut name = site.scratch();
             name.extend_from_slice(format!(".{number}.tmp").as_bytes());
             Cow::Owned(name)
         }

@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::super::dirs::Dirs;
+use super::super::marker::Marker;
 use super::super::metadata::proc_name;
 use super::super::site::{Site, Trouble};
-use super::super::target::{Marker, OURS};
 use crate::disk::{FileId, names_in};
 use crate::error::RestoreError;
 use crate::tree::{ROOT, Role};
@@ -66,6 +66,7 @@ pub(super) fn walk(site: &Site<'_>, marker: &Marker) -> Result<Walked, RestoreEr
     let place =
         |number: &u32| tree.node(*number).map_or((0, [].as_slice()), |node| (node.parent, tree.name(node)));
     children.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+    let scratch = site.scratch();
     let mut walked = Walked { seen: vec![None; tree.nodes().len()], extras: Vec::new() };
     let mut dirs =
         Dirs::new(site).map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))?;
@@ -84,7 +85,7 @@ pub(super) fn walk(site: &Site<'_>, marker: &Marker) -> Result<Walked, RestoreEr
         let own = children.get(from..to).unwrap_or_default();
         for name in names_in(fd.as_fd()).map_err(|errno| failed(site, number, errno))? {
             let name = name.into_bytes();
-            if number == ROOT && (name == marker.name || name == [OURS, b".new"].concat()) {
+            if number == ROOT && marker.is_mark(&name) {
                 continue;
             }
             let mut seen = match look(fd.as_fd(), &name) {
@@ -102,13 +103,14 @@ pub(super) fn walk(site: &Site<'_>, marker: &Marker) -> Result<Walked, RestoreEr
                     }
                     set(&mut walked.seen, *child, seen);
                 }
-                Err(_) => walked.extras.push(Extra {
-                    dir: number,
-                    ours: name.starts_with(OURS) && name.ends_with(b".tmp"),
-                    kind: seen.kind,
-                    mount: seen.mount,
-                    name,
-                }),
+                Err(_) => {
+                    let ours = name.starts_with(&scratch) && name.ends_with(b".tmp");
+                    // Beside what a shard restores lies what others do.
+                    if ours || site.shard.is_none() {
+                        let (kind, mount) = (seen.kind, seen.mount);
+                        walked.extras.push(Extra { dir: number, name, kind, mount, ours });
+                    }
+                }
             }
         }
         if at % BATCH == 0 {
