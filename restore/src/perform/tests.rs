@@ -16,6 +16,7 @@ use crate::testing::{Watcher, World, dir, file, hardlink, made, symlink, tenant}
 
 mod containment;
 mod losses;
+mod sharded;
 
 /// A place for a target, with something beside it that must stay as it is.
 struct Ground {
