@@ -62,18 +62,15 @@ impl Seaweed {
         command
             .arg("mini")
             .arg(format!("-dir={}", data.display()))
-            .args([
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                "-admin.ui=false",
-                "-webdav=false",
-                "-s3.port.iceberg=0",
-            ])
+            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false"])
+            // Whatever else it would listen for, all servers of all tests would want the same ports for.
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"])
             .arg(format!("-s3.config={}", config.display()))
             .arg(format!("-s3.port={port}"))
             .arg(format!("-master.port={}", port + 1))
             .arg(format!("-volume.port={}", port + 2))
             .arg(format!("-filer.port={}", port + 3))
+            .arg(format!("-admin.port={}", port + 4))
             .current_dir(dir.path())
             .env_remove("AWS_ACCESS_KEY_ID")
             .env_remove("AWS_SECRET_ACCESS_KEY")
@@ -195,7 +192,7 @@ fn identities(roles: &[Role]) -> String {
     text + "]}"
 }
 
-/// Four ports in a row, with their twins, that are free; nobody else of these tests takes them meanwhile.
+/// Five ports in a row, with their twins, that are free; nobody else of these tests takes them meanwhile.
 struct Ports {
     first: u16,
     _held: File,
@@ -207,12 +204,12 @@ impl Ports {
             let path = std::env::temp_dir().join(format!("lifeboat-ports-{first}"));
             let held = File::options().create(true).truncate(false).write(true).open(path).ok()?;
             held.try_lock().ok()?;
-            let wanted = (first..first + 4).flat_map(|port| [port, port + TWIN]);
+            let wanted = (first..first + 5).flat_map(|port| [port, port + TWIN]);
             let free: Result<Vec<TcpListener>, _> =
                 wanted.map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
             free.is_ok().then_some(Self { first, _held: held })
         });
-        found.expect("four free ports in a row")
+        found.expect("five free ports in a row")
     }
 }
 
