@@ -59,6 +59,10 @@ fn a_server_that_ignores_conditions_is_found_out() {
         .map(|check| check.name)
         .collect();
     assert!(failed.contains(&"an object created is there, whole"), "{report}");
+    // Locks are tried by themselves: this server says yes to them, too.
+    let probes = store.probes(&name("doctor/probe"));
+    let lock = probes.iter().find(|check| check.name.starts_with("what is locked")).unwrap();
+    assert!(matches!(&lock.outcome, Outcome::Failed(_)), "{lock}");
     // The first creation of whoever has not asked the doctor tells as well.
     let store = open(server.settings("bucket"));
     let error = store.create(&name("runs/w1/x"), b"something").unwrap_err();
