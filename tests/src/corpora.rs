@@ -238,6 +238,7 @@ fn written_by_hand() -> Vec<(&'static str, Vec<u8>)> {
         packs: vec!["07".repeat(32).parse().expect("an id")],
         snapshots: vec![snapshot.clone()],
         keys: vec![(snapshot.clone(), "08".repeat(32).parse().expect("an id"))],
+        ..GcBody::default()
     };
     let fence = FenceBody { format: FORMAT_VERSION, fence: run, time: Timestamp::new(1, 2) };
     let mut all = vec![

@@ -17,7 +17,7 @@ use lifeboat_repo::format::index::{
 use lifeboat_repo::format::keys::WritersSeal;
 use lifeboat_repo::format::manifest::{Entry, EntryKind, Metadata, Tail, encode_entry};
 use lifeboat_repo::format::pack::Footer;
-use lifeboat_repo::format::records::{LedgerBody, Recorded, RunBody};
+use lifeboat_repo::format::records::{LedgerBody, Recorded, RunBody, Task};
 use lifeboat_repo::format::snapshot::{Counts, Share, Snapshot, SourceNote, Status};
 use lifeboat_repo::format::{self, FORMAT_VERSION, names};
 use lifeboat_repo::ids::{Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, Tenant};
@@ -167,7 +167,8 @@ impl Forger {
             format: FORMAT_VERSION,
             writer: label("w1"),
             run: self.run,
-            component: self.component.clone(),
+            component: Some(self.component.clone()),
+            task: Task::Backup,
         };
         let name = names::run(&label("w1"), self.run).expect("a name");
         self.put(name, Kind::Run, &format::encode(&body, "run").expect("JSON"));

@@ -538,7 +538,7 @@ fn only_what_counts_is_restored() {
         time: SystemClock.now(),
         packs: Vec::new(),
         snapshots: vec![name],
-        keys: Vec::new(),
+        ..GcBody::default()
     };
     let gc = "gc/00000000".parse().unwrap();
     put_signed(&world, &maintainer, Kind::Gc, &gc, &format::encode(&body, "gc").unwrap());

@@ -10,7 +10,7 @@ use lifeboat_repo::crypto::sign::{Kind, sign_object};
 use lifeboat_repo::crypto::signers::Entry;
 use lifeboat_repo::crypto::{AllowedSigners, Identity, SigningKey};
 use lifeboat_repo::format::names::{self, Seq};
-use lifeboat_repo::format::records::{FenceBody, GcBody, RunBody};
+use lifeboat_repo::format::records::{FenceBody, GcBody, RunBody, Task};
 use lifeboat_repo::format::trust::TrustHeader;
 use lifeboat_repo::format::{self, FORMAT_VERSION};
 use lifeboat_repo::ids::{ObjectName, RunId};
@@ -50,7 +50,13 @@ impl Aged {
         let dead = RunId::new(time, [9; 8]);
         // A run that was announced, and took too long.
         let component = label("files");
-        let body = RunBody { format: FORMAT_VERSION, writer: label("w1"), run: dead, component };
+        let body = RunBody {
+            format: FORMAT_VERSION,
+            writer: label("w1"),
+            run: dead,
+            component: Some(component),
+            task: Task::Backup,
+        };
         let announced = names::run(&label("w1"), dead).unwrap();
         put(&world, &world.writer, Kind::Run, &announced, &format::encode(&body, "run").unwrap());
         let fence = names::snapshot(&label("files"), dead).unwrap();
@@ -62,7 +68,7 @@ impl Aged {
             time,
             packs: Vec::new(),
             snapshots: vec![expired.clone()],
-            keys: Vec::new(),
+            ..GcBody::default()
         };
         let gc = format::encode(&body, "gc record").unwrap();
         put(&world, &maintainer, Kind::Gc, &GC.parse().unwrap(), &gc);

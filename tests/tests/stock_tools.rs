@@ -44,7 +44,8 @@ fn world(noisy: usize) -> World {
     enrol_maintainer(&world, "m1", &maintainer);
     let time = SystemClock.now();
     let (seq, snapshots) = (names::Seq(0), vec![expired]);
-    let body = GcBody { format: FORMAT_VERSION, seq, time, packs: Vec::new(), snapshots, keys: Vec::new() };
+    let body =
+        GcBody { format: FORMAT_VERSION, seq, time, packs: Vec::new(), snapshots, ..GcBody::default() };
     let gc = "gc/00000000".parse().unwrap();
     put_signed(&world, &maintainer, Kind::Gc, &gc, &format::encode(&body, "gc").unwrap());
     let fence = RunId::new(time, [0xfe; 8]);

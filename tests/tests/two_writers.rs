@@ -346,7 +346,8 @@ impl Maintainer {
 
     fn condemn(&self, world: &World, seq: u32, packs: Vec<PackId>, snapshots: Vec<ObjectName>) {
         let time = SystemClock.now();
-        let body = GcBody { format: FORMAT_VERSION, seq: Seq(seq), time, packs, snapshots, keys: Vec::new() };
+        let body =
+            GcBody { format: FORMAT_VERSION, seq: Seq(seq), time, packs, snapshots, ..GcBody::default() };
         let name: ObjectName = format!("gc/{}", Seq(seq)).parse().unwrap();
         assert_eq!(
             self.put(world, Kind::Gc, &name, &format::encode(&body, "gc record").unwrap()),

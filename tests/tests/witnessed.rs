@@ -45,7 +45,8 @@ fn local_world() -> World {
 
 fn put_gc(world: &World, maintainer: &SigningKey, seq: u32, snapshots: Vec<ObjectName>) -> ObjectName {
     let (seq, time) = (names::Seq(seq), SystemClock.now());
-    let body = GcBody { format: FORMAT_VERSION, seq, time, packs: Vec::new(), snapshots, keys: Vec::new() };
+    let body =
+        GcBody { format: FORMAT_VERSION, seq, time, packs: Vec::new(), snapshots, ..GcBody::default() };
     let name: ObjectName = format!("gc/{seq}").parse().unwrap();
     put_signed(world, maintainer, Kind::Gc, &name, &format::encode(&body, "gc").unwrap());
     name

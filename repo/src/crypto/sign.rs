@@ -78,6 +78,10 @@ kinds! {
     Erasure = "erasure",
     /// A copy of seals and keys, under a lock.
     Bundle = "bundle",
+    /// What a run copied into a replica.
+    Replica = "replica",
+    /// What a host remembers between backups.
+    State = "state",
 }
 
 impl fmt::Display for Kind {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::format::names::Seq;
-use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId};
+use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, SegmentId};
 use crate::units::{Bytes, Timestamp};
 
 /// `lifeboat.json`: trusted for nothing.
@@ -30,8 +30,33 @@ pub struct RunBody {
     pub writer: Label,
     /// The run.
     pub run: RunId,
-    /// What it backs up.
-    pub component: Label,
+    /// What it backs up; absent unless it is a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Label>,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Task::is_backup")]
+    pub task: Task,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// It backs up a component and commits at the name of its snapshot.
+    #[default]
+    Backup,
+    /// It copies snapshots into a replica and commits at `replicas/<run>`.
+    Replicate,
+    /// A maintainer copies live segments or writes an index anew; it commits nothing, and nobody waits for it.
+    Maintain,
+}
+
+impl Task {
+    /// Whether it is a backup. By reference, since serde asks so.
+    #[must_use]
+    pub fn is_backup(&self) -> bool {
+        *self == Self::Backup
+    }
 }
 
 /// A fence in a snapshot's place: the run can no longer commit.
@@ -46,7 +71,7 @@ pub struct FenceBody {
 }
 
 /// `gc/<seq>`: packs condemned, snapshots expired.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GcBody {
     /// Format version.
     pub format: u32,
@@ -60,7 +85,24 @@ pub struct GcBody {
     pub snapshots: Vec<ObjectName>,
     /// Keys that count as expired in a snapshot.
     pub keys: Vec<(ObjectName, KeyId)>,
+    /// Index objects condemned, for ever: nothing live was known by them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<ObjectName>,
+    /// Segments that snapshots need and that no place has whole any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<SegmentId>,
+    /// Commit names of the runs that were not over in a listing made after all earlier records were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Vec<ObjectName>>,
+    /// How far locks were extended before this record was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<Locked>,
 }
+
+/// Every pack that appeared by `until_put` (the store's clock), and that neither this record nor an earlier one
+/// condemns, is locked at least until `until`: `["<until_put>","<until>"]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked(pub Timestamp, pub Timestamp);
 
 /// `ledger/<writer>/<seq>`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -228,8 +228,8 @@ impl<'a, 'r> Adopter<'a, 'r> {
             }
             None => None,
         };
-        let ended =
-            committed.is_some() || announced.is_some_and(|(_, component)| component == *self.component);
+        let ended = committed.is_some()
+            || announced.is_some_and(|(_, component)| component.as_ref() == Some(self.component));
         if let Some(snapshot) = committed {
             self.add(snapshot);
         }
@@ -283,7 +283,10 @@ fn run_names<'a>(
 }
 
 /// A run object of this writer, and the component that it announces; `None` where it is damaged or another's.
-fn read_run(agent: &Agent<'_>, name: &ObjectName) -> Result<Option<(Recorded, Label)>, RepositoryError> {
+fn read_run(
+    agent: &Agent<'_>,
+    name: &ObjectName,
+) -> Result<Option<(Recorded, Option<Label>)>, RepositoryError> {
     let signed = match agent.repository().read_signed(name, &[Kind::Run], JudgedAt::Any, RECORD_MAX) {
         Ok(signed) if signed.principal.is_writer(agent.writer()) => signed,
         Ok(_) => return Ok(None),

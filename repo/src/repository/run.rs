@@ -7,7 +7,7 @@ use crate::crypto::hash::sha256;
 use crate::crypto::sign::Kind;
 use crate::format::index::{IndexHeader, PackRef, SegmentLine, encode_index};
 use crate::format::names::{self, Place, Seq, place};
-use crate::format::records::{Checkpoint, Head, Recorded, RunBody};
+use crate::format::records::{Checkpoint, Head, Recorded, RunBody, Task};
 use crate::format::snapshot::Snapshot;
 use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
 use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
@@ -69,7 +69,8 @@ impl<'r> Run<'r> {
             format: FORMAT_VERSION,
             writer: agent.writer().clone(),
             run: id,
-            component: component.clone(),
+            component: Some(component.clone()),
+            task: Task::Backup,
         };
         let name = names::run(agent.writer(), id)?;
         let bytes =

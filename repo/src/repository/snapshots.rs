@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, place};
-use crate::format::records::{Census, RunBody};
+use crate::format::records::{Census, RunBody, Task};
 use crate::format::snapshot::Snapshot;
 use crate::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, RunId};
@@ -166,7 +166,8 @@ impl<'r> Judge<'r> {
         let signed = self.repository.read_signed(&name, &[Kind::Run], at, RECORD_MAX)?;
         let body: RunBody = format::decode(&signed.body, "run")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let fits = body.component == listed.component
+        let fits = body.component.as_ref() == Some(&listed.component)
+            && body.task == Task::Backup
             && body.run == listed.run
             && signed.principal.is_writer(writer);
         Ok((!fits).then(|| "its run was of another component".into()))
