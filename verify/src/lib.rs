@@ -21,6 +21,7 @@ pub mod objective;
 pub mod readback;
 pub mod restored;
 pub mod sample;
+pub mod schedule;
 pub mod span;
 pub mod trace;
 pub mod workers;
