@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::context::Reading;
 use crate::exit::Exit;
 use crate::log::LogFormat;
 use crate::verbs;
@@ -58,29 +59,29 @@ pub(crate) enum Verb {
     /// Back up components
     Backup(verbs::backup::Args),
     /// List snapshots
-    Snapshots(verbs::snapshots::Args),
+    Snapshots(Reading<verbs::snapshots::Args>),
     /// Show what repositories hold and how much space it takes
-    Stats(verbs::stats::Args),
+    Stats(Reading<verbs::stats::Args>),
     /// Show what a snapshot holds
     #[cfg(feature = "recover")]
-    Ls(verbs::ls::Args),
+    Ls(Reading<verbs::ls::Args>),
     /// Search snapshots: where a path is, since when, and when it changed
     #[cfg(feature = "recover")]
-    Find(verbs::find::Args),
+    Find(Reading<verbs::find::Args>),
     /// Print one file of a snapshot
     #[cfg(feature = "recover")]
-    Cat(verbs::cat::Args),
+    Cat(Reading<verbs::cat::Args>),
     /// Compare a snapshot with another, or with a directory
     #[cfg(feature = "recover")]
-    Diff(verbs::diff::Args),
+    Diff(Reading<verbs::diff::Args>),
     /// Restore a component, or part of it: into an empty directory, in place, or to standard output
     #[cfg(feature = "recover")]
-    Restore(verbs::restore::Args),
+    Restore(Reading<verbs::restore::Args>),
     /// Prove that backups are whole, open, and fit their objectives
     #[cfg(feature = "recover")]
-    Verify(verbs::verify::Args),
+    Verify(Reading<verbs::verify::Args>),
     /// One look: last snapshot, age and objectives of every component
-    Status(verbs::status::Args),
+    Status(Reading<verbs::status::Args>),
     /// Keys: writers, officers, what belongs in the safe
     Keys(verbs::keys::Args),
     /// Say what an error's code means and what to do

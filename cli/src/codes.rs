@@ -124,6 +124,9 @@ codes! {
     Unexplained = 211: "there is no such code",
         "The catalogue has no entry of that number.",
         "`lifeboat explain` lists all.";
+    NoReplica = 212: "the region has no replica",
+        "The verb was to look at, or to copy into, the replica of a region for which the configuration names none.",
+        "Add replica = \"s3://BUCKET/PREFIX\" or a directory to the region's section, in the region's jurisdiction.";
 
     Partly = 300: "not all of it could be done",
         "Something was done and is sound; the rest is listed with the reason.",

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::Label;
-use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
 use lifeboat_repo::repository::catalog::Catalog;
 #[cfg(feature = "recover")]
 use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::repository::{Repository, Role};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::s3::S3Store;
 use lifeboat_repo::store::throttled::{Pause, Throttle, ThrottledStore};
@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) config_path: Option<PathBuf>,
     /// What the environment says.
     pub(crate) environment: Environment,
+    /// Whether regions' replicas are looked at instead of their repositories.
+    pub(crate) replica: bool,
     /// Set by Ctrl-C.
     pub(crate) cancelled: Arc<AtomicBool>,
     /// What holds back all stores together, once the configuration said so.
@@ -103,6 +105,11 @@ impl Environment {
 }
 
 impl Context {
+    /// The same, to look at regions' replicas instead of their repositories, if so.
+    pub(crate) fn at(&self, side: Side) -> Self {
+        Self { replica: side.replica, ..self.clone() }
+    }
+
     /// The moment it is now.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -158,7 +165,7 @@ impl Context {
             let patience = Box::new(Patience(Arc::clone(&self.cancelled)));
             self.throttle.get_or_init(|| Arc::new(Throttle::new(rates, Box::new(self.clock), patience)));
         }
-        Ok(config)
+        Ok(if self.replica { config.at_replicas() } else { config })
     }
 
     /// Opens a region's repository, trusting the officers pinned for it and nobody else.
@@ -174,9 +181,19 @@ impl Context {
             ));
         }
         let place = repository_place(region);
+        if region.role == Role::Replica && region.replica.is_none() {
+            return Err(Failure::usage(format!("region {} has no replica", region.name))
+                .code(Code::NoReplica)
+                .next(
+                    "say where it lies with replica = \"s3://BUCKET/PREFIX\" in its section of lifeboat.toml",
+                ));
+        }
         let store = self.throttled(open_store(region)?);
-        let repository =
-            Repository::open(store, &region.pins()).map_err(|error| Failure::from(error).at(&place))?;
+        let opened = match region.role {
+            Role::Primary => Repository::open(store, &region.pins()),
+            Role::Replica => Repository::open_replica(store, &region.pins()),
+        };
+        let repository = opened.map_err(|error| Failure::from(error).at(&place))?;
         let header = &repository.trust().header;
         if header.region != region.name || header.jurisdiction != region.jurisdiction {
             return Err(Failure::new(
@@ -265,6 +282,23 @@ impl Context {
     }
 }
 
+/// Which store of a region is looked at.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Side {
+    /// Look at the region's replica, not at its repository
+    #[arg(long)]
+    pub(crate) replica: bool,
+}
+
+/// A verb that reads, with which store it reads.
+#[derive(clap::Args)]
+pub(crate) struct Reading<A: clap::Args> {
+    #[command(flatten)]
+    pub(crate) args: A,
+    #[command(flatten)]
+    pub(crate) side: Side,
+}
+
 /// Who looks into a repository.
 pub(crate) enum Reader<'r> {
     /// This host.
@@ -287,7 +321,11 @@ impl Reader<'_> {
 
 /// A region's repository in words.
 pub(crate) fn repository_place(region: &Region) -> String {
-    format!("repository of {} in {}", region.name, region.repository)
+    let what = match region.role {
+        Role::Primary => "repository",
+        Role::Replica => "replica",
+    };
+    format!("{what} of {} in {}", region.name, region.repository)
 }
 
 /// The store of a region's repository.

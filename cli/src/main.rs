@@ -83,6 +83,7 @@ fn context_of(global: Global, verb: &'static str) -> failure::Result<Context> {
         log,
         config_path: global.config.filter(|path| !path.as_os_str().is_empty()),
         environment: Environment::read(),
+        replica: false,
         cancelled: on_interrupt()?,
         throttle: Arc::default(),
         clock: SystemClock,

@@ -208,7 +208,7 @@ fn names(
         .collect();
     let prefix = format!("index/{writer}/");
     for (name, record) in &source.ledgers.recorded {
-        if name.as_str().starts_with(&prefix) && names.binary_search(name).is_err() {
+        if record.binds && name.as_str().starts_with(&prefix) && names.binary_search(name).is_err() {
             findings
                 .push(Finding::damage(name, format!("it is missing, although {} names it", record.entry)));
         }

@@ -203,7 +203,7 @@ impl<'l> Survey<'l> {
             None => false,
         };
         for (name, record) in &ledgers.recorded {
-            if !self.names.contains(name) && !excused(name) {
+            if record.binds && !self.names.contains(name) && !excused(name) {
                 let doubt =
                     if gc.sound { "" } else { ", and a gc record that might explain it cannot be read" };
                 let what = format!("it is missing, although {} names it{doubt}", record.entry);
@@ -222,7 +222,7 @@ impl<'l> Survey<'l> {
             findings.push(Finding::notice(&group.first, what));
         }
         for (area, group) in &self.unknown {
-            let reserved = matches!(area.as_str(), "erasures" | "bundles" | "state" | "wal");
+            let reserved = matches!(area.as_str(), "erasures" | "state" | "wal");
             let why = if reserved {
                 "a newer Lifeboat stores such objects"
             } else {

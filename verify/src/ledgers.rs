@@ -7,7 +7,7 @@ use lifeboat_repo::format::records::{Checkpoint, Head};
 use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::ledger::{LedgerEntry, read_entry};
-use lifeboat_repo::repository::{Repository, RepositoryError};
+use lifeboat_repo::repository::{Repository, RepositoryError, Role};
 use lifeboat_repo::units::{Bytes, Timestamp};
 
 use crate::damage::{Finding, Severity, Subject};
@@ -32,6 +32,8 @@ pub(crate) struct Record {
     /// The time of the run whose entry names it: keys and cards are judged at it.
     pub(crate) moment: Timestamp,
     pub(crate) entry: ObjectName,
+    /// Whether it must be here. Not so in a replica, where a writer's ledger speaks of what the repository holds.
+    pub(crate) binds: bool,
 }
 
 /// Every ledger of a repository, as far as it counts and could be read.
@@ -60,7 +62,7 @@ pub(crate) fn load(
         }
     }
     // A revoked writer's cutoff may name a ledger of which nothing is left.
-    for writer in repository.trust().header.cutoffs.keys() {
+    for writer in repository.trust().header.cutoffs.keys().filter(|writer| is_expected(repository, writer)) {
         numbers.entry(writer.clone()).or_default();
     }
     let mut ledgers = Ledgers { sound: true, ..Ledgers::default() };
@@ -71,6 +73,11 @@ pub(crate) fn load(
         note_beyond(repository, &writer, &listed, findings);
     }
     Ok(ledgers)
+}
+
+/// Whether a revoked writer's ledger must be here: a maintainer's is in the store where it worked.
+fn is_expected(repository: &Repository, writer: &Label) -> bool {
+    repository.role() == Role::Primary || !repository.trust().is_maintainer(writer)
 }
 
 /// How many entries of a ledger count, from the first.
@@ -96,6 +103,7 @@ fn load_one(
     note_holes(writer, &wanted, count, findings);
     let read = workers::map(&wanted, threads, observer, |seq| Ok(read_entry(repository, writer, *seq)))?;
     let cutoff = repository.trust().cutoff(writer).flatten();
+    let reach = Reach::of(repository, writer);
     let mut chain = Vec::new();
     // The hash of the entry before, where it could be read.
     let mut previous: Option<Option<ObjectHash>> = Some(None);
@@ -130,7 +138,7 @@ fn load_one(
         }
         previous = Some(Some(entry.head.1));
         ledgers.bytes += listed.get(&seq).copied().unwrap_or_default();
-        chain.push(take(&name, entry, &mut ledgers.recorded, findings));
+        chain.push(take(&name, entry, reach, &mut ledgers.recorded, findings));
     }
     ledgers.chains.insert(writer.clone(), chain);
     Ok(())
@@ -152,51 +160,80 @@ fn note_holes(writer: &Label, there: &[Seq], count: u32, findings: &mut Vec<Find
     }
 }
 
-/// Notes what an entry records, and keeps its place in the chain.
+/// What a ledger speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// What its writer put here.
+    Own,
+    /// What its writer put into the repository of which this is a replica.
+    Elsewhere,
+    /// What a maintainer copied into this replica, whoever made it.
+    Copied,
+}
+
+impl Reach {
+    fn of(repository: &Repository, writer: &Label) -> Self {
+        match repository.role() {
+            Role::Primary => Self::Own,
+            Role::Replica if repository.trust().is_maintainer(writer) => Self::Copied,
+            Role::Replica => Self::Elsewhere,
+        }
+    }
+}
+
+/// Notes what an entry records, and keeps its place in the chain. What an entry of elsewhere saw of the whole
+/// repository says nothing of this store.
 fn take(
     name: &ObjectName,
     entry: LedgerEntry,
+    reach: Reach,
     recorded: &mut HashMap<ObjectName, Record>,
     findings: &mut Vec<Finding>,
 ) -> Link {
     let moment = entry.body.run.moment();
     let mut snapshots = Vec::new();
     for object in entry.body.objects {
-        if !may_record(&entry.body.writer, &object.0, object.1) {
+        if !may_record(&entry.body.writer, reach, &object.0, object.1) {
             findings.push(Finding::damage(
                 name,
                 format!("it names {} in a way that this writer may not", object.0),
             ));
             continue;
         }
-        if object.0.as_str().starts_with("snapshots/") {
+        if reach != Reach::Elsewhere && object.0.as_str().starts_with("snapshots/") {
             snapshots.push(object.0.clone());
         }
-        let record = Record { hash: object.1, length: object.2, moment, entry: name.clone() };
+        let binds = reach != Reach::Elsewhere;
+        let record = Record { hash: object.1, length: object.2, moment, entry: name.clone(), binds };
         let known = recorded.entry(object.0.clone()).or_insert_with(|| record.clone());
         if (known.hash, known.length) != (record.hash, record.length) {
             findings
                 .push(Finding::damage(name, format!("it contradicts {} about {}", known.entry, object.0)));
+        }
+        known.binds |= binds;
+        if reach == Reach::Elsewhere {
+            // Signatures are judged at the moment of who made it, not of who copied it.
+            known.moment = moment;
         }
     }
     Link {
         name: name.clone(),
         head: entry.head,
         run: entry.body.run,
-        checkpoint: entry.body.checkpoint,
+        checkpoint: entry.body.checkpoint.filter(|_| reach != Reach::Elsewhere),
         snapshots,
     }
 }
 
 /// A ledger speaks for what its writer alone can put; of a pack it can only say what the pack's name says.
-fn may_record(writer: &Label, name: &ObjectName, hash: ObjectHash) -> bool {
+fn may_record(writer: &Label, reach: Reach, name: &ObjectName, hash: ObjectHash) -> bool {
     match place(name) {
         Some(Place::Pack(pack)) => pack.as_bytes() == hash.as_bytes(),
         Some(
             Place::Key(_, owner, _) | Place::Card(owner, _) | Place::Index(owner, ..) | Place::Run(owner, _),
-        ) => owner == *writer,
+        ) => owner == *writer || reach == Reach::Copied,
         // Who may sign a snapshot is for trust to say; what a newer version stores, for that version.
-        Some(Place::Snapshot(..)) | None => true,
+        Some(Place::Snapshot(..) | Place::Replica(_) | Place::Bundle(..)) | None => true,
         Some(_) => false,
     }
 }
@@ -251,7 +288,7 @@ mod tests {
         let run = "20251123t184416123z-abababababababab";
         let hash = ObjectHash::from_bytes([0xaa; 32]);
         let hex = "aa".repeat(32);
-        let may = |name: &str| may_record(&writer, &name.parse().unwrap(), hash);
+        let may = |name: &str| may_record(&writer, Reach::Own, &name.parse().unwrap(), hash);
         assert!(may(&format!("packs/aa/{hex}")));
         assert!(!may(&format!("packs/ab/ab{}", "aa".repeat(31))));
         assert!(may(&format!("runs/fra-1/{run}")) && !may(&format!("runs/fra-2/{run}")));

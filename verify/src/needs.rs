@@ -92,7 +92,7 @@ impl Needs {
             _ => false,
         };
         for (name, record) in &ledgers.recorded {
-            if in_scope(name) && !seen.contains(name) && !judge.condemned().snapshot(name) {
+            if record.binds && in_scope(name) && !seen.contains(name) && !judge.condemned().snapshot(name) {
                 let what =
                     format!("it is missing, although {} names it and nothing expired it", record.entry);
                 findings.push(Finding::damage(name, what));

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::Role;
 use toml::Spanned;
 
 use super::place::check_place;
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
-use super::{Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, sources};
+use super::{
+    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, replica, sources,
+};
 use crate::failure::Result;
 use crate::when::{parse_duration, show_objective};
 
@@ -103,7 +106,8 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
             .mistake(raw.jurisdiction.span(), "a jurisdiction is a short word")
             .next("write something like EU, US or UK (letters, digits and -, at most 16)"));
     }
-    let repository = check_place(source, &raw)?;
+    let repository = check_place(source, ["repository", "s3"], &raw.repository, raw.s3.as_ref())?;
+    let replica = replica::check(source, name, &raw, &repository)?;
     let mut officers: Vec<PinnedOfficer> = Vec::new();
     for text in &raw.officers {
         let officer = officer(source, text)?;
@@ -118,6 +122,8 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
         name: label(source, name, "a region's name")?,
         jurisdiction: jurisdiction.clone(),
         repository,
+        replica,
+        role: Role::Primary,
         officers,
     };
     Ok((region, raw.repository.span()))
@@ -135,14 +141,18 @@ fn officer(source: &Source<'_>, text: &Spanned<String>) -> Result<PinnedOfficer>
 
 fn refuse_shared_repositories(source: &Source<'_>, regions: &[Placed<Region>]) -> Result<()> {
     for (at, (region, span)) in regions.iter().enumerate() {
-        let earlier = regions.iter().take(at).find(|(other, _)| other.repository.is(&region.repository));
+        let earlier = regions.iter().take(at).find(|(other, _)| {
+            let of =
+                |region: &Region| std::iter::once(region.repository.clone()).chain(region.replica.clone());
+            of(other).any(|there| of(region).any(|here| there.is(&here)))
+        });
         if let Some((other, _)) = earlier {
             return Err(source
                 .mistake(
                     span.clone(),
                     format!("region {} has the same repository as region {}", region.name, other.name),
                 )
-                .next("give each region a repository of its own: data of one never goes to the other"));
+                .next("give each region a repository and a replica of its own: data of one never goes to the other"));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lifeboat_backup::{CommandSource, Excludes, Hooks, Resources};
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::Role;
 use lifeboat_repo::store::throttled::Rates;
 
 use crate::codes::Code;
@@ -20,6 +21,7 @@ pub(crate) mod edit;
 mod limits;
 mod place;
 mod raw;
+mod replica;
 mod sources;
 pub(crate) mod template;
 #[cfg(test)]
@@ -68,8 +70,12 @@ pub(crate) struct Region {
     pub(crate) name: Label,
     /// Such as `EU`.
     pub(crate) jurisdiction: String,
-    /// Where its repository lies.
+    /// Where its repository lies, or what stands in its place: see `role`.
     pub(crate) repository: Place,
+    /// Where its replica lies, if it has one.
+    pub(crate) replica: Option<Place>,
+    /// Which of the two `repository` is.
+    pub(crate) role: Role,
     /// Officers whose keys are pinned: trust begins with them.
     pub(crate) officers: Vec<PinnedOfficer>,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_repo::store::s3::{Keys, Locks, S3Settings};
 use toml::Spanned;
 
-use super::raw::{RawRegion, RawS3};
+use super::raw::RawS3;
 use super::{Source, check};
 use crate::failure::{Result, shown};
 
@@ -65,25 +65,30 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where a region's repository lies.
-pub(super) fn check_place(source: &Source<'_>, raw: &RawRegion) -> Result<Place> {
-    let address = raw.repository.get_ref();
+/// Where something lies, by its address and the options of a bucket; `field` and `table` are what they are called.
+pub(super) fn check_place(
+    source: &Source<'_>,
+    [field, table]: [&str; 2],
+    place: &Spanned<String>,
+    options: Option<&Spanned<RawS3>>,
+) -> Result<Place> {
+    let address = place.get_ref();
     let Some((scheme, rest)) = address.split_once("://") else {
-        if let Some(options) = &raw.s3 {
+        if let Some(options) = options {
             return Err(source
-                .mistake(options.span(), "options of a bucket, and the repository is a directory")
-                .next("write repository = \"s3://BUCKET/PREFIX\", or remove [regions.NAME.s3]"));
+                .mistake(options.span(), format!("options of a bucket, and the {field} is a directory"))
+                .next(format!("write {field} = \"s3://BUCKET/PREFIX\", or remove [regions.NAME.{table}]")));
         }
-        return Ok(Place::Directory(check::path(source, &raw.repository)?));
+        return Ok(Place::Directory(check::path(source, place)?));
     };
     if scheme != "s3" {
         return Err(source
-            .mistake(raw.repository.span(), format!("there is no kind of repository called {scheme}://"))
+            .mistake(place.span(), format!("there is no kind of {field} called {scheme}://"))
             .next("give a directory, or a bucket as s3://BUCKET/PREFIX"));
     }
-    let (bucket, prefix) = check_url(source, &raw.repository, rest)?;
+    let (bucket, prefix) = check_url(source, field, place, rest)?;
     let mut settings = S3Settings::of(bucket, prefix);
-    if let Some(options) = &raw.s3 {
+    if let Some(options) = options {
         apply(source, options.get_ref(), &mut settings)?;
         if let Some(why) = settings.refused() {
             let span = options.get_ref().endpoint.as_ref().map_or_else(|| options.span(), Spanned::span);
@@ -99,14 +104,19 @@ fn halved(source: &Source<'_>, span: std::ops::Range<usize>, text: &str) -> crat
     source.mistake(span, what).next(next)
 }
 
-fn check_url(source: &Source<'_>, text: &Spanned<String>, rest: &str) -> Result<(String, String)> {
+fn check_url(
+    source: &Source<'_>,
+    field: &str,
+    text: &Spanned<String>,
+    rest: &str,
+) -> Result<(String, String)> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let prefix = prefix.trim_end_matches('/');
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
     if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(plain) {
         return Err(source
             .mistake(text.span(), "a bucket's name is 3 to 63 of a-z 0-9 . -")
-            .next("write repository = \"s3://BUCKET\" or \"s3://BUCKET/PREFIX\""));
+            .next(format!("write {field} = \"s3://BUCKET\" or \"s3://BUCKET/PREFIX\"")));
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
     let parts_stand = prefix.is_empty() || prefix.split('/').all(|part| !matches!(part, "" | "." | ".."));

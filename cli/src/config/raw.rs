@@ -32,6 +32,9 @@ pub(super) struct RawRegion {
     pub(super) jurisdiction: Spanned<String>,
     pub(super) repository: Spanned<String>,
     pub(super) s3: Option<Spanned<RawS3>>,
+    pub(super) replica: Option<Spanned<String>>,
+    pub(super) replica_s3: Option<Spanned<RawS3>>,
+    pub(super) replica_jurisdiction: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) officers: Vec<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,

@@ -28,6 +28,11 @@ rto_limit = "48h"
 # rto_setup = "2h"                           # until a machine stands ready to restore to
 # rto_cutover = "30m"                        # from restored data to a service that people use
 
+# A second store of the same, in another account or on another disk; `lifeboat replicate` fills it. The same
+# jurisdiction: a region's data never leaves it.
+# replica = "s3://acme-replica-fra/lifeboat"   # options in [regions.eu-fra.replica_s3], as below
+# replica_jurisdiction = "EU"                # where that is
+
 # A second region looks just the same. Here its repository lies in a bucket:
 # [regions.us-dal]
 # jurisdiction = "US"

@@ -356,3 +356,46 @@ fn a_repository_may_lie_in_a_bucket() {
         assert!(failure.place.unwrap().contains("line "), "{url} {options}");
     }
 }
+
+#[test]
+fn a_replica_stays_where_the_data_may_be() {
+    let with = |lines: &str| {
+        let home = "repository = \"repositories/eu-fra\"\n";
+        parse(&GOOD.replacen(home, &format!("{home}{lines}\n"), 1))
+    };
+    let config = with("replica = \"s3://copy/fra\"\nreplica_jurisdiction = \"EU\"").unwrap();
+    let region = config.regions[0].clone();
+    assert_eq!(region.replica.map(|place| place.to_string()).as_deref(), Some("s3://copy/fra"));
+    assert!(region.repository.directory().is_some() && region.role == Role::Primary);
+    let there = config.at_replicas().regions.remove(0);
+    assert_eq!((there.repository.to_string().as_str(), there.role), ("s3://copy/fra", Role::Replica));
+
+    let home = "officers = []";
+    let away = "replica = \"r\"\nreplica_jurisdiction = \"US\"";
+    mistake(
+        home,
+        away,
+        "line 11, column 24",
+        "lies in US, and its data must stay in EU",
+        "another place in EU",
+    );
+    mistake(
+        home,
+        "replica = \"repositories/eu-fra\"",
+        "line 10, column 11",
+        "is its repository",
+        "of its own",
+    );
+    mistake(home, "replica_jurisdiction = \"EU\"", "line 10, column 24", "has none", "write replica = ");
+    mistake(home, "replica = \"ftp://x\"", "line 10, column 11", "no kind of replica", "s3://BUCKET");
+    let stray = "replica = \"r\"\nreplica_s3 = { region = \"x\" }";
+    mistake(home, stray, "line 11, column 14", "the replica is a directory", "[regions.NAME.replica_s3]");
+    let shared = "replica = \"r\"\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"r\"";
+    mistake(
+        home,
+        shared,
+        "line 13, column 14",
+        "the same repository as region eu-fra",
+        "a replica of its own",
+    );
+}

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::ids::{BadId, IdentityId, KeyId, Label, ObjectName, PackId, RunId};
+use crate::units::Timestamp;
 
 /// Numbers with eight digits, so that names sort as numbers do.
 #[derive(
@@ -37,6 +38,35 @@ impl FromStr for Seq {
             return Err(bad());
         }
         text.parse().map(Self).map_err(|_| bad())
+    }
+}
+
+/// A day by UTC, as bundles are named after: `20261127`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(u32);
+
+impl Day {
+    /// The day of a moment.
+    #[must_use]
+    pub fn of(moment: Timestamp) -> Self {
+        // A run's id begins with it.
+        let run = RunId::new(moment, [0; 8]).to_string();
+        Self(run.get(..8).and_then(|day| day.parse().ok()).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08}", self.0)
+    }
+}
+
+impl FromStr for Day {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = || BadId { expected: "a date of eight digits", found: text.chars().take(20).collect() };
+        text.parse::<Seq>().map(|digits| Self(digits.0)).map_err(|_| bad())
     }
 }
 
@@ -139,6 +169,22 @@ pub fn ledger(writer: &Label, seq: Seq) -> Result<ObjectName, BadId> {
     name(&format!("ledger/{writer}/{seq}"))
 }
 
+/// `replicas/<run>`
+///
+/// # Errors
+/// Never for well-formed parts.
+pub fn replica(run: RunId) -> Result<ObjectName, BadId> {
+    name(&format!("replicas/{run}"))
+}
+
+/// `bundles/<date>.<seq>`
+///
+/// # Errors
+/// The number is beyond eight digits.
+pub fn bundle(day: Day, seq: Seq) -> Result<ObjectName, BadId> {
+    name(&format!("bundles/{day}.{seq}"))
+}
+
 /// What a name says about the object under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -164,6 +210,10 @@ pub enum Place {
     Ledger(Label, Seq),
     /// `gc/<seq>`
     Gc(Seq),
+    /// `replicas/<run>`
+    Replica(RunId),
+    /// `bundles/<date>.<seq>`
+    Bundle(Day, Seq),
 }
 
 /// What a name means, or `None` where this version knows no such place.
@@ -188,6 +238,11 @@ pub fn place(name: &ObjectName) -> Option<Place> {
         ["runs", writer, run] => Place::Run(writer.parse().ok()?, run.parse().ok()?),
         ["ledger", writer, seq] => Place::Ledger(writer.parse().ok()?, seq.parse().ok()?),
         ["gc", seq] => Place::Gc(seq.parse().ok()?),
+        ["replicas", run] => Place::Replica(run.parse().ok()?),
+        ["bundles", id] => {
+            let (day, seq) = id.split_once('.')?;
+            Place::Bundle(day.parse().ok()?, seq.parse().ok()?)
+        }
         _ => return None,
     })
 }

@@ -70,6 +70,32 @@ pub struct FenceBody {
     pub time: Timestamp,
 }
 
+/// `replicas/<run>`: the snapshots that a run copied into a replica. FORMAT.md §14.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaBody {
+    /// Format version.
+    pub format: u32,
+    /// The run that copied.
+    pub run: RunId,
+    /// Who ran.
+    pub writer: Label,
+    /// When it committed.
+    pub time: Timestamp,
+    /// How far the repository was copied.
+    pub from: CopiedFrom,
+    /// The snapshots that count from here on, with the SHA-256 and length of each.
+    pub snapshots: Vec<Recorded>,
+}
+
+/// The heads of what a replication copied of the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedFrom {
+    /// The newest trust.
+    pub trust: Head,
+    /// The newest entry of every ledger.
+    pub heads: BTreeMap<Label, Head>,
+}
+
 /// `gc/<seq>`: packs condemned, snapshots expired.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GcBody {

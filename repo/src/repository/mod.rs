@@ -12,6 +12,7 @@ pub mod gc;
 pub mod index;
 pub mod ledger;
 pub mod pack;
+pub mod replicas;
 pub mod run;
 mod seals;
 pub mod snapshots;
@@ -41,6 +42,16 @@ use trust::Trust;
 pub struct Repository {
     store: Arc<dyn Store>,
     trust: Trust,
+    role: Role,
+}
+
+/// Which store of a repository is opened. Whoever opens it says so; nothing stored decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The repository itself: backups go here.
+    Primary,
+    /// A copy of it, where a snapshot counts only once a replication committed it. FORMAT.md §14.
+    Replica,
 }
 
 /// Who signed something.
@@ -87,7 +98,22 @@ impl Repository {
     /// There is no repository, its trust is not signed by a pinned officer, or the store failed.
     pub fn open(store: Arc<dyn Store>, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
         let trust = Trust::load(store.as_ref(), pins)?;
-        Ok(Self { store, trust })
+        Ok(Self { store, trust, role: Role::Primary })
+    }
+
+    /// Opens a replica of a repository, trusting the officers whose keys are pinned.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_replica(store: Arc<dyn Store>, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
+        let trust = Trust::load(store.as_ref(), pins)?;
+        Ok(Self { store, trust, role: Role::Replica })
+    }
+
+    /// Which store of the repository this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
     }
 
     /// The store.

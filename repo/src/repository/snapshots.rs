@@ -11,7 +11,8 @@ use crate::ids::{Label, ObjectHash, ObjectName, RunId};
 use crate::repository::catalog::Catalog;
 use crate::repository::gc::Condemned;
 use crate::repository::ledger::{self, Ledger};
-use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
+use crate::repository::replicas::Replicated;
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role};
 use crate::units::Bytes;
 
 /// Whether something under a snapshot's name counts.
@@ -19,7 +20,7 @@ use crate::units::Bytes;
 pub enum Standing {
     /// It does.
     Counts,
-    /// Its run was cut off before it could record it. It can be restored by name.
+    /// Its run was cut off before it could record it, or in a replica the run that copied it. It can be restored by name.
     Unrecorded,
     /// A collector ended the run; there is no snapshot.
     Fenced,
@@ -55,6 +56,8 @@ pub struct Judge<'r> {
     condemned: Condemned,
     ledgers: BTreeMap<Label, Result<HashSet<(ObjectName, ObjectHash)>, String>>,
     runs: HashSet<ObjectName>,
+    /// In a replica, what replications committed.
+    replicated: Option<Replicated>,
 }
 
 impl<'r> Judge<'r> {
@@ -73,7 +76,11 @@ impl<'r> Judge<'r> {
         let runs =
             repository.store().list("runs/").map_err(|error| RepositoryError::store("runs/", error))?;
         let runs = runs.into_iter().map(|object| object.name).collect();
-        Ok(Self { repository, catalog, condemned, ledgers, runs })
+        let replicated = match repository.role() {
+            Role::Primary => None,
+            Role::Replica => Some(Replicated::load(repository, catalog)?),
+        };
+        Ok(Self { repository, catalog, condemned, ledgers, runs, replicated })
     }
 
     /// Everything below `snapshots/` (of one component, if given), oldest first.
@@ -148,7 +155,10 @@ impl<'r> Judge<'r> {
             return Ok(Standing::Void(why));
         }
         Ok(match self.ledgers.get(&writer) {
-            Some(Ok(names)) if names.contains(&(listed.name.clone(), signed.hash)) => Standing::Counts,
+            Some(Ok(names)) if names.contains(&(listed.name.clone(), signed.hash)) => {
+                let copied = self.replicated.as_ref().is_none_or(|all| all.names(&listed.name, signed.hash));
+                if copied { Standing::Counts } else { Standing::Unrecorded }
+            }
             Some(Err(why)) => Standing::Void(format!("its writer's ledger is damaged: {why}")),
             _ if self.repository.trust().cutoff(&writer).is_some() => {
                 Standing::Void("its writer was revoked before it".into())

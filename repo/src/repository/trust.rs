@@ -156,6 +156,13 @@ impl Trust {
         self.header.cutoffs.get(writer).copied()
     }
 
+    /// Whether somebody of this name is, or was, a maintainer: who puts gc records, and whose ledger speaks of one store.
+    #[must_use]
+    pub fn is_maintainer(&self, name: &Label) -> bool {
+        let principal = format!("maintainer:{name}");
+        self.signers.entries().any(|entry| entry.principal == principal)
+    }
+
     /// The object this trust is.
     ///
     /// # Errors

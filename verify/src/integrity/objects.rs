@@ -90,7 +90,8 @@ impl Check<'_> {
         match place {
             Place::Seal(..) => true,
             Place::Key(_, writer, key) => self.keys.contains(&(writer.clone(), *key)),
-            Place::Snapshot(_, run) => self.runs.contains(run),
+            Place::Snapshot(_, run) | Place::Replica(run) => self.runs.contains(run),
+            Place::Bundle(..) => true,
             _ => false,
         }
     }
@@ -98,7 +99,7 @@ impl Check<'_> {
     fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Checked {
         let name = &object.name;
         let limit = match place {
-            Place::Index(..) | Place::Snapshot(..) => CATALOGED_STORED_MAX,
+            Place::Index(..) | Place::Snapshot(..) | Place::Replica(_) => CATALOGED_STORED_MAX,
             _ => RECORD_MAX,
         };
         let found = |finding| Checked { finding: Some(finding), unrecorded_snapshot: false };
@@ -147,7 +148,9 @@ impl Check<'_> {
                 self.of_writer(name, bytes, Kind::Index, JudgedAt::Moment(run.moment()), writer)
             }
             Place::Run(writer, run) => self.run(name, bytes, writer, *run),
-            Place::Snapshot(_, run) => self.snapshot(name, bytes, *run),
+            Place::Snapshot(_, run) => self.committed(name, bytes, Kind::Snapshot, *run),
+            Place::Replica(run) => self.committed(name, bytes, Kind::Replica, *run),
+            Place::Bundle(..) => self.bundle(name, bytes),
             _ => Err(RepositoryError::damaged(name.as_str(), "no signed object has such a name")),
         }
     }
@@ -224,12 +227,17 @@ impl Check<'_> {
     }
 
     /// A fence is put long after the run it ends, so its moment is in its body.
-    fn snapshot(&self, name: &ObjectName, bytes: Vec<u8>, run: RunId) -> Result<Signed, RepositoryError> {
-        let signed =
-            self.repository.check_signed(name, bytes, &[Kind::Snapshot, Kind::Fence], JudgedAt::Any)?;
-        if signed.kind == Kind::Snapshot {
+    fn committed(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        kind: Kind,
+        run: RunId,
+    ) -> Result<Signed, RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[kind, Kind::Fence], JudgedAt::Any)?;
+        if signed.kind == kind {
             let at = JudgedAt::Moment(run.moment());
-            return match self.repository.judge(&signed.key, Kind::Snapshot, name, at)? {
+            return match self.repository.judge(&signed.key, kind, name, at)? {
                 Principal::Writer(_) => Ok(signed),
                 other => Err(wrong_signer(name, &other)),
             };
@@ -241,6 +249,15 @@ impl Check<'_> {
             Principal::Maintainer(_) => {
                 Err(RepositoryError::damaged(name.as_str(), "it is a fence for another run than its name"))
             }
+            other => Err(wrong_signer(name, &other)),
+        }
+    }
+
+    /// Whether a bundle holds what it should is looked at apart.
+    fn bundle(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<Signed, RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Bundle], JudgedAt::Any)?;
+        match signed.principal {
+            Principal::Maintainer(_) => Ok(signed),
             other => Err(wrong_signer(name, &other)),
         }
     }

@@ -1,0 +1,62 @@
+//! `replica = …`: where a region's second store lies, and that it stays where the region's data may be.
+
+use toml::Spanned;
+
+use super::place::{Place, check_place};
+use super::raw::RawRegion;
+use super::{Config, Source};
+use crate::failure::Result;
+use lifeboat_repo::repository::Role;
+
+/// Where a region's replica lies, if it has one.
+pub(super) fn check(
+    source: &Source<'_>,
+    name: &Spanned<String>,
+    raw: &RawRegion,
+    repository: &Place,
+) -> Result<Option<Place>> {
+    let Some(address) = &raw.replica else {
+        let stray = raw.replica_s3.as_ref().map(Spanned::span);
+        return match stray.or_else(|| raw.replica_jurisdiction.as_ref().map(Spanned::span)) {
+            None => Ok(None),
+            Some(span) => Err(source
+                .mistake(span, format!("region {} says how its replica is, and has none", name.get_ref()))
+                .next("write replica = \"s3://BUCKET/PREFIX\" or a directory, or remove this")),
+        };
+    };
+    let home = raw.jurisdiction.get_ref();
+    if let Some(other) = raw.replica_jurisdiction.as_ref().filter(|other| other.get_ref() != home) {
+        return Err(source
+            .mistake(
+                other.span(),
+                format!(
+                    "the replica of region {} lies in {}, and its data must stay in {home}",
+                    name.get_ref(),
+                    crate::failure::tame(other.get_ref())
+                ),
+            )
+            .next(format!(
+                "put the replica into another place in {home}; data never leaves its jurisdiction"
+            )));
+    }
+    let place = check_place(source, ["replica", "replica_s3"], address, raw.replica_s3.as_ref())?;
+    if place.is(repository) {
+        return Err(source
+            .mistake(address.span(), format!("the replica of region {} is its repository", name.get_ref()))
+            .next("give it a place of its own: another disk, bucket and account"));
+    }
+    Ok(Some(place))
+}
+
+impl Config {
+    /// The same with every region's replica in the place of its repository, for verbs that only read.
+    pub(crate) fn at_replicas(mut self) -> Self {
+        for region in &mut self.regions {
+            region.role = Role::Replica;
+            if let Some(replica) = &region.replica {
+                region.repository = replica.clone();
+            }
+        }
+        self
+    }
+}
