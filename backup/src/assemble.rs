@@ -23,7 +23,7 @@ use crate::walk::{ReadyLine, Same, TenantKeys};
 mod filling;
 mod recorder;
 
-use filling::{DATA, MANIFEST, SOLID};
+use filling::Lane;
 pub(crate) use filling::{Desk, Filling};
 pub(crate) use recorder::Recorder;
 
@@ -48,6 +48,8 @@ pub(crate) struct Assembler<'a, D> {
     shares: Vec<Option<Gathering>>,
     arenas: Pool,
     manifest_chunks: Vec<(ChunkId, SegmentNumber)>,
+    /// Bytes needed of each segment, by its number.
+    live: Vec<Bytes>,
     pub(crate) counts: Counts,
 }
 
@@ -58,6 +60,8 @@ pub(crate) struct Remembered {
     pub(crate) chunks: Option<(DedupTable, HashMap<PackId, Bytes>)>,
     pub(crate) tenants: Vec<(Tenant, KeyId)>,
     pub(crate) segments: Vec<(SegmentId, PackId, Bytes, KeyId)>,
+    /// Bytes needed of each of them.
+    pub(crate) live: Vec<Bytes>,
     pub(crate) manifests: Vec<(ChunkId, u32)>,
 }
 
@@ -68,8 +72,9 @@ impl<'a, D: Desk> Assembler<'a, D> {
         recorder: Recorder,
         arenas: Pool,
     ) -> Self {
-        let (shares, manifest_chunks, counts) = (Vec::new(), Vec::new(), Counts::default());
-        Self { observer, filling, recorder, shares, arenas, manifest_chunks, counts }
+        let (shares, manifest_chunks, live) = (Vec::new(), Vec::new(), Vec::new());
+        let counts = Counts::default();
+        Self { observer, filling, recorder, shares, arenas, manifest_chunks, live, counts }
     }
 
     /// Stored bytes of packs made by this run, and their number.
@@ -152,8 +157,10 @@ impl<'a, D: Desk> Assembler<'a, D> {
         };
         let segments =
             ordinals.segments().iter().map(|number| number.and_then(place).unwrap_or(gone)).collect();
+        let needed = |number: SegmentNumber| self.live.get(number.0 as usize).copied().unwrap_or(Bytes::ZERO);
+        let live = ordinals.segments().iter().map(|number| number.map_or(Bytes::ZERO, needed)).collect();
         let chunks = loaded.then_some((table, made));
-        Remembered { walk, chunks, tenants: ordinals.into_tenants(), segments, manifests }
+        Remembered { walk, chunks, tenants: ordinals.into_tenants(), segments, live, manifests }
     }
 
     fn take(&mut self, batch: ReadBatch) -> Result<(), BackupError> {
@@ -166,14 +173,15 @@ impl<'a, D: Desk> Assembler<'a, D> {
                     self.take_same(&same)?;
                     None
                 }
-                Out::Line(mut line, pieces) => {
-                    for piece in pieces {
-                        let number = self.place_piece(&line.keys, &piece, &batch.arena)?;
-                        line.segments.push(number);
+                Out::Line(mut line, pieces, settled) => {
+                    for Piece { chunk, data, solid } in pieces {
+                        let data = batch.arena.get(data).unwrap_or_default();
+                        let number = self.filling.place(&line.keys, chunk, data, Lane::of(solid, settled))?;
+                        line.needs.push((number, chunk.length()));
                     }
                     Some(line)
                 }
-                Out::Stream(flows) => self.take_stream(&flows)?,
+                Out::Stream(flows, settled) => self.take_stream(&flows, settled)?,
                 Out::Nothing => None,
             };
             if let Some(line) = line {
@@ -190,9 +198,13 @@ impl<'a, D: Desk> Assembler<'a, D> {
     /// Copies lines of last time.
     fn take_same(&mut self, same: &Same) -> Result<(), BackupError> {
         let Some(gathering) = gathering(&mut self.shares, &same.keys) else { return Ok(()) };
-        self.recorder.same(same, |line, segments| {
+        let live = &mut self.live;
+        self.recorder.same(same, |line, needs| {
             gathering.rest.extend_from_slice(line);
-            segments.iter().for_each(|number| gathering.segments.insert(*number));
+            for (number, bytes) in needs {
+                gathering.segments.insert(*number);
+                note(live, *number, *bytes);
+            }
         })?;
         gathering.entries += same.entries;
         gathering.bytes += same.bytes;
@@ -202,23 +214,23 @@ impl<'a, D: Desk> Assembler<'a, D> {
         self.cut_if_full(&same.keys)
     }
 
-    fn take_stream(&mut self, flows: &Receiver<Flow>) -> Result<Option<ReadyLine>, BackupError> {
-        let mut segments = Vec::new();
+    fn take_stream(
+        &mut self,
+        flows: &Receiver<Flow>,
+        settled: bool,
+    ) -> Result<Option<ReadyLine>, BackupError> {
+        let mut needs = Vec::new();
         for flow in flows {
             match flow {
                 Flow::Chunk { keys, chunk, data, solid } => {
-                    segments.push(self.filling.place(
-                        &keys,
-                        chunk,
-                        &data,
-                        if solid { SOLID } else { DATA },
-                    )?);
+                    let number = self.filling.place(&keys, chunk, &data, Lane::of(solid, settled))?;
+                    needs.push((number, chunk.length()));
                     self.filling.take_packs()?;
                 }
-                Flow::Again => segments.clear(),
+                Flow::Again => needs.clear(),
                 Flow::Nothing => return Ok(None),
                 Flow::End(mut line) => {
-                    line.segments = segments;
+                    line.needs = needs;
                     return Ok(Some(*line));
                 }
             }
@@ -228,12 +240,19 @@ impl<'a, D: Desk> Assembler<'a, D> {
     }
 
     fn add_line(&mut self, mut line: ReadyLine) -> Result<(), BackupError> {
-        line.segments.sort_unstable();
-        line.segments.dedup();
+        line.needs.sort_unstable();
+        line.needs.dedup_by(|one, before| {
+            let same = one.0 == before.0;
+            before.1 += if same { one.1 } else { Bytes::ZERO };
+            same
+        });
         let Some(gathering) = gathering(&mut self.shares, &line.keys) else { return Ok(()) };
         gathering.rest.extend_from_slice(&line.line);
         gathering.entries += 1;
-        line.segments.iter().for_each(|number| gathering.segments.insert(*number));
+        for (number, bytes) in &line.needs {
+            gathering.segments.insert(*number);
+            note(&mut self.live, *number, *bytes);
+        }
         self.counts.entries += 1;
         match line.kind {
             EntryKind::File => {
@@ -269,13 +288,13 @@ impl<'a, D: Desk> Assembler<'a, D> {
         let whole = gathering.manifest.is_empty();
         let mut rest = std::mem::take(&mut gathering.rest);
         let small = ended && whole && rest.len() <= SMALL_MANIFEST;
-        let kind = if small && self.filling.holds(&keys, DATA) { DATA } else { MANIFEST };
+        let lane = if small && self.filling.holds(&keys, Lane::Data) { Lane::Data } else { Lane::Manifest };
         let mut at = 0;
         let mut placed = Vec::new();
         while let Some(length) = keys.manifest.next_cut(rest.get(at..).unwrap_or_default(), ended) {
             let data = rest.get(at..at + length).unwrap_or_default();
             let chunk = ChunkRef(chunk_id(&keys.k_id, data), u32::try_from(length).unwrap_or(u32::MAX));
-            placed.push((chunk, self.filling.place(&keys, chunk, data, kind)?));
+            placed.push((chunk, self.filling.place(&keys, chunk, data, lane)?));
             at += length;
         }
         if let Some(Some(gathering)) = self.shares.get_mut(tenant) {
@@ -285,20 +304,11 @@ impl<'a, D: Desk> Assembler<'a, D> {
             for (chunk, number) in placed {
                 gathering.manifest.push(chunk);
                 gathering.segments.insert(number);
+                note(&mut self.live, number, chunk.length());
                 self.manifest_chunks.push((chunk.0, number));
             }
         }
         Ok(())
-    }
-
-    fn place_piece(
-        &mut self,
-        keys: &Arc<TenantKeys>,
-        piece: &Piece,
-        arena: &[u8],
-    ) -> Result<SegmentNumber, BackupError> {
-        let data = arena.get(piece.data.clone()).unwrap_or_default();
-        self.filling.place(keys, piece.chunk, data, if piece.solid { SOLID } else { DATA })
     }
 }
 
@@ -312,6 +322,17 @@ impl Gathering {
             bytes: Bytes::ZERO,
             segments: Marks::default(),
         }
+    }
+}
+
+/// Notes that so many bytes of a segment are needed.
+fn note(live: &mut Vec<Bytes>, number: SegmentNumber, bytes: Bytes) {
+    let at = number.0 as usize;
+    if live.len() <= at {
+        live.resize(at + 1, Bytes::ZERO);
+    }
+    if let Some(needed) = live.get_mut(at) {
+        *needed += bytes;
     }
 }
 

@@ -73,7 +73,7 @@ impl Feed<'_> {
     pub(crate) fn run(self, started: Started) -> Result<(), Ended> {
         let (flows, stream) = crossbeam_channel::bounded(STREAM_QUEUE);
         self.tokens.recv().map_err(|_| Ended::Stopped)?;
-        let batch = ReadBatch { number: 0, outs: vec![Out::Stream(stream)], arena: Vec::new() };
+        let batch = ReadBatch { number: 0, outs: vec![Out::Stream(stream, false)], arena: Vec::new() };
         self.to.send(batch).map_err(|_| Ended::Stopped)?;
         let at = started.at;
         match self.take(started.running, &flows) {
@@ -120,6 +120,6 @@ impl Feed<'_> {
         manifest::write_head(&mut line, &path, EntryKind::File, &metadata, size);
         manifest::write_tail(&mut line, 0, &Tail { chunks, ..Tail::default() });
         let keys = Arc::clone(&self.keys);
-        Ok(ReadyLine { keys, path, line, kind: EntryKind::File, size, stable: true, segments: Vec::new() })
+        Ok(ReadyLine { keys, path, line, kind: EntryKind::File, size, stable: true, needs: Vec::new() })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use lifeboat_repo::clock::{Clock, Entropy};
 use lifeboat_repo::format::FORMAT_VERSION;
 use lifeboat_repo::format::snapshot::{Snapshot, SourceNote, Status};
-use lifeboat_repo::ids::{Label, ObjectName, PackId, RunId};
+use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId, RunId, SegmentId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -24,7 +24,9 @@ use crate::exclude::Excludes;
 use crate::hooks::{Hooks, Occasion};
 use crate::limits::Resources;
 use crate::pipeline::{Backup, Done, Input};
-use crate::report::{ProblemKind, Report};
+use crate::report::{ProblemKind, Report, Rewritten};
+use crate::rewrite::{self, Holding, Rewriting};
+use crate::state::records::WalkReader;
 use crate::state::{State, Table};
 use crate::tenants::TenantRules;
 use crate::walk::Previous;
@@ -40,6 +42,8 @@ pub struct Job {
     pub hooks: Hooks,
     /// What it may use of the machine.
     pub resources: Resources,
+    /// How far it goes to keep dead data from piling up.
+    pub rewriting: Rewriting,
     /// Where this host keeps its state.
     pub state: PathBuf,
     /// What writes the snapshot: name and version.
@@ -153,8 +157,14 @@ impl Attempt<'_> {
         let present = run.present_packs()?;
         let mut indexes: HashSet<ObjectName> =
             index::names_of(self.repository, run.agent().writer())?.into_iter().collect();
-        let (known, previous) = remembered(self.state, &run, &present, &indexes).unzip();
-        let parent = previous.as_ref().map(|last: &Previous| last.table.run);
+        let last = last_walk(self.state, &indexes);
+        let (victims, rewritten) = match &last {
+            Some((table, _)) => self.victims(&run, table, &present, start)?,
+            None => Default::default(),
+        };
+        let parent = last.as_ref().map(|(table, _)| table.run);
+        let holdings = last.as_ref().map(|(table, _)| holdings_of(table)).unwrap_or_default();
+        let (known, previous) = last.map(|last| remembered(last, &run, &present, victims)).unzip();
         let (input, recovery_point) = self.input(previous, start)?;
         let backup = Backup::new(self.job, run, &present, (self.state, &indexes), self.observer);
         let done = backup.pipeline(self.repository, known.unwrap_or_default(), input)?;
@@ -184,7 +194,7 @@ impl Attempt<'_> {
         self.observer.tell(Event::Phase("commit"));
         let committed = run.commit(&snapshot)?;
         indexes.extend(committed.indexes);
-        self.remember((id, start), remembered, &indexes, &present);
+        self.remember((id, start), remembered, &holdings, &indexes, &present);
         Ok(Report {
             snapshot: committed.name,
             run: id,
@@ -194,6 +204,7 @@ impl Attempt<'_> {
             tenants,
             stored,
             packs,
+            rewritten,
             problems,
             excluded,
             hook_failures: Vec::new(),
@@ -207,13 +218,20 @@ impl Attempt<'_> {
         &self,
         (run, start): (RunId, Timestamp),
         remembered: Remembered,
+        holdings: &HashMap<SegmentId, Holding>,
         indexes: &HashSet<ObjectName>,
         present: &HashMap<PackId, Bytes>,
     ) {
-        let Remembered { walk, chunks, tenants, segments, manifests } = remembered;
+        let Remembered { walk, chunks, tenants, segments, live, manifests } = remembered;
+        let renewed = |((id, ..), live): (&(SegmentId, PackId, Bytes, KeyId), Bytes)| {
+            let fresh = Holding { live, most: live, since: start };
+            holdings.get(id).map_or(fresh, |before| before.renewed(live))
+        };
+        let holdings = segments.iter().zip(live).map(renewed).collect();
         let indexes_now = indexes.iter().cloned().collect();
+        let (base, changes) = (None, 0);
         let table =
-            Table { run, start, tenants, segments, manifests, indexes: indexes_now, base: None, changes: 0 };
+            Table { run, start, tenants, segments, holdings, manifests, indexes: indexes_now, base, changes };
         let kept = self.state.commit(walk, table).and_then(|()| match &chunks {
             Some((table, made)) => {
                 let length = |pack| made.get(&pack).or_else(|| present.get(&pack)).copied();
@@ -225,6 +243,38 @@ impl Attempt<'_> {
             let warning = format!("the next backup will read every file anew: {error}");
             self.observer.tell(Event::Warning(warning));
         }
+    }
+
+    /// The segments that are to be taken for absent, because too little of them lives.
+    fn victims(
+        &self,
+        run: &Run<'_>,
+        table: &Table,
+        present: &HashMap<PackId, Bytes>,
+        now: Timestamp,
+    ) -> Result<(Vec<SegmentId>, Rewritten), BackupError> {
+        let rewriting = self.job.rewriting;
+        if !rewrite::any(&table.holdings, rewriting) {
+            return Ok(Default::default());
+        }
+        // Where nothing expires, nothing that is stored anew ever frees what it replaces.
+        let Some(oldest) = run.oldest_kept()? else { return Ok(Default::default()) };
+        // What is gone is stored again in any case.
+        let there =
+            |(_, pack, length, _): &(SegmentId, PackId, Bytes, KeyId)| present.get(pack) == Some(length);
+        let holdings: Vec<Holding> = table
+            .segments
+            .iter()
+            .zip(&table.holdings)
+            .map(|(segment, holding)| if there(segment) { *holding } else { Holding::NONE })
+            .collect();
+        let chosen = rewrite::victims(&holdings, rewriting, now, now.since(oldest));
+        let bytes = chosen.iter().filter_map(|at| holdings.get(*at)).map(|holding| holding.live).sum();
+        let ids: Vec<SegmentId> =
+            chosen.iter().filter_map(|at| table.segments.get(*at)).map(|segment| segment.0).collect();
+        tracing::debug!(segments = ids.len(), %bytes, "of these too little lives; what does is stored anew");
+        let rewritten = Rewritten { segments: ids.len() as u64, bytes };
+        Ok((ids, rewritten))
     }
 
     /// What the pipeline reads, and the moment up to which it will provably hold data. A command starts here.
@@ -244,19 +294,31 @@ impl Attempt<'_> {
     }
 }
 
-/// The walk of last time in terms of this run, with what it needs found present.
-fn remembered(
-    state: &State,
-    run: &Run<'_>,
-    present: &HashMap<PackId, Bytes>,
-    indexes: &HashSet<ObjectName>,
-) -> Option<(DedupTable, Previous)> {
+/// The walk of last time, unless nobody would find what it refers to.
+fn last_walk(state: &State, indexes: &HashSet<ObjectName>) -> Option<(Table, WalkReader)> {
     let (table, records) = state.load()?;
     if let Some(gone) = table.indexes.iter().find(|name| !indexes.contains(*name)) {
         tracing::warn!(index = %gone, "an index object is gone; every file is read anew");
         return None;
     }
+    Some((table, records))
+}
+
+fn holdings_of(table: &Table) -> HashMap<SegmentId, Holding> {
+    let (segments, holdings) = (table.segments.iter(), table.holdings.iter());
+    let needed = segments.zip(holdings).filter(|(_, holding)| holding.live > Bytes::ZERO);
+    needed.map(|(segment, holding)| (segment.0, *holding)).collect()
+}
+
+/// The walk of last time in terms of this run, with what it needs found present and none of the victims.
+fn remembered(
+    (table, records): (Table, WalkReader),
+    run: &Run<'_>,
+    present: &HashMap<PackId, Bytes>,
+    victims: Vec<SegmentId>,
+) -> (DedupTable, Previous) {
     let mut known = DedupTable::default();
+    known.exclude(victims);
     let segments: Arc<[Option<SegmentNumber>]> = table
         .segments
         .iter()
@@ -275,5 +337,5 @@ fn remembered(
         .iter()
         .map(|(tenant, key)| run.agent().card(tenant).map(|card| card.key).filter(|found| found == key))
         .collect();
-    Some((known, Previous { table, records, tenants, segments, next: None }))
+    (known, Previous { table, records, tenants, segments, next: None })
 }

@@ -43,10 +43,10 @@ pub(crate) struct Piece {
 pub(crate) enum Out {
     /// Entries that look as they did.
     Same(Same),
-    /// A line, and the chunks it needs.
-    Line(ReadyLine, Vec<Piece>),
-    /// A large file, chunk by chunk.
-    Stream(Receiver<Flow>),
+    /// A line, and the chunks it needs; whether it is read only so that they lie elsewhere.
+    Line(ReadyLine, Vec<Piece>, bool),
+    /// A large file, chunk by chunk; whether it is read only so that they lie elsewhere.
+    Stream(Receiver<Flow>, bool),
     /// It vanished.
     Nothing,
 }
@@ -128,15 +128,16 @@ impl<'a> Reader<'a> {
         for item in batch.items {
             let out = match item {
                 Item::Same(same) => Ok(Out::Same(same)),
-                Item::Ready(line) => Ok(Out::Line(line, Vec::new())),
+                Item::Ready(line) => Ok(Out::Line(line, Vec::new(), false)),
                 Item::Attributes(work) => Ok(self.attributes(work, &mut read.arena)),
                 Item::File(work) if work.stat.size > STREAMED_ABOVE => Err(Box::new(work)),
                 Item::File(work) => self.small(work, &mut read.arena),
             };
             read.outs.push(out.unwrap_or_else(|work| {
                 let (sender, receiver) = crossbeam_channel::bounded(STREAM_QUEUE);
+                let settled = work.settled;
                 large.push((work, sender));
-                Out::Stream(receiver)
+                Out::Stream(receiver, settled)
             }));
         }
         to.send(read).ok()?;
@@ -147,7 +148,7 @@ impl<'a> Reader<'a> {
         let mut pieces = Vec::new();
         let attributes = std::mem::take(&mut work.attributes);
         work.tail.xattrs = self.cut_attributes(&work.keys, attributes, arena, &mut pieces);
-        Out::Line(work.finish(), pieces)
+        Out::Line(work.finish(), pieces, false)
     }
 
     fn cut_attributes(
@@ -183,11 +184,11 @@ impl<'a> Reader<'a> {
                 self.cut(&work.keys, arena, start, &mut pieces);
                 let content = Content { chunks: pieces.iter().map(|piece| piece.chunk).collect(), ..content };
                 let xattrs = self.cut_attributes(&work.keys, attributes, arena, &mut pieces);
-                Out::Line(self.line(&work, content, xattrs), pieces)
+                Out::Line(self.line(&work, content, xattrs), pieces, work.settled)
             }
             Err(error) => {
                 arena.truncate(start);
-                self.unreadable(&work, &error).map_or(Out::Nothing, |line| Out::Line(line, Vec::new()))
+                self.unreadable(&work, &error).map_or(Out::Nothing, |line| Out::Line(line, Vec::new(), false))
             }
         })
     }
@@ -271,7 +272,7 @@ impl<'a> Reader<'a> {
             kind: EntryKind::File,
             size: content.size,
             stable: !content.changed,
-            segments: Vec::new(),
+            needs: Vec::new(),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Report {
     pub stored: Bytes,
     /// Packs stored anew.
     pub packs: u64,
+    /// What was stored anew only because too little lived where it lay.
+    pub rewritten: Rewritten,
     /// What went wrong on the way.
     pub problems: Problems,
     /// What was left out, as configured.
@@ -42,6 +44,15 @@ pub struct Report {
     pub recovery_point: Timestamp,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// Segments that a backup took for absent, because too little of them lived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// How many.
+    pub segments: u64,
+    /// What lived in them when the backup began.
+    pub bytes: Bytes,
 }
 
 /// Something in the source that could not be backed up as it should.

@@ -20,6 +20,7 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BackupError, BackupErrorKind};
+use crate::rewrite::Holding;
 
 mod blocks;
 pub(crate) mod records;
@@ -49,6 +50,8 @@ pub(crate) struct Table {
     pub(crate) tenants: Vec<(Tenant, KeyId)>,
     /// By the ordinals that records use: the segment, its pack and that pack's length, its key.
     pub(crate) segments: Vec<(SegmentId, PackId, Bytes, KeyId)>,
+    /// By the same ordinals: how much of each segment lives.
+    pub(crate) holdings: Vec<Holding>,
     /// The chunks of manifests, with the ordinals of their segments.
     pub(crate) manifests: Vec<(ChunkId, u32)>,
     /// The writer's index objects: without them nobody finds the segments, though their packs be there.

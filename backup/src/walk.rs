@@ -29,6 +29,7 @@ mod items;
 mod last;
 
 pub(crate) use items::{AttributesWork, Batch, FileWork, Item, ReadyLine, STREAMED_ABOVE, Same, TenantKeys};
+use last::Found;
 pub(crate) use last::Previous;
 
 /// Content in a batch of small files.
@@ -242,8 +243,9 @@ impl<'a> Walk<'a> {
         self.head.clear();
         manifest::write_head_named(&mut self.head, path, stat.kind, &stat.metadata, (user, group), stat.size);
         let previous = self.previous.as_mut();
-        if let Some(record) = previous.and_then(|last| last.unchanged(path, &self.head, &stat, &keys, &tail))
-        {
+        let found = previous.map(|last| last.find(path, &self.head, &stat, &keys, &tail));
+        let settled = matches!(found, Some(Found::Elsewhere));
+        if let Some(Found::Same(record)) = found {
             return self.add_same(record, keys, &stat);
         }
         self.names.fill(&mut stat.metadata);
@@ -251,7 +253,7 @@ impl<'a> Walk<'a> {
             EntryKind::File => {
                 let size = stat.size;
                 let (dir, name, path) = (Arc::clone(dir), name.to_owned(), path.to_vec());
-                self.push(Item::File(FileWork { keys, dir, name, path, stat }), size)
+                self.push(Item::File(FileWork { keys, dir, name, path, stat, settled }), size)
             }
             EntryKind::Hardlink => {
                 let mut line = self.head.clone();
@@ -263,7 +265,7 @@ impl<'a> Walk<'a> {
                     kind: stat.kind,
                     size: stat.size,
                     stable: true,
-                    segments: Vec::new(),
+                    needs: Vec::new(),
                 };
                 self.push(Item::Ready(ready), Bytes::ZERO)
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "test support fails loudly")]
 
+pub mod churn;
 pub mod compare;
 pub mod model;
 pub mod nobody;
@@ -20,7 +21,9 @@ pub mod targets;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lifeboat_backup::{BackupError, Excludes, Hooks, Job, Report, Resources, Source, TenantRules, Tree};
+use lifeboat_backup::{
+    BackupError, Excludes, Hooks, Job, Report, Resources, Rewriting, Source, TenantRules, Tree,
+};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey, VerifyingKey};
 use lifeboat_repo::ids::Label;
@@ -159,6 +162,7 @@ impl World {
             source: files_in(self.source()),
             hooks: Hooks::default(),
             resources: Resources::default(),
+            rewriting: Rewriting::default(),
             state: self.dir.path().join("state"),
             tool: "lifeboat-tests".into(),
         }

@@ -28,12 +28,35 @@ pub(crate) trait Desk {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot {
     tenant: u32,
-    kind: u8,
+    lane: Lane,
 }
 
-pub(super) const DATA: u8 = 0;
-pub(super) const SOLID: u8 = 1;
-pub(super) const MANIFEST: u8 = 2;
+/// What goes into a segment together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// What is new or changed, and compresses. What changed is likely to change again.
+    Data,
+    /// What is new or changed, and does not compress.
+    Solid,
+    /// What outlived others in its segment, and compresses. It is likely to stay.
+    Settled,
+    /// What outlived others, and does not compress.
+    SettledSolid,
+    /// Manifests.
+    Manifest,
+}
+
+impl Lane {
+    /// Where content goes.
+    pub(super) fn of(solid: bool, settled: bool) -> Self {
+        match (solid, settled) {
+            (false, false) => Self::Data,
+            (true, false) => Self::Solid,
+            (false, true) => Self::Settled,
+            (true, true) => Self::SettledSolid,
+        }
+    }
+}
 
 struct Open {
     number: SegmentNumber,
@@ -85,9 +108,9 @@ impl<'a, D: Desk> Filling<'a, D> {
         (self.table, self.loaded, self.made)
     }
 
-    /// Whether a tenant's segment of this kind is filling.
-    pub(super) fn holds(&self, keys: &TenantKeys, kind: u8) -> bool {
-        self.open.contains_key(&Slot { tenant: keys.ordinal, kind })
+    /// Whether a tenant's segment of this lane is filling.
+    pub(super) fn holds(&self, keys: &TenantKeys, lane: Lane) -> bool {
+        self.open.contains_key(&Slot { tenant: keys.ordinal, lane })
     }
 
     /// Takes packs that are done.
@@ -117,7 +140,7 @@ impl<'a, D: Desk> Filling<'a, D> {
         keys: &Arc<TenantKeys>,
         chunk: ChunkRef,
         data: &[u8],
-        kind: u8,
+        lane: Lane,
     ) -> Result<SegmentNumber, BackupError> {
         let key = keys.card.key;
         if let Some(number) = self.table.find(key, &chunk.0) {
@@ -130,7 +153,7 @@ impl<'a, D: Desk> Filling<'a, D> {
                 return Ok(number);
             }
         }
-        let slot = Slot { tenant: keys.ordinal, kind };
+        let slot = Slot { tenant: keys.ordinal, lane };
         self.ticks += 1;
         let ticks = self.ticks;
         if !self.open.contains_key(&slot) {
@@ -169,8 +192,8 @@ impl<'a, D: Desk> Filling<'a, D> {
 
     fn seal(&mut self, slot: Slot) -> Result<(), BackupError> {
         let Some(open) = self.open.remove(&slot) else { return Ok(()) };
-        let kind = if slot.kind == MANIFEST { SegmentKind::Manifest } else { SegmentKind::Data };
-        let solid = slot.kind == SOLID;
+        let kind = if slot.lane == Lane::Manifest { SegmentKind::Manifest } else { SegmentKind::Data };
+        let solid = matches!(slot.lane, Lane::Solid | Lane::SettledSolid);
         let job = SealJob {
             number: open.number,
             keys: open.keys,

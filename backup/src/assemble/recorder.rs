@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lifeboat_repo::ids::{KeyId, Tenant};
 use lifeboat_repo::repository::index::SegmentNumber;
+use lifeboat_repo::units::Bytes;
 
 use crate::error::BackupError;
 use crate::ordinals::Ordinals;
@@ -34,33 +35,34 @@ impl Recorder {
     /// Records a line.
     pub(super) fn line(&mut self, line: &ReadyLine) -> Result<(), BackupError> {
         let tenant = self.ordinals.tenant(&line.keys);
-        let ordinals: Vec<u32> = line.segments.iter().map(|number| self.ordinals.segment(*number)).collect();
-        self.walk.push(tenant, line.stable, &ordinals, &line.path, &line.line)
+        let count = |(number, bytes): &(SegmentNumber, Bytes)| (self.ordinals.segment(*number), *bytes);
+        let needs: Vec<(u32, Bytes)> = line.needs.iter().map(count).collect();
+        self.walk.push(tenant, line.stable, &needs, &line.path, &line.line)
     }
 
-    /// Records entries that look as they did, by reference if they may be referred to, and shows each line and the
-    /// segments it needs.
+    /// Records entries that look as they did, by reference if they may be referred to, and shows each line and what
+    /// it needs.
     pub(super) fn same(
         &mut self,
         same: &Same,
-        mut show: impl FnMut(&[u8], &[SegmentNumber]),
+        mut show: impl FnMut(&[u8], &[(SegmentNumber, Bytes)]),
     ) -> Result<(), BackupError> {
         let base = same.base.filter(|_| self.walk.is_changes());
         let tenant = self.ordinals.tenant(&same.keys);
-        let (mut numbers, mut ordinals) = (Vec::new(), Vec::new());
+        let (mut needs, mut counted) = (Vec::new(), Vec::new());
         let mut at = same.range.start;
         while at < same.range.end {
             let (fields, next) = records::parse(&same.block, at)
                 .ok_or_else(|| BackupError::state("a record of the last walk", "it is malformed"))?;
             let line = fields.line(&same.block);
-            let number = |ordinal: u32| self.last.get(ordinal as usize).copied().flatten();
-            numbers.clear();
-            numbers.extend(fields.segments(&same.block).filter_map(number));
-            show(line, &numbers);
+            let need = |(ordinal, bytes)| Some(((*self.last.get(ordinal as usize)?)?, bytes));
+            needs.clear();
+            needs.extend(fields.needs(&same.block).filter_map(need));
+            show(line, &needs);
             if base.is_none() {
-                ordinals.clear();
-                ordinals.extend(numbers.iter().map(|number| self.ordinals.segment(*number)));
-                self.walk.push(tenant, true, &ordinals, fields.path(&same.block), line)?;
+                counted.clear();
+                counted.extend(needs.iter().map(|(number, bytes)| (self.ordinals.segment(*number), *bytes)));
+                self.walk.push(tenant, true, &counted, fields.path(&same.block), line)?;
             }
             at = next;
         }

@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Base;
+use lifeboat_repo::units::Bytes;
+
 use super::blocks::{BLOCK, BlockReader, BlockWriter};
 use crate::error::BackupError;
 
@@ -28,8 +30,8 @@ pub(crate) struct Fields {
     pub(crate) tenant: u32,
     /// Whether the line may be copied; not what changed while it was read, nor errors.
     pub(crate) stable: bool,
-    /// Ordinals of the segments it needs, as varints.
-    segments: Range<usize>,
+    /// Ordinals of the segments it needs, each with how many bytes of its chunks, as varints.
+    needs: Range<usize>,
     path: Range<usize>,
     line: Range<usize>,
 }
@@ -44,7 +46,7 @@ impl Record {
     }
 
     pub(crate) fn segments(&self) -> impl Iterator<Item = u32> {
-        self.fields.segments(&self.block)
+        self.fields.needs(&self.block).map(|(segment, _)| segment)
     }
 }
 
@@ -57,9 +59,10 @@ impl Fields {
         block.get(self.path.clone()).unwrap_or_default()
     }
 
-    pub(crate) fn segments<'b>(&self, block: &'b [u8]) -> impl Iterator<Item = u32> + use<'b> {
-        let mut rest = block.get(self.segments.clone()).unwrap_or_default();
-        std::iter::from_fn(move || take_varint(&mut rest))
+    /// The segments it needs, by their ordinals, and how many bytes of each.
+    pub(crate) fn needs<'b>(&self, block: &'b [u8]) -> impl Iterator<Item = (u32, Bytes)> + use<'b> {
+        let mut rest = block.get(self.needs.clone()).unwrap_or_default();
+        std::iter::from_fn(move || Some((take_varint(&mut rest)?, Bytes(take_long(&mut rest)?))))
     }
 }
 
@@ -76,14 +79,14 @@ pub(crate) fn parse(block: &[u8], at: usize) -> Option<(Fields, usize)> {
         rest = rest.get(length..)?;
         Some(start..start + length)
     };
-    let (segments, path, line) = (section()?, section()?, section()?);
-    Some((Fields { tenant, stable: *stable == 1, segments, path, line }, here(rest)))
+    let (needs, path, line) = (section()?, section()?, section()?);
+    Some((Fields { tenant, stable: *stable == 1, needs, path, line }, here(rest)))
 }
 
-fn push_record(out: &mut Vec<u8>, tenant: u32, stable: bool, segments: &[u8], path: &[u8], line: &[u8]) {
+fn push_record(out: &mut Vec<u8>, tenant: u32, stable: bool, needs: &[u8], path: &[u8], line: &[u8]) {
     push_varint(out, tenant);
     out.push(u8::from(stable));
-    for bytes in [segments, path, line] {
+    for bytes in [needs, path, line] {
         push_varint(out, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         out.extend_from_slice(bytes);
     }
@@ -101,7 +104,7 @@ pub(super) struct Written {
 pub(crate) struct WalkWriter {
     blocks: BlockWriter,
     block: Vec<u8>,
-    ordinals: Vec<u8>,
+    needs: Vec<u8>,
     base: Option<Base>,
     /// Records of the base dealt with so far; the last of them that are to be taken; those passed over before.
     done: u64,
@@ -112,8 +115,8 @@ pub(crate) struct WalkWriter {
 
 impl WalkWriter {
     pub(super) fn new(blocks: BlockWriter, base: Option<Base>) -> Self {
-        let (block, ordinals) = (Vec::with_capacity(64 << 10), Vec::new());
-        Self { blocks, block, ordinals, base, done: 0, taking: 0, passed: 0, bytes: 0 }
+        let (block, needs) = (Vec::with_capacity(64 << 10), Vec::new());
+        Self { blocks, block, needs, base, done: 0, taking: 0, passed: 0, bytes: 0 }
     }
 
     /// Whether records of the base may be referred to.
@@ -129,7 +132,7 @@ impl WalkWriter {
         &mut self,
         tenant: u32,
         stable: bool,
-        segments: &[u32],
+        needs: &[(u32, Bytes)],
         path: &[u8],
         line: &[u8],
     ) -> Result<(), BackupError> {
@@ -137,12 +140,13 @@ impl WalkWriter {
             self.end_taking();
             push_varint(&mut self.block, 0);
         }
-        self.ordinals.clear();
-        for segment in segments {
-            push_varint(&mut self.ordinals, *segment);
+        self.needs.clear();
+        for (segment, bytes) in needs {
+            push_varint(&mut self.needs, *segment);
+            push_long(&mut self.needs, bytes.0);
         }
         let before = self.block.len();
-        push_record(&mut self.block, tenant, stable, &self.ordinals, path, line);
+        push_record(&mut self.block, tenant, stable, &self.needs, path, line);
         self.bytes += (self.block.len() - before) as u64;
         if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
     }

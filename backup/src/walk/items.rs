@@ -46,6 +46,8 @@ pub(crate) struct FileWork {
     pub(crate) name: CString,
     pub(crate) path: Vec<u8>,
     pub(crate) stat: Stat,
+    /// Whether it looks as it did, and is read only so that its chunks are stored in another segment.
+    pub(crate) settled: bool,
 }
 
 /// What the walk found.
@@ -80,7 +82,8 @@ pub(crate) struct ReadyLine {
     pub(crate) kind: EntryKind,
     pub(crate) size: Bytes,
     pub(crate) stable: bool,
-    pub(crate) segments: Vec<SegmentNumber>,
+    /// The segments it needs, and how many bytes of each; one may stand there several times.
+    pub(crate) needs: Vec<(SegmentNumber, Bytes)>,
 }
 
 /// An entry without content whose attributes are yet to be cut.
@@ -104,15 +107,7 @@ impl ReadyLine {
         let mut line = Vec::new();
         manifest::write_head(&mut line, &path, EntryKind::Error, &manifest::Metadata::default(), Bytes::ZERO);
         manifest::write_tail(&mut line, 0, &Tail { error: Some(why), ..Tail::default() });
-        Self {
-            keys,
-            path,
-            line,
-            kind: EntryKind::Error,
-            size: Bytes::ZERO,
-            stable: false,
-            segments: Vec::new(),
-        }
+        Self { keys, path, line, kind: EntryKind::Error, size: Bytes::ZERO, stable: false, needs: Vec::new() }
     }
 }
 
@@ -142,7 +137,7 @@ impl AttributesWork {
             kind,
             size: self.stat.size,
             stable: true,
-            segments: Vec::new(),
+            needs: Vec::new(),
         }
     }
 }

@@ -27,9 +27,32 @@ pub(crate) struct Previous {
     pub(crate) next: Option<Record>,
 }
 
+/// What the last walk says of an entry.
+pub(super) enum Found {
+    /// It looks as it did, and all it needs is there.
+    Same(Record),
+    /// It looks as it did, but something it needs is gone, or is to lie elsewhere.
+    Elsewhere,
+    /// It is new, or changed, or may have.
+    Changed,
+}
+
 impl Previous {
     /// The record of last time, if the entry has the head it had and all it needs is there.
-    pub(super) fn unchanged(
+    pub(super) fn find(
+        &mut self,
+        path: &[u8],
+        head: &[u8],
+        stat: &Stat,
+        keys: &TenantKeys,
+        tail: &Tail,
+    ) -> Found {
+        let Some(record) = self.unchanged(path, head, stat, keys, tail) else { return Found::Changed };
+        let there = |ordinal| matches!(self.segments.get(ordinal as usize), Some(Some(_)));
+        if record.segments().all(there) { Found::Same(record) } else { Found::Elsewhere }
+    }
+
+    fn unchanged(
         &mut self,
         path: &[u8],
         head: &[u8],
@@ -53,9 +76,7 @@ impl Previous {
                 return None;
             }
         }
-        let there = |ordinal| matches!(self.segments.get(ordinal as usize), Some(Some(_)));
-        let whole = record.segments().all(there);
-        whole.then_some(record)
+        Some(record)
     }
 
     /// The record of this path, if its line begins with this head; everything before it was deleted since.

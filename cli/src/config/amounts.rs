@@ -1,5 +1,6 @@
 //! Bytes and rates as people write them.
 
+use lifeboat_backup::Percent;
 use lifeboat_repo::units::{ByteRate, Bytes};
 
 /// Powers of ten as disks and networks are sold, of two as memory is.
@@ -50,6 +51,17 @@ pub(crate) fn parse_rate(text: &str) -> Result<Option<ByteRate>, String> {
     Ok(Some(ByteRate(Bytes(rate))))
 }
 
+/// Reads `50%`.
+///
+/// # Errors
+/// Something else; the text says what is allowed.
+pub(crate) fn parse_percent(text: &str) -> Result<Percent, String> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+    number
+        .and_then(Percent::new)
+        .ok_or_else(|| format!("{text:?} is no share; write a whole number from 0 to 100 with %, as in 50%"))
+}
+
 /// A number, whole or with a point, and a unit.
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
@@ -79,6 +91,11 @@ mod tests {
         }
         for bad in ["", "512", "MB", "1.GB", "-1MB", "1 mb", "5 parsecs", "99999999999TB", "1.2.3MB"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_percent("50%").ok(), Percent::new(50));
+        assert_eq!(parse_percent(" 0 % ").ok(), Percent::new(0));
+        for bad in ["50", "101%", "-1%", "0.5%", "half", "%", ""] {
+            assert!(parse_percent(bad).is_err(), "{bad}");
         }
         let rate = |text: &str| parse_rate(text).unwrap().map(|rate| rate.0.0);
         assert_eq!(rate("50MB/s"), Some(50_000_000));

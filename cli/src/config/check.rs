@@ -188,6 +188,7 @@ fn check_component(
         region: label(source, &raw.region, "a region's name")?,
         source: sources::check(source, name, &raw)?,
         hooks: sources::check_hooks(source, &raw.hooks)?,
+        rewriting: sources::check_rewriting(source, &raw)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
         rpo,

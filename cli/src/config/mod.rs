@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat_backup::{CommandSource, Excludes, Hooks, Resources};
+use lifeboat_backup::{CommandSource, Excludes, Hooks, Resources, Rewriting};
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Role;
@@ -100,6 +100,8 @@ pub(crate) struct Component {
     pub(crate) source: SourceKind,
     /// What runs around its backups.
     pub(crate) hooks: Hooks,
+    /// How far its backups go to keep dead data from piling up.
+    pub(crate) rewriting: Rewriting,
     /// Which paths belong to which tenant.
     pub(crate) tenants: Vec<String>,
     /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".

@@ -80,6 +80,8 @@ pub(super) struct RawComponent {
     pub(super) allow_empty: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) hooks: RawHooks,
+    pub(super) rewrite_below: Option<Spanned<String>>,
+    pub(super) rewrite_at_most: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) tenants: Vec<Spanned<String>>,
     pub(super) system: Option<Spanned<String>>,

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lifeboat_backup::{BadExclude, CommandSource, Environment, Excludes, Hooks, Program};
+use lifeboat_backup::{BadExclude, CommandSource, Environment, Excludes, Hooks, Percent, Program, Rewriting};
 use lifeboat_repo::ids::{Label, Tenant};
 use toml::Spanned;
 
+use super::amounts::parse_percent;
 use super::check::{duration, path};
 use super::raw::{RawComponent, RawHook, RawHooks};
 use super::{Source, SourceKind};
@@ -206,6 +207,19 @@ fn tenant(source: &Source<'_>, raw: &RawComponent) -> Result<Tenant> {
             .next("take one of the two away")),
         (None, _) => Ok(Tenant::System),
     }
+}
+
+/// What keeps dead data from piling up.
+pub(super) fn check_rewriting(source: &Source<'_>, raw: &RawComponent) -> Result<Rewriting> {
+    let read = |text: &Option<Spanned<String>>, or: Percent| match text {
+        None => Ok(or),
+        Some(text) => parse_percent(text.get_ref()).map_err(|why| source.mistake(text.span(), why)),
+    };
+    let usual = Rewriting::default();
+    Ok(Rewriting {
+        below: read(&raw.rewrite_below, usual.below)?,
+        at_most: read(&raw.rewrite_at_most, usual.at_most)?,
+    })
 }
 
 pub(super) fn check_hooks(source: &Source<'_>, raw: &RawHooks) -> Result<Hooks> {

@@ -66,6 +66,10 @@ rpo = "24h"                                  # how much may be lost
 # cachedir_tag = true                        # contents of directories with a CACHEDIR.TAG
 # one_filesystem = true                      # nothing that is mounted below `path`
 #
+# What hardly lives any more in what is stored together is stored anew, so that dead data goes away; "0%": never.
+# rewrite_below = "75%"                      # where less than this of it lives, and it pays
+# rewrite_at_most = "3%"                     # of the component in one backup
+#
 # Lines for the shell, with LIFEBOAT_COMPONENT, _RUN, _STATUS and more. If one of `before` fails nothing is
 # backed up; then, and whenever a backup fails, those of `on_failure` run in the place of `after`.
 # [components.chats.hooks]

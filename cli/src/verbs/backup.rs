@@ -94,6 +94,7 @@ pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &C
         source: source(config, component, inherited)?,
         hooks,
         resources: config.limits.resources,
+        rewriting: component.rewriting,
         state: host.state.clone(),
         tool: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
     };
@@ -186,6 +187,13 @@ fn render(page: &mut Page, component: &Component, report: &Report) {
     let against = if report.parent.is_some() { "" } else { " (nothing to compare with: all was read)" };
     let packs = count_of(report.packs, "pack", "packs");
     page.field("stored anew", &format!("{} in {packs}{against}", report.stored));
+    if report.rewritten.segments > 0 {
+        let segments = count_of(report.rewritten.segments, "segment", "segments");
+        page.field(
+            "of it",
+            &format!("{} because {segments} held too little else that lives", report.rewritten.bytes),
+        );
+    }
     page.field("took", &show_duration(report.duration));
     render_excluded(page, report);
     render_problems(page, report);
@@ -255,6 +263,7 @@ fn value(component: &Component, outcome: &Result<Report>, exit: Exit) -> Value {
             "run": report.run, "parent": report.parent, "recovery_point": report.recovery_point.rfc3339(),
             "status": crate::survey::status_word(report.status), "counts": report.counts,
             "tenant_keys": report.tenants, "stored_bytes": report.stored, "packs": report.packs,
+            "rewritten_segments": report.rewritten.segments, "rewritten_bytes": report.rewritten.bytes,
             "excluded": report.excluded.iter().map(excluded_value).collect::<Vec<_>>(),
             "hook_failures": report.hook_failures.iter().map(hook_value).collect::<Vec<_>>(),
             "seconds": report.duration.as_secs_f64(), "problems_total": report.problems.total(),

@@ -6,7 +6,7 @@ use crate::crypto::sign::Kind;
 use crate::format::names::{Place, place};
 use crate::format::records::{Census, GcBody};
 use crate::format::{self, RECORD_MAX};
-use crate::ids::{KeyId, ObjectName, PackId};
+use crate::ids::{KeyId, Label, ObjectName, PackId};
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 
 /// Everything that gc records condemn and expire.
@@ -64,6 +64,14 @@ impl Condemned {
     #[must_use]
     pub fn snapshot(&self, name: &ObjectName) -> bool {
         self.snapshots.contains(name)
+    }
+
+    /// Whether any snapshot of a component ever expired.
+    #[must_use]
+    pub fn expires_any_of(&self, component: &Label) -> bool {
+        let of =
+            |name: &ObjectName| matches!(place(name), Some(Place::Snapshot(its, _)) if its == *component);
+        self.snapshots.iter().any(of)
     }
 
     /// Whether a key in a snapshot counts as expired.

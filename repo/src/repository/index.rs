@@ -1,6 +1,6 @@
 //! The index: reading it, and the table a writer deduplicates with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::crypto::sign::Kind;
 use crate::format::index::{Index, SegmentLine, decode_index};
@@ -67,6 +67,7 @@ pub struct DedupTable {
     settled: Vec<Slot>,
     fresh: HashMap<[u8; 12], u32>,
     numbers: HashMap<SegmentId, u32>,
+    excluded: HashSet<SegmentId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +79,11 @@ struct Slot {
 const _: () = assert!(size_of::<Slot>() == 16);
 
 impl DedupTable {
+    /// Takes these segments for absent from now on, wherever they are.
+    pub fn exclude(&mut self, segments: impl IntoIterator<Item = SegmentId>) {
+        self.excluded.extend(segments);
+    }
+
     /// Takes the segments of an index object whose pack `present` says is there and not condemned.
     pub fn absorb(&mut self, segments: &[SegmentLine], present: impl Fn(PackId) -> bool) {
         for line in segments {
@@ -101,8 +107,12 @@ impl DedupTable {
         self.settled.dedup_by_key(|slot| slot.chunk);
     }
 
-    /// Makes a segment known; `None` beyond 2^32 segments, which then are not deduplicated into.
+    /// Makes a segment known; `None` where it is excluded, and beyond 2^32 segments: then nothing is deduplicated into
+    /// it.
     pub fn add_segment(&mut self, segment: KnownSegment) -> Option<SegmentNumber> {
+        if segment.pack.is_some() && self.excluded.contains(&segment.id) {
+            return None;
+        }
         let number = u32::try_from(self.segments.len()).ok()?;
         self.segments.push(segment);
         if segment.pack.is_some() {

@@ -22,7 +22,7 @@ use crate::repository::snapshots::census;
 use crate::repository::trust::Trust;
 use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::Created;
-use crate::units::Bytes;
+use crate::units::{Bytes, Timestamp};
 
 /// Packs between two index objects: so much at the most is uploaded again after an interruption.
 pub const PACKS_PER_INDEX: usize = 64;
@@ -152,6 +152,26 @@ impl<'r> Run<'r> {
                 _ => None,
             })
             .collect())
+    }
+
+    /// The moment of the oldest snapshot of this component and writer that is kept: so far back snapshots need what the
+    /// writer stored. None where there is none, or where nothing of the component ever expired: then nobody can tell for
+    /// how long they will.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn oldest_kept(&self) -> Result<Option<Timestamp>, RepositoryError> {
+        if !self.condemned.expires_any_of(&self.component) {
+            return Ok(None);
+        }
+        for name in self.seen.iter().filter(|name| !self.condemned.snapshot(name)) {
+            if let Some(Place::Snapshot(_, run)) = place(name)
+                && adopt::own(&self.agent, name, Kind::Snapshot)?.is_some()
+            {
+                return Ok(Some(run.moment()));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the writer's own index into a table to deduplicate with, as far as packs are present. Index objects that

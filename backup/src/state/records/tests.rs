@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use lifeboat_repo::ids::RunId;
-use lifeboat_repo::units::Timestamp;
+use lifeboat_repo::units::{Bytes, Timestamp};
 use proptest::prelude::*;
 
 use super::super::{State, Table};
@@ -15,9 +15,9 @@ fn state(dir: &std::path::Path) -> State {
 }
 
 fn table(run: RunId) -> Table {
-    let (tenants, segments, manifests, indexes) = Default::default();
+    let (tenants, segments, holdings, manifests, indexes) = Default::default();
     let start = Timestamp::new(0, 0);
-    Table { run, start, tenants, segments, manifests, indexes, base: None, changes: 0 }
+    Table { run, start, tenants, segments, holdings, manifests, indexes, base: None, changes: 0 }
 }
 
 fn run(number: u8) -> RunId {
@@ -33,7 +33,9 @@ fn held(state: &State) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let (_, mut reader) = state.load()?;
     let mut rows = Vec::new();
     while let Some(record) = reader.next() {
-        assert_eq!(record.segments().collect::<Vec<_>>(), [u32::try_from(record.line().len()).unwrap()]);
+        let length = record.line().len();
+        let needs: Vec<_> = record.fields.needs(&record.block).collect();
+        assert_eq!(needs, [(u32::try_from(length).unwrap(), Bytes(length as u64 * 1000))]);
         assert_eq!(record.fields.tenant, 3);
         rows.push((record.path().to_vec(), record.line().to_vec()));
     }
@@ -54,7 +56,10 @@ fn walk(state: &State, number: u8, rows: &Rows) -> Option<Base> {
         let same = next.as_ref().filter(|record| record.path() == path && record.line() == line);
         match same.and_then(|record| record.base).filter(|_| writer.is_changes()) {
             Some(base) => writer.take(base, 1),
-            None => writer.push(3, true, &[u32::try_from(line.len()).unwrap()], &path, line).unwrap(),
+            None => {
+                let needs = [(u32::try_from(line.len()).unwrap(), Bytes(line.len() as u64 * 1000))];
+                writer.push(3, true, &needs, &path, line).unwrap();
+            }
         }
     }
     let base = writer.base;
