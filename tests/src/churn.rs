@@ -128,7 +128,7 @@ fn content(dice: &mut Dice, number: u64, size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size + 16);
     while bytes.len() < size {
         let roll = dice.roll();
-        if number % 8 == 0 {
+        if number.is_multiple_of(8) {
             bytes.extend_from_slice(&roll.to_le_bytes());
         } else {
             word(roll, &mut bytes);
@@ -157,5 +157,5 @@ fn word(roll: u64, into: &mut Vec<u8>) {
         }
         into.extend_from_slice(pick(&END, rank >> 4).unwrap_or_default().as_bytes());
     }
-    into.push(if (roll >> 50) % 11 == 0 { b'\n' } else { b' ' });
+    into.push(if (roll >> 50).is_multiple_of(11) { b'\n' } else { b' ' });
 }
