@@ -414,6 +414,7 @@ fn renew_seal(world: &World, officer: &SigningKey) -> IdentityId {
         format: FORMAT_VERSION,
         seq: seal.seq,
         seal: SealRecipient { id, recipient },
+        since: None,
         catalogs: seal.catalogs.iter().map(NamedIdentity::again).collect(),
     };
     put_seal(SealFor::Writers, &world.card, format::encode(&writers, "seal").unwrap());

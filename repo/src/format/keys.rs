@@ -18,6 +18,15 @@ pub struct OfficersSeal {
     pub seq: Seq,
     /// The identity that opens key objects.
     pub seal: NamedIdentity,
+    /// Since when that seal is in use; absent where it always was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// The seal to come, while keys are being sealed to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NamedIdentity>,
+    /// Condemned seals below which keys may still be, or of which bundles may still hold keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<OlderSeal>,
     /// The identities that open index, snapshots and pack tables; the last is the one in use.
     pub catalogs: Vec<NamedIdentity>,
     /// Who can open this object: kept here so that it can be wrapped anew.
@@ -35,6 +44,9 @@ pub struct WritersSeal {
     pub seq: Seq,
     /// The recipient of key objects.
     pub seal: SealRecipient,
+    /// As in [`OfficersSeal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// As in [`OfficersSeal`].
     pub catalogs: Vec<NamedIdentity>,
 }
@@ -54,6 +66,31 @@ impl NamedIdentity {
     #[must_use]
     pub fn again(&self) -> Self {
         Self { id: self.id, identity: self.identity.clone() }
+    }
+}
+
+/// A condemned seal.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct OlderSeal {
+    /// Derived from the recipient.
+    #[zeroize(skip)]
+    pub id: IdentityId,
+    /// `AGE-SECRET-KEY-1…`
+    pub identity: String,
+    /// The number of the seals that condemned it: runs that did not see them may still put keys below it.
+    #[zeroize(skip)]
+    pub plan: Seq,
+    /// When, by the store's clock, the last key below it was destroyed. Bundles put before then may hold some.
+    #[zeroize(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emptied: Option<Timestamp>,
+}
+
+impl OlderSeal {
+    /// Another copy. Not `Clone`: copies of secrets should be seen where they are made.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { id: self.id, identity: self.identity.clone(), plan: self.plan, emptied: self.emptied }
     }
 }
 

@@ -34,6 +34,9 @@ pub struct TrustHeader {
     /// Ledgers of revoked writers count up to here; `null` where nothing of one counts.
     #[serde(default)]
     pub cutoffs: BTreeMap<Label, Option<Head>>,
+    /// Seals below this number were destroyed, or are about to be: they may be missing, and count for nothing.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub seals_from: Seq,
 }
 
 impl TrustHeader {
@@ -49,4 +52,9 @@ impl TrustHeader {
             Err(FormatError::rule("trust header", "it does not say `\"lifeboat\":\"trust\"`"))
         }
     }
+}
+
+/// By reference, since serde asks so.
+fn is_first(seq: &Seq) -> bool {
+    *seq == Seq::default()
 }

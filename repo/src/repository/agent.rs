@@ -12,10 +12,10 @@ use crate::format::records::Recorded;
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
 use crate::repository::catalog::Catalog;
-use crate::repository::seals::newest_seal;
+use crate::repository::seals::{newest_of, newest_seal};
 use crate::repository::{JudgedAt, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
-use crate::units::Bytes;
+use crate::units::{Bytes, Timestamp};
 
 /// What an agent's host holds.
 pub struct Credentials {
@@ -39,7 +39,7 @@ pub struct Card {
     pub k_id: [u8; 32],
     /// Places cuts.
     pub k_chunk: [u8; 32],
-    created: crate::units::Timestamp,
+    created: Timestamp,
 }
 
 /// A writer at work in a repository.
@@ -49,7 +49,10 @@ pub struct Agent<'r> {
     pub(crate) clock: &'r dyn Clock,
     pub(crate) entropy: &'r dyn Entropy,
     catalog: Arc<Catalog>,
+    /// The writers' seal that was read.
+    seal_name: ObjectName,
     seal: SealRecipient,
+    since: Option<Timestamp>,
     cards: BTreeMap<Tenant, Arc<Card>>,
     /// Every card of the writer with its key object, those that are not used included, for whoever must record them.
     made: Vec<Made>,
@@ -77,10 +80,7 @@ impl<'r> Agent<'r> {
         entropy: &'r dyn Entropy,
     ) -> Result<Self, RepositoryError> {
         enrolled(repository, &credentials, clock)?;
-        let (name, body) = newest_seal(repository, SealFor::Writers, clock)?;
-        let plain = open_own(&body, &credentials.card, name.as_str())?;
-        let seal: WritersSeal = format::decode(&plain, "writers' seal")
-            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+        let (seal_name, seal) = open_seal(repository, &credentials.card, clock)?;
         let catalog = Arc::new(Catalog::new(&seal.catalogs)?);
         let mut agent = Self {
             repository,
@@ -88,12 +88,37 @@ impl<'r> Agent<'r> {
             clock,
             entropy,
             catalog,
+            seal_name,
             seal: seal.seal.clone(),
+            since: seal.since,
             cards: BTreeMap::new(),
             made: Vec::new(),
         };
         agent.load_cards()?;
         Ok(agent)
+    }
+
+    /// Reads the writers' seal again where officers have put another since, with the cards of keys below it. A run does
+    /// so once it is announced: whoever destroys a seal puts the next one first and lists runs second, so each run
+    /// either uses the new one or is waited for.
+    pub(crate) fn renew_seal(&mut self) -> Result<(), RepositoryError> {
+        let newest = newest_of(self.repository, SealFor::Writers)?;
+        if newest.map(|seq| names::seal(seq, SealFor::Writers)).transpose()?.as_ref() == Some(&self.seal_name)
+        {
+            return Ok(());
+        }
+        let (name, seal) = open_seal(self.repository, &self.credentials.card, self.clock)?;
+        self.catalog = Arc::new(Catalog::new(&seal.catalogs)?);
+        (self.seal_name, self.seal, self.since) = (name, seal.seal.clone(), seal.since);
+        self.cards.clear();
+        self.made.clear();
+        self.load_cards()
+    }
+
+    /// Since when the seal in use is in use; nothing where it is that of the beginning.
+    #[must_use]
+    pub fn sealed_since(&self) -> Option<Timestamp> {
+        self.since
     }
 
     /// The repository.
@@ -368,6 +393,18 @@ fn enrolled(
         }
         Err(error) => Err(error),
     }
+}
+
+fn open_seal(
+    repository: &Repository,
+    card: &Identity,
+    clock: &dyn Clock,
+) -> Result<(ObjectName, WritersSeal), RepositoryError> {
+    let (name, body) = newest_seal(repository, SealFor::Writers, clock)?;
+    let plain = open_own(&body, card, name.as_str())?;
+    let seal: WritersSeal = format::decode(&plain, "writers' seal")
+        .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+    Ok((name, seal))
 }
 
 fn open_own(

@@ -25,6 +25,10 @@ pub mod order;
 #[cfg(feature = "recover")]
 pub mod recover;
 #[cfg(feature = "recover")]
+pub mod renewal;
+#[cfg(feature = "recover")]
+pub mod reseal;
+#[cfg(feature = "recover")]
 pub mod segments;
 
 use std::sync::Arc;

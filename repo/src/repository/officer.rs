@@ -89,6 +89,9 @@ pub fn create(
             id: seal_id(&seal.recipient().to_string()),
             identity: seal.to_secret_string().to_string(),
         },
+        since: Some(clock.now()),
+        next: None,
+        older: Vec::new(),
         catalogs: vec![NamedIdentity {
             id: catalog_id(&catalog.recipient().to_string()),
             identity: catalog.to_secret_string().to_string(),
@@ -114,6 +117,7 @@ pub fn create(
         created: clock.now(),
         quorum: 1,
         cutoffs: std::collections::BTreeMap::new(),
+        seals_from: Seq(0),
     };
     let entry = officer_entry(&id, &officer.name, officer.signing.public(), header.created);
     signer.put_trust(&header, vec![entry])?;
@@ -280,13 +284,24 @@ fn put_next_trust(
     cutoffs: std::collections::BTreeMap<Label, Option<Head>>,
     clock: &dyn Clock,
 ) -> Result<(), RepositoryError> {
+    let header = TrustHeader { cutoffs, ..repository.trust().header.clone() };
+    put_trust_after(repository, officer, entries, header, clock)
+}
+
+/// Puts the trust that follows the repository's, as `header` says otherwise.
+pub(crate) fn put_trust_after(
+    repository: &Repository,
+    officer: &Officer<'_>,
+    entries: Vec<Entry>,
+    header: TrustHeader,
+    clock: &dyn Clock,
+) -> Result<(), RepositoryError> {
     let before = repository.trust();
     let header = TrustHeader {
         seq: before.head.0.next(),
         previous: Some(before.head.1),
         created: clock.now().max(before.header.created),
-        cutoffs,
-        ..before.header.clone()
+        ..header
     };
     Signer { store: repository.store(), officer, id: repository.id() }.put_trust(&header, entries)
 }
@@ -297,17 +312,40 @@ fn rewrap(
     officer: &Officer<'_>,
     change: impl FnOnce(&mut OfficersSeal),
 ) -> Result<(), RepositoryError> {
-    let repository = recovery.repository();
+    let mut seal = recovery.officers_seal();
+    change(&mut seal);
+    put_seals_after(recovery.repository(), officer, &mut seal)
+}
+
+/// Puts seals under the next free number, which they then say.
+pub(crate) fn put_seals_after(
+    repository: &Repository,
+    officer: &Officer<'_>,
+    seal: &mut OfficersSeal,
+) -> Result<(), RepositoryError> {
+    put_seals(repository, officer, seal, next_seal_number(repository)?)
+}
+
+/// Puts seals under a number, which they then say. That of the officers first; whoever has it wins.
+pub(crate) fn put_seals(
+    repository: &Repository,
+    officer: &Officer<'_>,
+    seal: &mut OfficersSeal,
+    number: Seq,
+) -> Result<(), RepositoryError> {
+    seal.seq = number;
+    Signer { store: repository.store(), officer, id: repository.id() }.put_seals(seal)
+}
+
+/// The first number that no seal has.
+pub(crate) fn next_seal_number(repository: &Repository) -> Result<Seq, RepositoryError> {
     let listed =
         repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
     let newest = listed.iter().filter_map(|object| match place(&object.name) {
         Some(Place::Seal(seq, _)) => Some(seq),
         _ => None,
     });
-    let mut seal = recovery.officers_seal();
-    seal.seq = newest.max().unwrap_or_default().next();
-    change(&mut seal);
-    Signer { store: repository.store(), officer, id: repository.id() }.put_seals(&seal)
+    Ok(newest.max().unwrap_or_default().max(repository.trust().header.seals_from).next())
 }
 
 struct Signer<'a> {
@@ -345,6 +383,7 @@ impl Signer<'_> {
             format: FORMAT_VERSION,
             seq: seal.seq,
             seal: SealRecipient { id: seal.seal.id, recipient: identity.recipient().to_string() },
+            since: seal.since,
             catalogs: seal.catalogs.iter().map(NamedIdentity::again).collect(),
         };
         let writers: Vec<&str> = seal.writers.iter().map(|known| known.recipient.as_str()).collect();

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::crypto::envelope::{self, Identity};
 use crate::crypto::hash::ChunkIdKey;
 use crate::crypto::sign::Kind;
-use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, key_id, seal_id};
+use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, OlderSeal, key_id, seal_id};
 use crate::format::names::{self, Place, SealFor, place};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, Tenant};
@@ -21,8 +21,10 @@ use crate::units::Timestamp;
 pub struct Recovery<'r> {
     repository: &'r Repository,
     catalog: Catalog,
-    seal: Identity,
-    seal_id: IdentityId,
+    /// The seal in use, then condemned ones below which a key may still be.
+    seals: Vec<(IdentityId, Identity)>,
+    /// The recipients of the identities it was opened with.
+    holders: Vec<String>,
     officers: OfficersSeal,
     /// When it was opened: keys that an officer sealed anew are judged then.
     now: Timestamp,
@@ -67,15 +69,20 @@ impl<'r> Recovery<'r> {
         let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
         let officers: OfficersSeal = format::decode(&plain, "officers' seal")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let seal: Identity =
-            officers.seal.identity.parse().map_err(|_| damaged("the seal identity in it is malformed"))?;
-        if seal_id(&seal.recipient().to_string()) != officers.seal.id {
-            return Err(damaged("the seal identity in it is not the one it names"));
+        let mut seals = Vec::new();
+        let older = officers.older.iter().map(|seal| (seal.id, &seal.identity));
+        for (id, identity) in std::iter::once((officers.seal.id, &officers.seal.identity)).chain(older) {
+            let seal: Identity =
+                identity.parse().map_err(|_| damaged("a seal identity in it is malformed"))?;
+            if seal_id(&seal.recipient().to_string()) != id {
+                return Err(damaged("a seal identity in it is not the one it names"));
+            }
+            seals.push((id, seal));
         }
         let catalog = Catalog::new(&officers.catalogs)?;
-        let seal_id = officers.seal.id;
+        let holders = identities.iter().map(|identity| identity.recipient().to_string()).collect();
         let now = clock.now();
-        Ok(Self { repository, catalog, seal, seal_id, officers, now, opened: Mutex::default() })
+        Ok(Self { repository, catalog, seals, holders, officers, now, opened: Mutex::default() })
     }
 
     /// The repository.
@@ -102,18 +109,40 @@ impl<'r> Recovery<'r> {
             format: self.officers.format,
             seq: self.officers.seq,
             seal: self.officers.seal.again(),
+            since: self.officers.since,
+            next: self.officers.next.as_ref().map(NamedIdentity::again),
+            older: self.officers.older.iter().map(OlderSeal::again).collect(),
             catalogs: self.officers.catalogs.iter().map(NamedIdentity::again).collect(),
             recovery: self.officers.recovery.clone(),
             writers: self.officers.writers.clone(),
         }
     }
 
-    /// Every key object under the living seal: writer and key.
+    /// The seal in use, then condemned ones below which a key may still be.
+    pub(crate) fn seals(&self) -> &[(IdentityId, Identity)] {
+        &self.seals
+    }
+
+    /// The recipients of the identities it was opened with.
+    pub(crate) fn holders(&self) -> &[String] {
+        &self.holders
+    }
+
+    /// Every tenant key that has a key object below a seal that this opens: writer and key, sorted.
     ///
     /// # Errors
     /// The store failed.
     pub fn keys(&self) -> Result<Vec<(Label, KeyId)>, RepositoryError> {
-        let prefix = format!("keys/{}/", self.seal_id);
+        let mut keys = std::collections::BTreeSet::new();
+        for (seal, _) in &self.seals {
+            keys.extend(self.keys_below(*seal)?);
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    /// Every key object below one seal: writer and key, sorted.
+    pub(crate) fn keys_below(&self, seal: IdentityId) -> Result<Vec<(Label, KeyId)>, RepositoryError> {
+        let prefix = format!("keys/{seal}/");
         let listed =
             self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
         Ok(listed
@@ -143,8 +172,29 @@ impl<'r> Recovery<'r> {
         Ok(opened)
     }
 
+    /// Below the seal in use, or where it was not sealed anew yet, below a condemned one.
     fn open_key(&self, writer: &Label, key: KeyId) -> Result<TenantKey, RepositoryError> {
-        let name = names::key(self.seal_id, writer, key)?;
+        let mut first: Option<RepositoryError> = None;
+        for (id, seal) in &self.seals {
+            match self.open_key_below(*id, seal, writer, key) {
+                Ok((opened, _)) => return Ok(opened),
+                // That it is damaged somewhere says more than that it is missing elsewhere.
+                Err(error) if first.as_ref().is_none_or(RepositoryError::is_missing) => first = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(first.unwrap_or_else(|| RepositoryError::damaged("seals/", "they hold no seal identity")))
+    }
+
+    /// A key object below one seal, with its body as it is.
+    pub(crate) fn open_key_below(
+        &self,
+        id: IdentityId,
+        seal: &Identity,
+        writer: &Label,
+        key: KeyId,
+    ) -> Result<(TenantKey, zeroize::Zeroizing<Vec<u8>>), RepositoryError> {
+        let name = names::key(id, writer, key)?;
         let signed = self.repository.read_signed(&name, &[Kind::Key], JudgedAt::Any, RECORD_MAX)?;
         let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
         match &signed.principal {
@@ -156,7 +206,7 @@ impl<'r> Recovery<'r> {
             _ => return Err(damaged("neither its writer nor an officer signed it")),
         }
         let mut plain = zeroize::Zeroizing::new(Vec::new());
-        envelope::open_into(&signed.body, std::slice::from_ref(&self.seal), &mut plain)
+        envelope::open_into(&signed.body, std::slice::from_ref(seal), &mut plain)
             .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
         let body: KeyBody = format::decode(&plain, "key object")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
@@ -169,6 +219,8 @@ impl<'r> Recovery<'r> {
             return Err(damaged("it is not the key its name says"));
         }
         let k_id = parse_key(&body.k_id).map_err(|_| damaged("a key in it is malformed"))?;
-        Ok(TenantKey { key, tenant: body.tenant.clone(), identity, k_id: ChunkIdKey::from_bytes(k_id) })
+        let opened =
+            TenantKey { key, tenant: body.tenant.clone(), identity, k_id: ChunkIdKey::from_bytes(k_id) };
+        Ok((opened, plain))
     }
 }

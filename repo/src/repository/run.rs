@@ -60,7 +60,7 @@ impl<'r> Run<'r> {
     ///
     /// # Errors
     /// The writer may not snapshot this component, something is damaged, or the store failed.
-    pub fn begin(agent: Agent<'r>, component: &Label) -> Result<Self, RepositoryError> {
+    pub fn begin(mut agent: Agent<'r>, component: &Label) -> Result<Self, RepositoryError> {
         let mut nonce = [0; 8];
         agent.entropy.fill(&mut nonce)?;
         let id = RunId::new(agent.clock.now(), nonce);
@@ -78,6 +78,8 @@ impl<'r> Run<'r> {
         let announced = agent.put_new(&name, Kind::Run, &bytes)?;
         // Announced first, plans listed second: whoever collects either was seen or waits for this run.
         let condemned = Condemned::load(agent.repository)?;
+        // Nor may a key go below a seal whose keys nobody will look for again.
+        agent.renew_seal()?;
         let newest = ledger::newest(agent.repository)?.get(agent.writer()).copied();
         let head = newest.map(|seq| read_entry(agent.repository, agent.writer(), seq)).transpose()?;
         let mut run = Self {

@@ -54,13 +54,14 @@ pub(crate) fn newest_stored(repository: &Repository) -> Result<Vec<Recorded>, Re
     Ok(stored)
 }
 
-/// The highest number of a seal.
-fn newest_of(repository: &Repository, which: SealFor) -> Result<Option<Seq>, RepositoryError> {
+/// The highest number of a seal that trust has not given up.
+pub(crate) fn newest_of(repository: &Repository, which: SealFor) -> Result<Option<Seq>, RepositoryError> {
     let listed =
         repository.store().list("seals/").map_err(|error| RepositoryError::store("seals/", error))?;
     let numbers = listed.iter().filter_map(|object| match place(&object.name) {
         Some(Place::Seal(seq, found)) if found == which => Some(seq),
         _ => None,
     });
-    Ok(numbers.max())
+    let from = repository.trust().header.seals_from;
+    Ok(numbers.filter(|seq| *seq >= from).max())
 }

@@ -27,10 +27,11 @@ impl NewestSeals {
 
     /// Seals that are missing. That both newest ones are gone nothing here can show.
     pub(super) fn report(&self, repository: &Repository, listed: &[Listed], findings: &mut Vec<Finding>) {
-        let Some(newest) = self.officers.max(self.writers) else {
+        let from = repository.trust().header.seals_from;
+        let Some(newest) = self.officers.max(self.writers).filter(|newest| *newest >= from) else {
             findings.push(Finding::damage(
                 Subject::Area("seals/"),
-                "there is none; without it no key can be opened",
+                format!("there is none from number {} on, and those before were given up; without it no key can be opened", from.0),
             ));
             return;
         };
@@ -42,9 +43,10 @@ impl NewestSeals {
             })
             .collect();
         // The first of each hole: whoever may put an object may put one under the last of all numbers.
-        let firsts = std::iter::once(Seq(0)).chain(there.iter().map(|seq| seq.next()));
-        let gone =
-            firsts.filter(|seq| *seq <= newest && !there.contains(seq)).map(|seq| (seq, SealFor::Officers));
+        let firsts = std::iter::once(from).chain(there.iter().map(|seq| seq.next()));
+        let gone = firsts
+            .filter(|seq| (from..=newest).contains(seq) && !there.contains(seq))
+            .map(|seq| (seq, SealFor::Officers));
         let enrolled = repository
             .trust()
             .signers

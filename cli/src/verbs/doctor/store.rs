@@ -7,6 +7,7 @@ use lifeboat_repo::ids::{ObjectName, RunId};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Agent;
 use lifeboat_repo::store::contract::{self, Outcome};
+use lifeboat_repo::units::Timestamp;
 
 use super::{Findings, host};
 use crate::config::{Config, Region};
@@ -14,11 +15,16 @@ use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, tame};
 use crate::trusted;
+#[cfg(feature = "recover")]
+use crate::when::show_moment;
 use crate::when::{count_of, show_duration};
 
 /// Clocks further apart make ages and signatures' times doubtful.
 const SKEW_WARN: Duration = Duration::from_secs(5);
 const SKEW_FAIL: Duration = Duration::from_secs(300);
+
+/// Stray copies of key objects are of no use once the seal they were sealed to is destroyed.
+const SEAL_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) fn check(
     context: &Context,
@@ -72,11 +78,12 @@ fn check_enrolment(
     }
     let opened = context.credentials(host).and_then(|credentials| {
         Agent::open(repository, credentials.into(), &context.clock, &context.entropy)
-            .map(drop)
+            .map(|agent| agent.sealed_since())
             .map_err(Failure::from)
     });
-    if let Err(failure) = opened {
-        return findings.failure(area, failure);
+    match opened {
+        Ok(since) => seal_age(context, since, area, findings),
+        Err(failure) => return findings.failure(area, failure),
     }
     let writers = trusted::writers(repository);
     let bound = writers.iter().find(|writer| writer.name == host.writer);
@@ -94,6 +101,21 @@ fn check_enrolment(
     }
 }
 
+/// Whether keys should be sealed anew.
+fn seal_age(context: &Context, since: Option<Timestamp>, area: &str, findings: &mut Findings) {
+    let Some(age) = since.map(|since| context.now().since(since)) else { return };
+    if age > SEAL_AGE_MAX {
+        findings.warn(
+            area,
+            format!(
+                "the seal is {} old, and stray copies of keys are of use as long as it is",
+                show_duration(age)
+            ),
+            "an officer runs `lifeboat keys reseal`, and a day later `lifeboat keys reseal --finish`",
+        );
+    }
+}
+
 #[cfg(feature = "recover")]
 fn check_identity(
     context: &Context,
@@ -106,9 +128,46 @@ fn check_identity(
         return;
     }
     match context.recover(repository, identities) {
-        Ok(_) => findings.ok(area, "the recovery identity opens it; `lifeboat keys check` tries every key"),
+        Ok(recovery) => {
+            findings.ok(area, "the recovery identity opens it; `lifeboat keys check` tries every key");
+            match lifeboat_repo::repository::reseal::outlook(&recovery) {
+                Ok(outlook) => check_seals(context, &outlook, area, findings),
+                Err(error) => findings.failure(area, error.into()),
+            }
+        }
         Err(failure) => findings.failure(area, failure),
     }
+}
+
+/// Whether a seal should be renewed, or the one before destroyed.
+#[cfg(feature = "recover")]
+fn check_seals(
+    context: &Context,
+    outlook: &lifeboat_repo::repository::reseal::Outlook,
+    area: &str,
+    findings: &mut Findings,
+) {
+    if outlook.cut_off {
+        let next = "an officer runs `lifeboat keys reseal` once more";
+        return findings.warn(area, "a sealing anew was cut off before its seal was in use", next);
+    }
+    seal_age(context, outlook.since, area, findings);
+    if outlook.condemned.is_empty() {
+        return;
+    }
+    let condemned = count_of(outlook.condemned.len() as u64, "condemned seal is", "condemned seals are");
+    let when = match (outlook.waiting.len(), outlook.keys, outlook.bundled) {
+        (1.., ..) => "when the backups that it names are over".to_owned(),
+        (0, 0, Some(until)) => {
+            format!("from {} on, when bundles with its keys have expired", show_moment(until))
+        }
+        _ => "now".to_owned(),
+    };
+    findings.warn(
+        area,
+        format!("{condemned} not destroyed yet"),
+        format!("{when}, an officer runs `lifeboat keys reseal --finish`"),
+    );
 }
 
 #[cfg(not(feature = "recover"))]

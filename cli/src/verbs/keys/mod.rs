@@ -14,6 +14,8 @@ mod officers;
 #[cfg(feature = "recover")]
 mod paper;
 #[cfg(feature = "recover")]
+mod renewal;
+#[cfg(feature = "recover")]
 mod writers;
 
 #[derive(clap::Args)]
@@ -31,6 +33,13 @@ enum What {
     #[cfg(feature = "recover")]
     #[command(subcommand)]
     Officer(Officer),
+    /// Seal every key anew, and destroy the seal before
+    #[cfg(feature = "recover")]
+    Reseal(renewal::Reseal),
+    /// What opens the lists of what is stored
+    #[cfg(feature = "recover")]
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// Try whether a recovery identity opens everything
     #[cfg(feature = "recover")]
     Check(check::Args),
@@ -59,6 +68,15 @@ enum Writer {
 enum Officer {
     /// Take in an officer
     Add(officers::Add),
+    /// Remove an officer: renew seal and catalog, and close the entry in trust
+    Remove(renewal::Remove),
+}
+
+#[cfg(feature = "recover")]
+#[derive(Subcommand)]
+enum Catalog {
+    /// Write with a new catalog identity from now on
+    Renew(renewal::Renew),
 }
 
 impl Args {
@@ -74,6 +92,12 @@ impl Args {
             What::Writer(Writer::List(_)) => "keys writer list",
             #[cfg(feature = "recover")]
             What::Officer(Officer::Add(_)) => "keys officer add",
+            #[cfg(feature = "recover")]
+            What::Officer(Officer::Remove(_)) => "keys officer remove",
+            #[cfg(feature = "recover")]
+            What::Reseal(_) => "keys reseal",
+            #[cfg(feature = "recover")]
+            What::Catalog(Catalog::Renew(_)) => "keys catalog renew",
             #[cfg(feature = "recover")]
             What::Check(_) => "keys check",
             #[cfg(feature = "recover")]
@@ -93,6 +117,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::Writer(Writer::List(args)) => writers::list(context, args),
         #[cfg(feature = "recover")]
         What::Officer(Officer::Add(args)) => officers::add(context, args),
+        #[cfg(feature = "recover")]
+        What::Officer(Officer::Remove(args)) => renewal::remove(context, args),
+        #[cfg(feature = "recover")]
+        What::Reseal(args) => renewal::reseal(context, args),
+        #[cfg(feature = "recover")]
+        What::Catalog(Catalog::Renew(args)) => renewal::renew(context, args),
         #[cfg(feature = "recover")]
         What::Check(args) => check::run(context, args),
         #[cfg(feature = "recover")]

@@ -148,6 +148,34 @@ const EXAMPLES: Examples = &[
         "lifeboat keys writer list",
         &[("lifeboat keys writer list --region eu-fra", "List the writers of one region.")],
     ),
+    (
+        "lifeboat keys reseal",
+        &[
+            (
+                "lifeboat keys reseal --officer-key officer-alice --identity recovery-eu-fra.txt",
+                "Once a month: make a new seal and seal every tenant key to it.",
+            ),
+            (
+                "lifeboat keys reseal --finish --officer-key officer-alice --identity recovery-eu-fra.txt",
+                "A day later: destroy the seal before, or say from when on that may be.",
+            ),
+        ],
+    ),
+    ("lifeboat keys catalog", &[("lifeboat help keys catalog renew", "See what it takes.")]),
+    (
+        "lifeboat keys catalog renew",
+        &[(
+            "lifeboat keys catalog renew --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "After a host was broken into and its writer revoked.",
+        )],
+    ),
+    (
+        "lifeboat keys officer remove",
+        &[(
+            "lifeboat keys officer remove bob --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "Bob leaves: what is stored from now on his recovery identity does not open.",
+        )],
+    ),
     ("lifeboat keys officer", &[("lifeboat help keys officer add", "See what a new officer must bring.")]),
     (
         "lifeboat keys officer add",

@@ -1,0 +1,358 @@
+//! `keys reseal`, `keys officer remove`, `keys catalog renew`: what follows when somebody should no longer be able to.
+
+use std::num::NonZeroUsize;
+
+use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::officer::Officer;
+use lifeboat_repo::repository::renewal::{self, Renewal};
+use lifeboat_repo::repository::reseal::{self, Acting, Finished, Outlook, Resealed, Step, Unusable};
+use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::units::Timestamp;
+use serde_json::{Value, json};
+
+use super::writers::OfficerArgs;
+use crate::config::Region;
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, tame};
+use crate::keyfiles;
+use crate::render::{Outcome, Page, Tone};
+use crate::trusted;
+use crate::when::{count_of, show_moment};
+
+/// Requests to a store far away take a tenth of a second; a repository has tens of thousands of keys.
+const LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+#[derive(clap::Args)]
+pub(crate) struct Reseal {
+    /// Destroy the seals before, as far as that may be by now
+    #[arg(long)]
+    finish: bool,
+    /// Only these regions [default: all]
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Remove {
+    /// The officer's name
+    name: Label,
+    /// Only these regions [default: all]
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Renew {
+    /// Only these regions [default: all]
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Label>,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What a region's repository is acted on with.
+struct At<'c> {
+    context: &'c Context,
+    region: &'c Region,
+    repository: Repository,
+    name: Label,
+}
+
+impl At<'_> {
+    /// Acts, and says where it failed.
+    fn act<T>(
+        &self,
+        args: &OfficerArgs,
+        act: impl FnOnce(&Acting<'_>) -> std::result::Result<T, lifeboat_repo::repository::RepositoryError>,
+    ) -> Result<T> {
+        let signing = args.key(self.context)?;
+        let officer = Officer { name: self.name.clone(), signing: &signing };
+        // Says better than the library which file does not open what.
+        self.context.recover(&self.repository, args.identities.files(self.context))?;
+        let mut identities = Vec::new();
+        for file in args.identities.files(self.context) {
+            identities.extend(keyfiles::read_identities(file, "recovery identity")?);
+        }
+        let acting = Acting {
+            repository: &self.repository,
+            identities: &identities,
+            officer: &officer,
+            clock: &self.context.clock,
+            lanes: LANES,
+        };
+        act(&acting).map_err(|error| Failure::from(error).at(repository_place(self.region)))
+    }
+}
+
+/// Acts in every region asked for; the worst exit counts.
+fn in_regions(
+    context: &Context,
+    asked: &[Label],
+    officer: &OfficerArgs,
+    mut act: impl FnMut(&At<'_>, &mut Page) -> Result<(Exit, Value)>,
+) -> Result<Outcome> {
+    let config = context.config()?;
+    let key = officer.key(context)?;
+    let (mut page, mut values, mut exit) = (context.page(), Vec::new(), Exit::Ok);
+    for region in context.regions(&config, asked)? {
+        let repository = context.open(region)?;
+        let name = trusted::officer_of(&repository, &key)?;
+        page.heading(region.name.as_str());
+        let (ended, value) = act(&At { context, region, repository, name }, &mut page)?;
+        exit = exit.worst(ended);
+        values.push(value);
+    }
+    Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() })
+}
+
+pub(crate) fn reseal(context: &Context, args: &Reseal) -> Result<Outcome> {
+    in_regions(context, &args.region, &args.officer, |at, page| match (args.dry_run, args.finish) {
+        (true, finish) => {
+            let outlook = at.act(&args.officer, |acting| reseal::outlook(&acting.open()?))?;
+            Ok((Exit::Ok, render_outlook(at.region, &outlook, finish, page)))
+        }
+        (false, false) => {
+            let done = at.act(&args.officer, |acting| reseal::reseal(acting, &Renewal::default()))?;
+            render_resealed(&done, page);
+            page.item("→", FINISH_LATER);
+            Ok((exit_of(&done.unusable), value_of_resealed(at.region, &done, None)))
+        }
+        (false, true) => {
+            let done = at.act(&args.officer, reseal::finish)?;
+            Ok(render_finished(at.region, &done, page))
+        }
+    })
+}
+
+/// What remains to be done after a seal was renewed.
+const FINISH_LATER: &str = "tomorrow, when every backup under way now is over, run `lifeboat keys reseal --finish`: it \
+                            destroys the seal before. Until then and until bundles have expired, whoever holds an old \
+                            copy of seals and keys, and a recovery identity that opened them, can still use it";
+
+pub(crate) fn remove(context: &Context, args: &Remove) -> Result<Outcome> {
+    in_regions(context, &args.region, &args.officer, |at, page| {
+        let seen = at.act(&args.officer, |acting| {
+            let recovery = acting.open()?;
+            let listed = Judge::new(acting.repository, recovery.catalog())?.list(None)?;
+            Ok((listed.iter().filter(|one| one.snapshot.is_some()).count(), recovery.keys()?.len()))
+        })?;
+        let until = context.now();
+        let (mut resealed, mut closed, mut exit) = (Resealed::default(), false, Exit::Ok);
+        if args.dry_run {
+            at.act(&args.officer, |acting| renewal::may_remove(acting, &args.name))?;
+            page.item(
+                "-",
+                &format!(
+                    "would remove officer {}, renew seal and catalog, and seal every key anew",
+                    args.name
+                ),
+            );
+        } else {
+            let done = at.act(&args.officer, |acting| renewal::remove_officer(acting, &args.name))?;
+            (resealed, closed) = (done.resealed, done.closed);
+            page.item("-", &format!("{} is no officer of {} any more", args.name, at.region.name));
+            render_resealed(&resealed, page);
+            exit = exit_of(&resealed.unusable);
+        }
+        render_exposure(&args.name, until, seen, page);
+        page.item("→", FINISH_LATER);
+        page.item("→", "print a new paper with `lifeboat keys paper`, take the name out of `officers` in every lifeboat.toml, and \
+                        take away what reaches the store");
+        let exposure = json!({ "until": until.rfc3339(), "snapshots": seen.0, "keys": seen.1 });
+        let mut value = value_of_resealed(at.region, &resealed, Some(args.dry_run));
+        merge(&mut value, json!({ "officer": args.name, "closed": closed, "could_read": exposure }));
+        Ok((exit, value))
+    })
+}
+
+fn render_exposure(name: &Label, until: Timestamp, (snapshots, keys): (usize, usize), page: &mut Page) {
+    page.paragraph(
+        2,
+        &format!(
+            "With a recovery identity {name} could read everything stored here until {}: {} under {}. Who has kept the \
+             tenants' keys reads, with access to the store, what is sealed to these keys later, too.",
+            show_moment(until),
+            count_of(snapshots as u64, "snapshot", "snapshots"),
+            count_of(keys as u64, "tenant key", "tenant keys"),
+        ),
+    );
+}
+
+pub(crate) fn renew(context: &Context, args: &Renew) -> Result<Outcome> {
+    in_regions(context, &args.region, &args.officer, |at, page| {
+        let until = context.now();
+        if args.dry_run {
+            page.item("-", "would put seals with a new catalog identity");
+        } else {
+            at.act(&args.officer, |acting| renewal::renew_catalog(&acting.open()?, acting.officer))?;
+            page.item("-", "runs that begin from now on write with a new catalog identity; older ones open what is older");
+        }
+        page.paragraph(
+            2,
+            &format!(
+                "A host that was broken into could read the catalog of everything until {}, and of what runs under way \
+                 write until they end: names of objects, sizes, which tenant key (no name) is in which snapshot; never \
+                 content or names of files. Revoke its writer first (`lifeboat keys writer revoke`): whoever is \
+                 enrolled opens the new catalog, too.",
+                show_moment(until)
+            ),
+        );
+        Ok((
+            Exit::Ok,
+            json!({ "region": at.region.name, "dry_run": args.dry_run, "could_read_until": until.rfc3339() }),
+        ))
+    })
+}
+
+fn exit_of(unusable: &[Unusable]) -> Exit {
+    if unusable.is_empty() { Exit::Ok } else { Exit::Partly }
+}
+
+fn render_resealed(done: &Resealed, page: &mut Page) {
+    if let Some(seal) = done.seal {
+        let went_on = if done.resumed { "went on where it was cut off: " } else { "" };
+        let keys = count_of(done.keys as u64, "key is", "keys are");
+        page.item(
+            "-",
+            &format!(
+                "{went_on}seal {seal} is in use; {keys} below it and were opened, {} sealed anew",
+                done.sealed
+            ),
+        );
+    }
+    render_unusable(&done.unusable, page);
+}
+
+fn render_unusable(unusable: &[Unusable], page: &mut Page) {
+    if unusable.is_empty() {
+        return;
+    }
+    let many = count_of(unusable.len() as u64, "key object does", "key objects do");
+    page.marked("warn", Tone::Warn, &format!("{many} not open and stay as they are"));
+    for one in unusable.iter().take(20) {
+        page.item("    -", &tame(&one.error.to_string()));
+    }
+    page.paragraph(7, "→ see whom it hits with `lifeboat verify --level readback`");
+}
+
+fn value_of_resealed(region: &Region, done: &Resealed, dry_run: Option<bool>) -> Value {
+    json!({
+        "region": region.name, "dry_run": dry_run.unwrap_or(false), "seal": done.seal, "keys": done.keys,
+        "sealed": done.sealed, "resumed": done.resumed, "unusable": messages(&done.unusable),
+    })
+}
+
+fn messages(unusable: &[Unusable]) -> Vec<String> {
+    unusable.iter().map(|one| tame(&one.error.to_string())).collect()
+}
+
+fn render_outlook(region: &Region, outlook: &Outlook, finish: bool, page: &mut Page) -> Value {
+    let keys = count_of(outlook.sealed as u64, "key", "keys");
+    if finish {
+        let old = count_of(outlook.condemned.len() as u64, "condemned seal", "condemned seals");
+        page.item(
+            "-",
+            &format!(
+                "would destroy {old} with {} key objects below and {} seal objects",
+                outlook.keys, outlook.seals
+            ),
+        );
+        for name in outlook.waiting.iter().take(20) {
+            page.item("-", &format!("not before {name} is there: that run may not have seen the new seal"));
+        }
+        if let Some(until) = outlook.bundled {
+            page.item(
+                "-",
+                &format!("the seal itself not before {}: bundles hold keys below it", show_moment(until)),
+            );
+        }
+    } else if outlook.cut_off {
+        page.item("-", &format!("would go on where it was cut off: {keys} below seal {}", outlook.seal));
+    } else {
+        page.item(
+            "-",
+            &format!("would make a new seal, seal {keys} to it and condemn seal {}", outlook.seal),
+        );
+    }
+    json!({
+        "region": region.name, "dry_run": true, "seal": outlook.seal, "keys": outlook.sealed, "cut_off": outlook.cut_off,
+        "condemned": outlook.condemned, "waiting": outlook.waiting, "old_keys": outlook.keys, "old_seals": outlook.seals,
+        "bundled_until": outlook.bundled.map(|at| at.rfc3339()),
+    })
+}
+
+fn render_finished(region: &Region, done: &Finished, page: &mut Page) -> (Exit, Value) {
+    if done.sealed > 0 {
+        let late = count_of(done.sealed as u64, "key", "keys");
+        page.item("-", &format!("{late} that runs had put below an old seal meanwhile sealed anew"));
+    }
+    if done.keys + done.seals > 0 {
+        page.item(
+            "-",
+            &format!("{} key objects and {} seal objects destroyed, every version", done.keys, done.seals),
+        );
+    }
+    render_unusable(&done.unusable, page);
+    let (exit, step, until) = match &done.step {
+        Step::Nothing => {
+            page.item("-", "no seal is condemned; nothing to do");
+            (Exit::Ok, "nothing", None)
+        }
+        Step::Waiting(open) => {
+            for name in open.iter().take(20) {
+                page.item("-", &format!("waits for the run that commits at {name}"));
+            }
+            page.item("→", "let these backups end; a maintainer ends those that died with `lifeboat gc`; then run this again");
+            (Exit::Partly, "waiting", None)
+        }
+        Step::Held => {
+            page.item(
+                "→",
+                "snapshots need keys that do not open; heal them with `lifeboat repair`, then run this again",
+            );
+            (Exit::Damaged, "held", None)
+        }
+        Step::Bundled(until) => {
+            page.item(
+                "→",
+                &format!("bundles hold keys of the old seal; run this again from {} on", show_moment(*until)),
+            );
+            (Exit::Partly, "bundled", Some(*until))
+        }
+        Step::Destroyed(until) => {
+            page.marked("ok  ", Tone::Good, "the seals before are destroyed");
+            if let Some(until) = until {
+                page.paragraph(7, &format!("bundles hold them until {}", show_moment(*until)));
+            }
+            (Exit::Ok, "destroyed", *until)
+        }
+    };
+    let waiting = if let Step::Waiting(open) = &done.step { open.clone() } else { Vec::new() };
+    let value = json!({
+        "region": region.name, "dry_run": false, "step": step, "condemned": done.condemned, "waiting": waiting,
+        "sealed": done.sealed, "old_keys": done.keys, "old_seals": done.seals, "unusable": messages(&done.unusable),
+        "bundled_until": until.map(|at| at.rfc3339()),
+    });
+    (exit, value)
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
+        into.extend(more);
+    }
+}
