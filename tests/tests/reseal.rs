@@ -314,7 +314,7 @@ fn stopped_everywhere(
             let context = format!("stopped at operation {at}, {fault:?}: {:?}", faulty.log().last());
             assert!(outcome.is_err(), "{context}");
             holds(stage, &store, &context);
-            if at % 7 == 0 && fault == Fault::After {
+            if at % 19 == 0 && fault == Fault::After {
                 by_hand_unless_at_work(stage, &store, &context);
             }
             again(&store);

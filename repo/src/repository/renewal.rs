@@ -5,13 +5,16 @@
 use std::time::Duration;
 
 use crate::crypto::envelope::Identity;
+use crate::crypto::sign::Kind;
 use crate::crypto::signers::Entry;
+use crate::format::RECORD_MAX;
 use crate::format::keys::{NamedIdentity, OfficersSeal, catalog_id};
+use crate::format::names;
 use crate::ids::Label;
 use crate::repository::officer::{Officer, put_seals_after, put_trust_after};
 use crate::repository::recover::Recovery;
-use crate::repository::reseal::{Acting, Resealed, is_half_put, reseal};
-use crate::repository::{Principal, Repository, RepositoryError};
+use crate::repository::reseal::{Acting, Resealed, in_lanes, is_half_put, reseal};
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 
 /// What is to change with the seals.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,7 @@ pub fn remove_officer(acting: &Acting<'_>, name: &Label) -> Result<Removed, Repo
         removed.resealed = reseal(acting, &renewal)?;
     }
     if open_officers(repository).contains(name) {
+        destroy_signed_by(acting, name)?;
         close(acting, name)?;
         removed.closed = true;
     }
@@ -147,6 +151,35 @@ fn open_officers(repository: &Repository) -> Vec<Label> {
     officers.sort();
     officers.dedup();
     officers
+}
+
+/// Key objects below condemned seals that the officer sealed anew would look forged once the entry is closed. Each opens
+/// below the seal in use before it goes.
+fn destroy_signed_by(acting: &Acting<'_>, name: &Label) -> Result<(), RepositoryError> {
+    let recovery = acting.open()?;
+    let Some(((id, seal), condemned)) = recovery.seals().split_first() else { return Ok(()) };
+    let mut below = Vec::new();
+    for (old, _) in condemned {
+        below.extend(recovery.keys_below(*old)?.into_iter().map(|slot| (*old, slot)));
+    }
+    let signed_by = Principal::Officer(name.clone());
+    let store = acting.repository.store();
+    in_lanes(acting.lanes, &below, |(old, (writer, key))| {
+        let object = names::key(*old, writer, *key)?;
+        match acting.repository.read_signed(&object, &[Kind::Key], JudgedAt::Any, RECORD_MAX) {
+            Ok(signed) if signed.principal == signed_by => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_damage() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match recovery.open_key_below(*id, seal, writer, *key) {
+            Ok(_) => {}
+            Err(error) if error.is_damage() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        store.delete(&object).map(drop).map_err(|error| RepositoryError::store(object.as_str(), error))
+    })?;
+    Ok(())
 }
 
 /// Closes an officer's entries in trust.

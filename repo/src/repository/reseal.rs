@@ -137,7 +137,7 @@ pub(crate) fn seal_stragglers(acting: &Acting<'_>) -> Result<Resealed, Repositor
 }
 
 /// Whether the newest seals are there for writers too.
-fn is_published(repository: &Repository) -> Result<bool, RepositoryError> {
+pub(crate) fn is_published(repository: &Repository) -> Result<bool, RepositoryError> {
     Ok(newest_of(repository, SealFor::Writers)? == newest_of(repository, SealFor::Officers)?)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Acting, Resealed, Unusable, in_lanes, is_half_put, put_plan, seal_stragglers};
+use super::{Acting, Resealed, Unusable, in_lanes, is_half_put, is_published, put_plan, seal_stragglers};
 use crate::crypto::sign::Kind;
 use crate::format::keys::OfficersSeal;
 use crate::format::names::{self, Place, SealFor, Seq, place};
@@ -75,6 +75,10 @@ pub fn finish(acting: &Acting<'_>) -> Result<Finished, RepositoryError> {
     let mut finished =
         Finished { step: Step::Nothing, condemned, sealed: 0, unusable: Vec::new(), keys: 0, seals: 0 };
     if seal.older.is_empty() {
+        // Hosts must have theirs before what they use goes.
+        if !seal.writers.is_empty() && !is_published(acting.repository)? {
+            put_seals_after(acting.repository, acting.officer, &mut seal)?;
+        }
         finished.seals = destroy_seals(acting, seal.seq)?;
         if finished.seals > 0 {
             finished.step = Step::Destroyed(bundled_until(acting.repository, None)?);
