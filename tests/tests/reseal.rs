@@ -22,7 +22,9 @@ use lifeboat_repo::repository::agent::Agent;
 use lifeboat_repo::repository::officer::{self, Officer};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::renewal::{Renewal, remove_officer, renew_catalog};
-use lifeboat_repo::repository::reseal::{Acting, Finished, Resealed, Step, finish, outlook, reseal};
+use lifeboat_repo::repository::reseal::{
+    Acting, Finished, Resealed, Step, finish, finish_replica, outlook, reseal,
+};
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
@@ -199,8 +201,22 @@ fn a_seal_is_renewed_beside_a_run_and_the_one_before_is_destroyed() {
     stage.whole("between");
     by_hand(&stage, &stage.memory, &stage.world.recovery, "between");
 
+    // A replica that was made before everything was renewed must have it all first.
+    let replica = stage.memory.fork();
+    let at_replica = |stage: &Stage, replica: &MemoryStore| {
+        act(&stage.world, Arc::new(stage.memory.clone()), |acting| finish_replica(acting, replica)).unwrap()
+    };
+    assert_eq!(at_replica(&stage, &replica), Some(0), "while a seal is condemned nothing goes");
     let done = finished(&stage);
     assert_eq!((done.step, done.condemned), (Step::Destroyed(None), vec![old]));
+    assert_eq!(at_replica(&stage, &replica), None, "it lacks seals and trust");
+    for object in stage.memory.list("").unwrap() {
+        let bytes = stage.memory.read(&object.name, Bytes::mib(1024)).unwrap();
+        let _ = replica.create(&object.name, &bytes).unwrap();
+    }
+    assert!(at_replica(&stage, &replica).unwrap() > 3);
+    assert_eq!(replica.list("keys/").unwrap().len(), stage.memory.list("keys/").unwrap().len());
+    assert_eq!(replica.list("seals/").unwrap().len(), 2);
     assert_eq!((stage.keys_below(old), stage.keys_below(new)), (0, 4));
     assert_eq!(stage.memory.list("seals/").unwrap().len(), 2, "only the newest seals are left");
     stage.whole("after");
@@ -274,6 +290,10 @@ fn no_seal_is_destroyed_while_a_bundle_holds_its_keys() {
     let Step::Destroyed(Some(gone)) = finished(&stage).step else { panic!("the seal is not destroyed") };
     assert!(gone > until);
     assert_eq!(stage.memory.list("seals/").unwrap().len(), 2);
+    // They are not signed; other tests have real ones.
+    for object in stage.memory.list("bundles/").unwrap() {
+        stage.memory.remove(&object.name);
+    }
     stage.whole("destroyed");
 }
 

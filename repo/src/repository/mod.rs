@@ -30,6 +30,8 @@ pub mod renewal;
 pub mod reseal;
 #[cfg(feature = "recover")]
 pub mod segments;
+#[cfg(feature = "recover")]
+mod signing;
 
 use std::sync::Arc;
 

@@ -11,9 +11,10 @@ use crate::format::RECORD_MAX;
 use crate::format::keys::{NamedIdentity, OfficersSeal, catalog_id};
 use crate::format::names;
 use crate::ids::Label;
-use crate::repository::officer::{Officer, put_seals_after, put_trust_after};
+use crate::repository::officer::Officer;
 use crate::repository::recover::Recovery;
 use crate::repository::reseal::{Acting, Resealed, in_lanes, is_half_put, reseal};
+use crate::repository::signing::{put_seals_after, put_trust_after};
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 
 /// What is to change with the seals.
@@ -194,7 +195,7 @@ fn close(acting: &Acting<'_>, name: &Label) -> Result<(), RepositoryError> {
         entry.valid_before = Some(entry.valid_before.map_or(soonest, |before| before.min(soonest)));
     }
     let header = repository.trust().header.clone();
-    put_trust_after(repository, acting.officer, entries, header, acting.clock)
+    put_trust_after(repository, repository.trust(), acting.officer, entries, header, acting.clock)
 }
 
 fn renew(seal: &mut OfficersSeal) {

@@ -23,16 +23,17 @@ use crate::crypto::sign::{Kind, sign_object};
 use crate::format::keys::{NamedIdentity, OfficersSeal, OlderSeal, seal_id};
 use crate::format::names::{self, SealFor};
 use crate::ids::{IdentityId, KeyId, Label};
-use crate::repository::officer::{Officer, next_seal_number, put_seals, put_seals_after};
+use crate::repository::officer::Officer;
 use crate::repository::recover::Recovery;
 use crate::repository::renewal::Renewal;
 use crate::repository::seals::newest_of;
+use crate::repository::signing::{next_seal_number, put_seals, put_seals_after};
 use crate::repository::{Repository, RepositoryError};
 use crate::store::Created;
 
 mod finish;
 
-pub use finish::{BUNDLE_AGE_MAX, Finished, Outlook, Step, finish, outlook};
+pub use finish::{BUNDLE_AGE_MAX, Finished, Outlook, Step, finish, finish_replica, outlook};
 
 /// Who seals anew, and with what.
 pub struct Acting<'a> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::writers::OfficerArgs;
 use crate::config::Region;
-use crate::context::{Context, repository_place};
+use crate::context::{Context, open_store, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::keyfiles;
@@ -134,7 +134,10 @@ pub(crate) fn reseal(context: &Context, args: &Reseal) -> Result<Outcome> {
         }
         (false, true) => {
             let done = at.act(&args.officer, reseal::finish)?;
-            Ok(render_finished(at.region, &done, page))
+            let (exit, mut value) = render_finished(at.region, &done, page);
+            let (also, replica) = finish_replica(at, &args.officer, page)?;
+            merge(&mut value, json!({ "replica": replica }));
+            Ok((exit.worst(also), value))
         }
     })
 }
@@ -349,6 +352,29 @@ fn render_finished(region: &Region, done: &Finished, page: &mut Page) -> (Exit, 
         "bundled_until": until.map(|at| at.rfc3339()),
     });
     (exit, value)
+}
+
+/// The same in the region's replica, if there is one; what came of it there.
+fn finish_replica(at: &At<'_>, args: &OfficerArgs, page: &mut Page) -> Result<(Exit, Option<&'static str>)> {
+    if at.region.replica.is_none() {
+        return Ok((Exit::Ok, None));
+    }
+    let config = at.context.config()?.at_replicas();
+    let store = open_store(config.region(&at.region.name)?)?;
+    match at.act(args, |acting| reseal::finish_replica(acting, store.as_ref()))? {
+        Some(0) => Ok((Exit::Ok, Some("done"))),
+        Some(count) => {
+            page.item("-", &format!("{count} objects of old seals destroyed in the replica, every version"));
+            Ok((Exit::Ok, Some("done")))
+        }
+        None => {
+            page.item(
+                "→",
+                "the replica lacks what has come since; run `lifeboat replicate`, then this again",
+            );
+            Ok((Exit::Partly, Some("behind")))
+        }
+    }
 }
 
 fn merge(into: &mut Value, more: Value) {

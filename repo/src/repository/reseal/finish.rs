@@ -11,11 +11,11 @@ use crate::format::records::RunBody;
 use crate::format::trust::TrustHeader;
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, ObjectName, RunId};
-use crate::repository::officer::{put_seals_after, put_trust_after};
 use crate::repository::recover::Recovery;
+use crate::repository::signing::{put_seals_after, put_trust_after};
 use crate::repository::snapshots::{Judge, Standing};
 use crate::repository::{JudgedAt, Repository, RepositoryError};
-use crate::store::Listed;
+use crate::store::{Listed, Store};
 use crate::units::Timestamp;
 
 /// How long a bundle is locked: after that it is deleted, and what only it holds is beyond recovery. FORMAT.md §15.
@@ -104,6 +104,41 @@ pub fn finish(acting: &Acting<'_>) -> Result<Finished, RepositoryError> {
     finished.keys += destroy_keys(acting, &gone)?;
     finished.step = Step::Destroyed(bundled_until(acting.repository, None)?);
     Ok(finished)
+}
+
+/// Destroys in a replica what [`finish`] destroyed in the repository: how many objects; nothing where the replica lacks what
+/// has come since, and must be brought up to date first.
+///
+/// # Errors
+/// A seal is condemned still, the identities do not open the repository, or a store failed.
+pub fn finish_replica(acting: &Acting<'_>, replica: &dyn Store) -> Result<Option<usize>, RepositoryError> {
+    let recovery = acting.open()?;
+    let seal = recovery.officers_seal();
+    if seal.next.is_some() || !seal.older.is_empty() {
+        return Ok(Some(0));
+    }
+    let listed = |store: &dyn Store, prefix: &str| {
+        let names = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
+        Ok::<HashSet<ObjectName>, RepositoryError>(names.into_iter().map(|object| object.name).collect())
+    };
+    let living = format!("keys/{}/", seal.seal.id);
+    for prefix in ["trust/", "seals/", &living] {
+        let there = listed(replica, prefix)?;
+        if !listed(acting.repository.store(), prefix)?.is_subset(&there) {
+            return Ok(None);
+        }
+    }
+    let gone = |name: &ObjectName| match place(name) {
+        Some(Place::Key(id, ..)) => id != seal.seal.id,
+        Some(Place::Seal(seq, _)) => seq < seal.seq,
+        _ => false,
+    };
+    let mut names: Vec<ObjectName> = Vec::new();
+    for prefix in ["keys/", "seals/"] {
+        names.extend(listed(replica, prefix)?.into_iter().filter(|name| gone(name)));
+    }
+    names.sort();
+    destroy_in(replica, acting, &names).map(Some)
 }
 
 /// What [`finish`] has before it.
@@ -299,8 +334,7 @@ fn destroy_seals(acting: &Acting<'_>, newest: Seq) -> Result<usize, RepositoryEr
     if trust.header.seals_from < newest {
         let entries = trust.signers.entries().cloned().collect();
         let header = TrustHeader { seals_from: newest, ..trust.header.clone() };
-        let now = Repository { store: repository.store_shared(), trust };
-        put_trust_after(&now, acting.officer, entries, header, acting.clock)?;
+        put_trust_after(repository, &trust, acting.officer, entries, header, acting.clock)?;
     }
     destroy(acting, &names)
 }
@@ -311,7 +345,14 @@ fn seals_before(repository: &Repository, newest: Seq) -> Result<Vec<ObjectName>,
 }
 
 fn destroy(acting: &Acting<'_>, names: &[ObjectName]) -> Result<usize, RepositoryError> {
-    let store = acting.repository.store();
+    destroy_in(acting.repository.store(), acting, names)
+}
+
+fn destroy_in(
+    store: &dyn Store,
+    acting: &Acting<'_>,
+    names: &[ObjectName],
+) -> Result<usize, RepositoryError> {
     let gone = in_lanes(acting.lanes, names, |name| {
         store.delete(name).map_err(|error| RepositoryError::store(name.as_str(), error))
     })?;
