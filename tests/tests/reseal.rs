@@ -369,7 +369,7 @@ fn sealing_anew_may_be_cut_off_at_every_operation() {
         &stage,
         &stage.memory,
         |store| act(world, store, |acting| reseal(acting, &Renewal::default())).map(drop),
-        &done,
+        done,
     );
     let between = stage.memory.fork();
     act(world, Arc::new(between.clone()), |acting| reseal(acting, &Renewal::default())).unwrap();
