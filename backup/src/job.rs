@@ -15,6 +15,7 @@ use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
 use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::repository::run::Run;
+use lifeboat_repo::repository::state::StateKeeper;
 use lifeboat_repo::units::{Bytes, Timestamp};
 
 use crate::assemble::Remembered;
@@ -27,7 +28,7 @@ use crate::pipeline::{Backup, Done, Input};
 use crate::report::{ProblemKind, Report, Rewritten};
 use crate::rewrite::{self, Holding, Rewriting};
 use crate::state::records::WalkReader;
-use crate::state::{State, Table};
+use crate::state::{Fetched, State, Table};
 use crate::tenants::TenantRules;
 use crate::walk::Previous;
 
@@ -46,6 +47,8 @@ pub struct Job {
     pub rewriting: Rewriting,
     /// Where this host keeps its state.
     pub state: PathBuf,
+    /// Whether that lasts no longer than this backup, so that the repository keeps a copy for the next.
+    pub state_in_repository: bool,
     /// What writes the snapshot: name and version.
     pub tool: String,
 }
@@ -95,8 +98,14 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Report, BackupError> {
     // Held to the end: whoever finds another backup under way must not run hooks beside it.
-    let state = State::open(&job.state, &repository.id(), &job.component)?;
+    let own = job.state_in_repository.then_some(&credentials.card);
+    let state = State::open(&job.state, &repository.id(), &job.component, own)?;
     let credentials = Arc::new(credentials);
+    let carried = job.state_in_repository.then(|| Carried {
+        state: &state,
+        keeper: StateKeeper::new(repository, Arc::clone(&credentials), job.component.clone()),
+        observer,
+    });
     let begun = Cell::new(None);
     let occasion = || Occasion {
         component: &job.component,
@@ -116,6 +125,9 @@ pub fn run(
     let attempt = || {
         let run = begin()?;
         job.hooks.before(&occasion(), observer)?;
+        if let Some(carried) = &carried {
+            carried.fetch();
+        }
         let attempt = Attempt { repository, job, clock, observer, state: &state };
         match attempt.perform(run) {
             Err(error) if state.is_forgotten() => {
@@ -127,6 +139,9 @@ pub fn run(
     };
     match attempt() {
         Ok(mut report) => {
+            if let Some(carried) = &carried {
+                carried.put(report.run);
+            }
             let status = match report.status {
                 Status::Complete => "complete",
                 Status::Partial => "partial",
@@ -137,6 +152,37 @@ pub fn run(
         Err(error) => {
             job.hooks.on_failure(&occasion(), &error, observer);
             Err(error)
+        }
+    }
+}
+
+/// State that the repository keeps for a host without a disk. Whatever becomes of it costs the next backup time, no
+/// more, so it is told as a warning.
+struct Carried<'a> {
+    state: &'a State,
+    keeper: StateKeeper<'a>,
+    observer: &'a dyn Observer,
+}
+
+impl Carried<'_> {
+    fn fetch(&self) {
+        match self.state.fetch(&self.keeper) {
+            Ok(Fetched::Nothing) => tracing::info!("the repository keeps no state of this component yet"),
+            Ok(Fetched::Here | Fetched::Taken) => {}
+            Err(error) => {
+                let warning =
+                    format!("the state kept in the repository is not used: {error}; every file is read anew");
+                self.observer.tell(Event::Warning(warning));
+            }
+        }
+    }
+
+    fn put(&self, run: RunId) {
+        if let Err(error) = self.state.keep_in(&self.keeper, run) {
+            let warning = format!(
+                "the repository keeps no state of this run: {error}; the next backup may read every file anew"
+            );
+            self.observer.tell(Event::Warning(warning));
         }
     }
 }

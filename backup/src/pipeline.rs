@@ -88,6 +88,7 @@ impl Desk for Backup<'_, '_> {
     }
 
     fn load_index(&self, table: &mut DedupTable) -> Result<(), BackupError> {
+        table.shelve_in(self.state.shelves(), lock(&self.run).id());
         let already = self.state.load_chunks(self.indexes, self.present, table);
         for error in lock(&self.run).load_index(self.present, &already, table)? {
             if self.state.is_relied_on() {

@@ -11,11 +11,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lifeboat_repo::crypto::{Identity, read_identity_file};
 use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
 use lifeboat_repo::repository::index::DedupTable;
+use lifeboat_repo::repository::shelf::{Shelf, ShelfPlace};
 use lifeboat_repo::units::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +24,19 @@ use crate::error::{BackupError, BackupErrorKind};
 use crate::rewrite::Holding;
 
 mod blocks;
+mod carried;
 pub(crate) mod records;
+
+pub(crate) use carried::Fetched;
 
 use blocks::{BLOCK, BlockReader, BlockWriter};
 use records::{Cursor, WalkReader, WalkWriter, Written};
 
+/// The table of chunks where it fits into memory, and where it does not.
+const CHUNKS: &str = "chunks";
+const SHELF: &str = "shelf";
+/// Tables of so many chunks (16 MiB of them) lie on disk. Below, looking up in memory is quicker by far.
+pub(crate) static LARGE: AtomicUsize = AtomicUsize::new(1 << 20);
 /// Changes larger than the base by this divisor: the next walk is written whole.
 const CHANGES_SHARE: u64 = 4;
 
@@ -76,7 +85,8 @@ struct ChunksHeader {
 }
 
 impl State {
-    /// Opens and locks the state of a component.
+    /// Opens and locks the state of a component. It is sealed under the host's key, or under `own` where it is carried
+    /// from host to host.
     ///
     /// # Errors
     /// The directory cannot be used, or another backup holds the lock.
@@ -84,6 +94,7 @@ impl State {
         root: &Path,
         repository: &RepositoryId,
         component: &Label,
+        own: Option<&Identity>,
     ) -> Result<Self, BackupError> {
         let dir = root.join(repository.to_string()).join(component.as_str());
         let state = |error: std::io::Error| {
@@ -105,7 +116,10 @@ impl State {
             }
             Err(error) => return Err(state(error.into())),
         }
-        let identity = host_identity(&root.join("host.key")).map_err(state)?;
+        let identity = match own {
+            Some(own) => copy(own).map_err(state)?,
+            None => host_identity(&root.join("host.key")).map_err(state)?,
+        };
         let bound = format!("{repository}/{component}");
         let (relied_on, forgotten) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Self { identity, bound, dir, relied_on, forgotten, _lock: lock })
@@ -132,7 +146,7 @@ impl State {
     /// # Errors
     /// The state directory cannot be written.
     pub(crate) fn forget(&self) -> Result<(), BackupError> {
-        for name in ["last", "chunks"] {
+        for name in ["last", CHUNKS, SHELF] {
             match fs::remove_file(self.dir.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.error(&error)),
                 _ => {}
@@ -188,7 +202,10 @@ impl State {
         present: &HashMap<PackId, Bytes>,
         table: &mut DedupTable,
     ) -> HashSet<ObjectName> {
-        let bytes = self.read_whole("chunks", "chunks").unwrap_or_else(|why| {
+        if let Some(covered) = self.open_shelf(indexes, present, table) {
+            return covered;
+        }
+        let bytes = self.read_whole(CHUNKS, "chunks").unwrap_or_else(|why| {
             tracing::warn!(state = %self.dir.display(), why, "the table of chunks cannot be read; it is made anew");
             None
         });
@@ -213,11 +230,57 @@ impl State {
         indexes: &HashSet<ObjectName>,
         length: impl Fn(PackId) -> Option<Bytes>,
     ) -> Result<(), BackupError> {
+        let remove = |name: &str| drop(fs::remove_file(self.dir.join(name)));
+        if table.is_broken() {
+            [CHUNKS, SHELF].into_iter().for_each(remove);
+            return Ok(());
+        }
+        if table.is_large() {
+            remove(CHUNKS);
+            let kept = table.keep(&self.dir.join(SHELF), length, indexes.iter());
+            return kept.map_err(|error| self.error(&error));
+        }
+        remove(SHELF);
         let header = ChunksHeader { indexes: indexes.iter().cloned().collect() };
         let mut bytes = serde_json::to_vec(&header).map_err(|error| self.error(&error))?;
         bytes.push(b'\n');
         table.to_bytes(&mut bytes, length);
-        self.replace("chunks", "chunks", run, &bytes)
+        self.replace(CHUNKS, "chunks", run, &bytes)
+    }
+
+    /// Where tables of chunks that are too large for memory lie.
+    pub(crate) fn shelves(&self) -> ShelfPlace {
+        let (dir, secret) = (self.dir.clone(), self.identity.to_secret_string());
+        ShelfPlace { dir, secret, bound: self.bound.clone(), large: LARGE.load(Ordering::Relaxed) }
+    }
+
+    /// The table on disk, if there is one that can be used, and the index objects that it covers.
+    fn open_shelf(
+        &self,
+        indexes: &HashSet<ObjectName>,
+        present: &HashMap<PackId, Bytes>,
+        table: &mut DedupTable,
+    ) -> Option<HashSet<ObjectName>> {
+        let path = self.dir.join(SHELF);
+        if !path.exists() {
+            return None;
+        }
+        let known = |pack, length| present.get(&pack) == Some(&length);
+        let opened = Shelf::open(&path, &self.shelves(), known, |_| None)
+            .and_then(|shelf| shelf.indexes().map(|covered| (shelf, covered)));
+        match opened {
+            Ok((shelf, covered)) if covered.is_subset(indexes) => {
+                table.take_shelf(shelf);
+                return Some(covered);
+            }
+            Ok(_) => {
+                tracing::warn!(shelf = %path.display(), "an index object is gone; the table of chunks is made anew")
+            }
+            Err(error) => {
+                tracing::warn!(shelf = %path.display(), %error, "the table of chunks cannot be read; it is made anew");
+            }
+        }
+        None
     }
 
     /// Removes walks of other runs. What cannot be removed is only in the way.
@@ -294,6 +357,10 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
+}
+
+fn copy(identity: &Identity) -> Result<Identity, std::io::Error> {
+    identity.to_secret_string().parse().map_err(|_| std::io::Error::other("the card identity is malformed"))
 }
 
 /// The key of this host's state; made where there is none.

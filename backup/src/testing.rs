@@ -65,3 +65,8 @@ pub fn reads_state_changes(bytes: &[u8]) -> bool {
     }
     at > 0
 }
+
+/// Lets tables of so many chunks lie on disk already, in this process.
+pub fn keep_tables_on_disk_from(chunks: usize) {
+    crate::state::LARGE.store(chunks, std::sync::atomic::Ordering::Relaxed);
+}

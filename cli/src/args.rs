@@ -43,6 +43,9 @@ pub(crate) struct Global {
     /// The form of standard error [default: text, with --json json]
     #[arg(long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = EVERYWHERE)]
     pub(crate) log_format: Option<LogFormat>,
+    /// Write metrics for Prometheus to this file
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// The heading under which the options stand that every verb takes.

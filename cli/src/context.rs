@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) log: Log,
     /// The configuration file named on the command line.
     pub(crate) config_path: Option<PathBuf>,
+    /// Where metrics go, if the command line says so.
+    pub(crate) metrics: Option<PathBuf>,
     /// What the environment says.
     pub(crate) environment: Environment,
     /// Whether regions' replicas are looked at instead of their repositories.

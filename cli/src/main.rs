@@ -25,6 +25,7 @@ mod measured;
 mod progress;
 mod render;
 mod survey;
+mod telling;
 mod trusted;
 mod verbs;
 mod when;
@@ -43,6 +44,7 @@ use context::{Context, Environment};
 use exit::Exit;
 use failure::Failure;
 use log::Log;
+use telling::Telling;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -51,7 +53,14 @@ fn main() -> ExitCode {
     };
     let verb = cli.verb.name();
     let json = cli.global.json;
-    let ended = context_of(cli.global, verb).and_then(|context| verbs::run(&context, &cli.verb));
+    // Every verb spells it so, and none shortens it.
+    let dry_run = std::env::args_os().any(|argument| argument == "--dry-run");
+    let ended = context_of(cli.global, verb).and_then(|context| {
+        let telling = Telling::begin(&context, verb, dry_run);
+        let ended = verbs::run(&context, &cli.verb);
+        telling.end(&context, &ended);
+        ended
+    });
     let exit = render::tell(verb, ended, json);
     tracing::info!(exit = exit.code(), "ended: {}", exit.word());
     exit.into()
@@ -81,6 +90,7 @@ fn context_of(global: Global, verb: &'static str) -> failure::Result<Context> {
         json: global.json,
         quiet: global.quiet,
         log,
+        metrics: global.metrics,
         config_path: global.config.filter(|path| !path.as_os_str().is_empty()),
         environment: Environment::read(),
         replica: false,

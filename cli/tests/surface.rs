@@ -15,6 +15,8 @@ mod json;
 mod logs;
 #[path = "surface/manual.rs"]
 mod manual;
+#[path = "surface/operating.rs"]
+mod operating;
 #[path = "surface/restoring.rs"]
 mod restoring;
 #[path = "surface/sharded.rs"]

@@ -164,6 +164,7 @@ impl World {
             resources: Resources::default(),
             rewriting: Rewriting::default(),
             state: self.dir.path().join("state"),
+            state_in_repository: false,
             tool: "lifeboat-tests".into(),
         }
     }

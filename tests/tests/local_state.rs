@@ -249,3 +249,52 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+/// A writer of very many chunks has its table on disk; it deduplicates just so, and whatever becomes of that file, too.
+#[test]
+fn a_table_on_disk_saves_the_same_and_may_be_lost() {
+    lifeboat_backup::testing::keep_tables_on_disk_from(40);
+    let world = World::new();
+    fill(&world);
+    backup(&world);
+    for night in 0..7 {
+        change(&world, night);
+        let copy = format!("tenants/acme/copy {night}");
+        fs::copy(world.source().join("tenants/acme/1"), world.source().join(copy)).unwrap();
+        let spoilt = match night {
+            // Built from index objects, the packs of one gone, so that its chunks must not be relied on.
+            3 => {
+                fs::remove_file(kept(&world, "shelf")).unwrap();
+                true
+            }
+            4 => {
+                let path = kept(&world, "shelf");
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[5000] ^= 1;
+                fs::write(path, bytes).unwrap();
+                false
+            }
+            5 => true,
+            _ => false,
+        };
+        let (report, indexes) = backup(&world);
+        assert_eq!(indexes > 0, spoilt, "night {night}: {indexes} index objects were read");
+        // Damage is met in the middle: what is not found then is stored once more.
+        let most = if night == 4 { 3_000_000 } else { 30_000 };
+        assert!(report.stored.0 < most, "night {night}: {} are stored anew", report.stored);
+        let shelf = world.job().state;
+        assert_eq!(has(&shelf, "shelf"), night != 4, "night {night}");
+        assert!(
+            !has(&shelf, "chunks") && !has(&shelf, "shelf.new") && !has(&shelf, "built"),
+            "night {night}"
+        );
+    }
+    comes_back(&world, "target");
+}
+
+fn has(dir: &Path, name: &str) -> bool {
+    fs::read_dir(dir).unwrap().flatten().any(|entry| match entry.path() {
+        path if path.is_dir() => has(&path, name),
+        _ => entry.file_name() == name,
+    })
+}

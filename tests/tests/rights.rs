@@ -57,6 +57,7 @@ impl HostStore {
             Some(
                 Place::Trust(_) | Place::Seal(..) | Place::Snapshot(..) | Place::Ledger(..) | Place::Gc(_),
             ) => true,
+            Some(Place::State(component, ..)) => component == label("files"),
             _ => false,
         };
         self.check("get", name, allowed)
@@ -72,7 +73,7 @@ impl HostStore {
                 | Place::Ledger(writer, _),
             ) => writer == self.writer,
             Some(Place::Pack(_)) => true,
-            Some(Place::Snapshot(component, _)) => component == label("files"),
+            Some(Place::Snapshot(component, _) | Place::State(component, ..)) => component == label("files"),
             _ => false,
         };
         self.check("put", name, allowed)

@@ -222,7 +222,7 @@ impl<'l> Survey<'l> {
             findings.push(Finding::notice(&group.first, what));
         }
         for (area, group) in &self.unknown {
-            let reserved = matches!(area.as_str(), "erasures" | "state" | "wal");
+            let reserved = matches!(area.as_str(), "erasures" | "wal");
             let why = if reserved {
                 "a newer Lifeboat stores such objects"
             } else {

@@ -7,12 +7,14 @@ use std::time::Duration;
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Role;
+use lifeboat_repo::store::web::Allowed;
 use toml::Spanned;
 
 use super::place::check_place;
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
 use super::{
-    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, replica, sources,
+    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, outlets, replica,
+    sources,
 };
 use crate::failure::Result;
 use crate::when::{parse_duration, show_objective};
@@ -34,6 +36,7 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
     }
     let host = raw.host.map(|host| check_host(source, &host)).transpose()?;
     let limits = limits::check(source, &raw.limits)?;
+    let outlets = outlets::check(source, &raw.metrics, raw.ping.as_ref())?;
     let defaults = raw
         .regions
         .iter()
@@ -50,11 +53,11 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
                 )
                 .next(format!("use {}", list(defaults.keys()))));
         };
-        check_component(source, name, component, defaults)
+        check_component(source, name, component, defaults, outlets.ping.allowed)
     })?;
     let components = check_needs(source, components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
-    Ok(Config { path: source.path.to_owned(), host, limits, regions, components })
+    Ok(Config { path: source.path.to_owned(), host, limits, outlets, regions, components })
 }
 
 /// What a region says for all its components.
@@ -93,6 +96,7 @@ fn check_host(source: &Source<'_>, raw: &RawHost) -> Result<Host> {
         signing_key: path(source, &raw.signing_key)?,
         card_identity: path(source, &raw.card_identity)?,
         state: path(source, &raw.state)?,
+        state_in_repository: raw.state_in_repository,
     })
 }
 
@@ -163,6 +167,7 @@ fn check_component(
     name: &Spanned<String>,
     raw: RawComponent,
     defaults: &Defaults,
+    pings: Allowed,
 ) -> Result<(Component, Vec<Spanned<String>>)> {
     for pattern in &raw.tenants {
         check_pattern(source, pattern)?;
@@ -200,6 +205,7 @@ fn check_component(
             .iter()
             .map(|need| label(source, need, "a component's name"))
             .collect::<Result<_>>()?,
+        ping: raw.ping.map(|text| outlets::check_url(source, &text, pings)).transpose()?,
     };
     Ok((component, raw.needs))
 }

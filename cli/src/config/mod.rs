@@ -19,6 +19,7 @@ mod amounts;
 mod check;
 pub(crate) mod edit;
 mod limits;
+mod outlets;
 mod place;
 mod raw;
 mod replica;
@@ -30,6 +31,7 @@ mod tests;
 #[cfg(feature = "recover")]
 pub(crate) use amounts::parse_bytes;
 pub(crate) use limits::LimitArgs;
+pub(crate) use outlets::{EXIT, Outlets, Ping, VERB};
 pub(crate) use place::Place;
 
 /// The name of the file where none is given.
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) host: Option<Host>,
     /// What this host may use.
     pub(crate) limits: Limits,
+    /// Who is told how it went.
+    pub(crate) outlets: Outlets,
     /// In the file's order.
     pub(crate) regions: Vec<Region>,
     /// In the file's order.
@@ -61,6 +65,8 @@ pub(crate) struct Host {
     pub(crate) card_identity: PathBuf,
     /// Where it keeps what speeds up the next backup.
     pub(crate) state: PathBuf,
+    /// Whether the repository keeps a copy of that, since this host will be another one tomorrow.
+    pub(crate) state_in_repository: bool,
 }
 
 /// A place with a jurisdiction and a repository.
@@ -116,6 +122,8 @@ pub(crate) struct Component {
     pub(crate) rto_cutover: Option<Duration>,
     /// Components that must be back first.
     pub(crate) needs: Vec<Label>,
+    /// A URL to ask for as its backups begin and end.
+    pub(crate) ping: Option<String>,
 }
 
 /// Where a component's data comes from.

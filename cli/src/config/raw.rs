@@ -12,6 +12,9 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) limits: RawLimits,
     #[serde(default)]
+    pub(super) metrics: RawMetrics,
+    pub(super) ping: Option<RawPing>,
+    #[serde(default)]
     pub(super) regions: BTreeMap<Spanned<String>, RawRegion>,
     #[serde(default)]
     pub(super) components: BTreeMap<Spanned<String>, RawComponent>,
@@ -24,6 +27,8 @@ pub(super) struct RawHost {
     pub(super) signing_key: Spanned<String>,
     pub(super) card_identity: Spanned<String>,
     pub(super) state: Spanned<String>,
+    #[serde(default)]
+    pub(super) state_in_repository: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,30 @@ pub(super) struct RawComponent {
     pub(super) rto_cutover: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) needs: Vec<Spanned<String>>,
+    pub(super) ping: Option<Spanned<String>>,
+}
+
+/// Who reads how it went.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) textfile: Option<Spanned<String>>,
+}
+
+/// Who waits to hear that it went well.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPing {
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) verbs: Option<Vec<Spanned<String>>>,
+    pub(super) start: Option<Spanned<String>>,
+    pub(super) success: Option<Spanned<String>>,
+    pub(super) failure: Option<Spanned<String>>,
+    pub(super) ca_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow_private: bool,
+    #[serde(default)]
+    pub(super) allow_http: bool,
 }
 
 /// Programs around a backup.

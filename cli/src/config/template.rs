@@ -13,6 +13,7 @@ writer = "host-1"                            # its name; never give the same to 
 signing_key = "keys/host-1"                  # made by `lifeboat init`; signs what this host stores
 card_identity = "keys/host-1.card"           # made by `lifeboat init`; opens no customer's data
 state = "state"                              # what speeds up the next backup; may be lost at any time
+# state_in_repository = true                 # the repository keeps a copy, for hosts that are gone tomorrow
 # A service manager may place them elsewhere: LIFEBOAT_SIGNING_KEY, LIFEBOAT_CARD_IDENTITY, LIFEBOAT_STATE.
 
 # A region is a place with a jurisdiction. Data of its components goes to its repository and nowhere else.
@@ -97,4 +98,18 @@ rpo = "24h"                                  # how much may be lost
 # hours = "08:00-18:00"                      # past midnight as in 22:00-06:00
 # bandwidth = "10MB/s"                       # or "unlimited"
 # tz = "Europe/Berlin"                       # otherwise this machine's zone
+
+# Metrics for Prometheus, written as each verb ends; the same as --metrics.
+# [metrics]
+# textfile = "/var/lib/prometheus/node-exporter/lifeboat.prom"
+
+# A URL that is asked for when all is done and confirmed, so that somebody notices when it is not any more.
+# Failing to ask for it fails nothing. A component may have one of its own: ping = "https://…".
+# [ping]
+# url = "https://hc.example.com/KEY/{verb}"  # {verb} where each verb has its own
+# verbs = ["backup", "verify"]               # those that ask; otherwise backup alone
+# success = ""                               # what is appended when it ended well
+# start = "/start"                           # and as it begins; nothing is asked for then without this
+# failure = "/{exit}"                        # and when it ended otherwise; {exit} stands for the exit code
+# allow_private = true                       # allow_http, ca_file: as for buckets
 "#;

@@ -16,6 +16,7 @@ use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, backup_failure, shown, tame};
 use crate::render::{Outcome, Page, Tone};
+use crate::telling::{component_begins, component_ended};
 use crate::when::{count_of, show_count, show_duration};
 
 /// Problems a page names; `--json` names more.
@@ -57,6 +58,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut exit = Exit::Ok;
     let mut values = Vec::new();
     for component in components {
+        component_begins(&config.outlets.ping, component.ping.as_deref());
         let outcome = one(context, &config, host, component);
         match &outcome {
             Ok(report) => render(&mut page, component, report),
@@ -67,6 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             Ok(_) => Exit::Partly,
             Err(failure) => failure.exit,
         };
+        component_ended(&config.outlets.ping, component.ping.as_deref(), ended);
         exit = exit.worst(ended);
         values.push(value(component, &outcome, ended));
         if ended == Exit::Interrupted {
@@ -96,6 +99,7 @@ pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &C
         resources: config.limits.resources,
         rewriting: component.rewriting,
         state: host.state.clone(),
+        state_in_repository: host.state_in_repository,
         tool: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),
     };
     let progress = context.progress_of(&component.name, "backup");

@@ -16,6 +16,7 @@
 //! | [`sign`]     | signed objects: an SSHSIG block, then the body                      |
 //! | [`signers`]  | who may sign what, and when: `allowed_signers`                      |
 
+pub mod blocks;
 pub mod chunk;
 pub mod codec;
 pub mod envelope;
@@ -27,6 +28,7 @@ pub mod signers;
 pub mod ssh;
 mod stream;
 
+pub use blocks::{BLOCK_PLAIN, BlockKey, SEALED_BLOCK};
 pub use chunk::{Chunker, ChunkerParams, ChunkingKey};
 pub use codec::{Compressor, Decompressor, Level};
 pub use envelope::{OpenError, PayloadKey, SealError, open_into, reopen_into, seal_into};

@@ -185,6 +185,14 @@ pub fn bundle(day: Day, seq: Seq) -> Result<ObjectName, BadId> {
     name(&format!("bundles/{day}.{seq}"))
 }
 
+/// `state/<component>/<run>.<seq>`
+///
+/// # Errors
+/// The number is beyond eight digits.
+pub fn state(component: &Label, run: RunId, seq: Seq) -> Result<ObjectName, BadId> {
+    name(&format!("state/{component}/{run}.{seq}"))
+}
+
 /// What a name says about the object under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -214,6 +222,8 @@ pub enum Place {
     Replica(RunId),
     /// `bundles/<date>.<seq>`
     Bundle(Day, Seq),
+    /// `state/<component>/<run>.<seq>`
+    State(Label, RunId, Seq),
 }
 
 /// What a name means, or `None` where this version knows no such place.
@@ -242,6 +252,10 @@ pub fn place(name: &ObjectName) -> Option<Place> {
         ["bundles", id] => {
             let (day, seq) = id.split_once('.')?;
             Place::Bundle(day.parse().ok()?, seq.parse().ok()?)
+        }
+        ["state", component, id] => {
+            let (run, seq) = id.split_once('.')?;
+            Place::State(component.parse().ok()?, run.parse().ok()?, seq.parse().ok()?)
         }
         _ => return None,
     })

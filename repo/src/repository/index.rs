@@ -7,8 +7,13 @@ use crate::format::index::{Index, SegmentLine, decode_index};
 use crate::format::names::{Place, place};
 use crate::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId};
 use crate::repository::catalog::Catalog;
+use crate::repository::shelf::Slot;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
 use crate::units::Bytes;
+
+mod large;
+
+use large::Large;
 
 /// The names of a writer's index objects, oldest first.
 ///
@@ -68,15 +73,8 @@ pub struct DedupTable {
     fresh: HashMap<[u8; 12], u32>,
     numbers: HashMap<SegmentId, u32>,
     excluded: HashSet<SegmentId>,
+    large: Large,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot {
-    chunk: [u8; 12],
-    segment: [u8; 4],
-}
-
-const _: () = assert!(size_of::<Slot>() == 16);
 
 impl DedupTable {
     /// Takes these segments for absent from now on, wherever they are.
@@ -92,17 +90,22 @@ impl DedupTable {
                 continue;
             }
             let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key };
+            if self.large.take(&known, line) {
+                continue;
+            }
             let Some(number) = self.number_of(&line.segment).or_else(|| self.add_segment(known)) else {
                 continue;
             };
             for chunk in &line.chunks {
                 self.settled.push(Slot { chunk: short(&chunk.0), segment: number.0.to_le_bytes() });
             }
+            self.shelve_if_many();
         }
     }
 
     /// Sorts what was absorbed; look-ups find it from then on.
     pub fn settle(&mut self) {
+        self.large.settle();
         self.settled.sort_unstable();
         self.settled.dedup_by_key(|slot| slot.chunk);
     }
@@ -136,15 +139,14 @@ impl DedupTable {
     }
 
     /// The segment that holds a chunk of this key, if there is one.
-    #[must_use]
-    pub fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<SegmentNumber> {
+    pub fn find(&mut self, key: KeyId, chunk: &ChunkId) -> Option<SegmentNumber> {
         let wanted = short(chunk);
         let number = match self.fresh.get(&wanted) {
             Some(number) => *number,
-            None => {
-                let at = self.settled.binary_search_by(|slot| slot.chunk.cmp(&wanted)).ok()?;
-                u32::from_le_bytes(self.settled.get(at)?.segment)
-            }
+            None => match self.settled.binary_search_by(|slot| slot.chunk.cmp(&wanted)) {
+                Ok(at) => u32::from_le_bytes(self.settled.get(at)?.segment),
+                Err(_) => self.find_shelved(key, &wanted)?,
+            },
         };
         self.segments.get(number as usize).filter(|segment| segment.key == key).map(|_| SegmentNumber(number))
     }
@@ -246,7 +248,8 @@ fn parse_segment(bytes: &SegmentBytes) -> Option<(KnownSegment, Bytes)> {
     Some((known, Bytes(u64::from_le_bytes(*length.first_chunk()?))))
 }
 
-fn short(chunk: &ChunkId) -> [u8; 12] {
+/// What a table keeps of a chunk's id.
+pub(super) fn short(chunk: &ChunkId) -> [u8; 12] {
     let mut short = [0; 12];
     for (to, from) in short.iter_mut().zip(chunk.as_bytes()) {
         *to = *from;

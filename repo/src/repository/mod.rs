@@ -15,7 +15,9 @@ pub mod pack;
 pub mod replicas;
 pub mod run;
 mod seals;
+pub mod shelf;
 pub mod snapshots;
+pub mod state;
 pub mod trust;
 
 #[cfg(feature = "recover")]

@@ -265,6 +265,7 @@ fn writer_entry(id: &RepositoryId, new: &NewWriter, now: Timestamp) -> Entry {
     ];
     for component in &new.components {
         namespaces.push(format!("lifeboat-snapshot:{id}:snapshots/{component}/*"));
+        namespaces.push(format!("lifeboat-state:{id}:state/{component}/*"));
     }
     Entry {
         principal: format!("writer:{name}"),

@@ -24,10 +24,12 @@ pub mod local;
 pub mod lossy;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+pub mod private;
 #[cfg(any(test, feature = "testing"))]
 pub mod recorder;
 pub mod s3;
 pub mod throttled;
+pub mod web;
 
 /// A place that keeps objects.
 pub trait Store: Send + Sync {

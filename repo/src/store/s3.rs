@@ -28,7 +28,7 @@ pub use settings::{Bounds, Keys, Locks, S3Settings};
 
 mod ahead;
 mod attempts;
-mod client;
+pub(super) mod client;
 mod fault;
 mod get;
 mod listing;

@@ -151,6 +151,7 @@ impl Check<'_> {
             Place::Snapshot(_, run) => self.committed(name, bytes, Kind::Snapshot, *run),
             Place::Replica(run) => self.committed(name, bytes, Kind::Replica, *run),
             Place::Bundle(..) => self.bundle(name, bytes),
+            Place::State(_, run, _) => self.state(name, bytes, *run),
             _ => Err(RepositoryError::damaged(name.as_str(), "no signed object has such a name")),
         }
     }
@@ -223,6 +224,16 @@ impl Check<'_> {
             Ok(signed)
         } else {
             Err(RepositoryError::damaged(name.as_str(), "it speaks of another run than its name"))
+        }
+    }
+
+    /// What a host remembers: a writer's of the component that the name says, which trust has looked at.
+    fn state(&self, name: &ObjectName, bytes: Vec<u8>, run: RunId) -> Result<Signed, RepositoryError> {
+        let at = JudgedAt::Moment(run.moment());
+        let signed = self.repository.check_signed(name, bytes, &[Kind::State], at)?;
+        match &signed.principal {
+            Principal::Writer(_) => Ok(signed),
+            other => Err(wrong_signer(name, other)),
         }
     }
 

@@ -11,7 +11,7 @@ type Rows = BTreeMap<u32, Vec<u8>>;
 
 fn state(dir: &std::path::Path) -> State {
     let repository = lifeboat_repo::ids::RepositoryId::from_bytes([7; 16]);
-    State::open(dir, &repository, &"tree".parse().unwrap()).unwrap()
+    State::open(dir, &repository, &"tree".parse().unwrap(), None).unwrap()
 }
 
 fn table(run: RunId) -> Table {

@@ -102,42 +102,48 @@ async fn environment(settings: &S3Settings) -> Result<SdkConfig, String> {
 }
 
 fn https(settings: &S3Settings, guard: Guard) -> Result<SharedHttpClient, String> {
-    let roots = settings.roots.iter();
+    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    Ok(builder.tls_context(trusting(&settings.roots)?).build_with_resolver(guard))
+}
+
+/// TLS that trusts these certificates (PEM) besides the system's own.
+pub(in crate::store) fn trusting(roots: &[Vec<u8>]) -> Result<TlsContext, String> {
+    let roots = roots.iter();
     let trusted = roots.fold(TrustStore::default(), |store, pem| store.with_pem_certificate(pem.clone()));
     let context = TlsContext::builder().with_trust_store(trusted).build();
-    let context = context.map_err(|error| format!("cannot use the certificates given: {error}"))?;
-    Ok(Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(context)
-        .build_with_resolver(guard))
+    context.map_err(|error| format!("cannot use the certificates given: {error}"))
 }
 
 /// Why an endpoint may not be used, if so. Names are looked at when they are resolved, by [`Guard`].
 pub(super) fn refuse_endpoint(settings: &S3Settings) -> Option<String> {
-    let endpoint = settings.endpoint.as_deref()?;
-    let Some((scheme, rest)) = endpoint.split_once("://") else {
-        return Some("the endpoint is no URL; it begins with https://".to_owned());
+    refuse_url("endpoint", settings.endpoint.as_deref()?, settings.allow_http, Guard::of(settings))
+}
+
+/// The same of any URL, which is called `what`.
+pub(in crate::store) fn refuse_url(what: &str, url: &str, allow_http: bool, guard: Guard) -> Option<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Some(format!("the {what} is no URL; it begins with https://"));
     };
-    if scheme != "https" && !(scheme == "http" && settings.allow_http) {
-        return Some("the endpoint is not https; add allow_http = true if that is meant".to_owned());
+    if scheme != "https" && !(scheme == "http" && allow_http) {
+        return Some(format!("the {what} is not https; add allow_http = true if that is meant"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Some("credentials do not belong into the endpoint".to_owned());
+        return Some(format!("credentials do not belong into the {what}"));
     }
     let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => authority.split(':').next().unwrap_or_default(),
     };
     let address: IpAddr = host.parse().ok()?;
-    Guard::of(settings).refuse(address)
+    guard.refuse(address)
 }
 
 /// Resolves names, and refuses what they should not resolve to.
 #[derive(Clone, Copy, Debug)]
-struct Guard {
-    allow_private: bool,
-    allow_metadata: bool,
+pub(in crate::store) struct Guard {
+    pub(in crate::store) allow_private: bool,
+    pub(in crate::store) allow_metadata: bool,
 }
 
 impl Guard {
