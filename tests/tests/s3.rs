@@ -5,7 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_backup::Job;
+use lifeboat_repo::clock::SystemClock;
 use lifeboat_repo::ids::ObjectName;
+use lifeboat_repo::observe::Silent;
 use lifeboat_repo::store::contract::{self, Outcome};
 use lifeboat_repo::store::s3::{Bounds, Locks, S3Settings, S3Store, attack, set_policy};
 use lifeboat_repo::store::{Created, Store, StoreErrorKind};
@@ -194,6 +197,17 @@ fn roles_do_their_work_and_nothing_else() {
     world.restore(&world.dir.path().join("target")).unwrap();
     lifeboat_tests::compare::assert_same(&world.source(), &world.dir.path().join("target"));
 
+    let host = scratch();
+    let job = Job { state: host.path().to_owned(), state_in_repository: true, ..world.job() };
+    world.run(Arc::clone(&agent), &job, &SystemClock, &Silent).unwrap();
+    let again = world.run(
+        Arc::clone(&agent),
+        &Job { state: scratch().path().to_owned(), ..job },
+        &SystemClock,
+        &Silent,
+    );
+    assert!(again.unwrap().parent.is_some(), "the agent may put its state, and read it");
+
     let listed = admin.list("").unwrap();
     let first = |prefix: &str| {
         listed.iter().find(|listed| listed.name.as_str().starts_with(prefix)).unwrap().name.clone()
@@ -204,7 +218,7 @@ fn roles_do_their_work_and_nothing_else() {
     };
     let until = admin.now().unwrap().plus(Duration::from_secs(600));
     let (pack, key, card) = (first("packs/"), first("keys/"), first("cards/"));
-    for object in [&pack, &key, &card, &first("snapshots/"), &first("trust/")] {
+    for object in [&pack, &key, &card, &first("snapshots/"), &first("trust/"), &first("state/")] {
         denied("the agent deletes", agent.delete(object).map(drop));
         denied("the agent locks", agent.lock(object, until));
         denied("the verifier deletes", verifier.delete(object).map(drop));
@@ -237,6 +251,7 @@ fn roles_do_their_work_and_nothing_else() {
     let error = maintainer.delete(&pack).unwrap_err();
     assert!(matches!(error.kind, StoreErrorKind::Locked(_)), "{error}");
     assert!(maintainer.delete(&first("snapshots/")).unwrap());
+    assert!(maintainer.delete(&first("state/")).unwrap());
     assert_eq!(maintainer.create(&name("gc/00000000"), b"x").unwrap(), Created::New);
     assert!(eraser.delete(&key).unwrap());
     assert_eq!(admin.stat(&key).unwrap(), None);
