@@ -7,11 +7,33 @@ use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::{Principal, Repository};
 use lifeboat_repo::units::Timestamp;
 
+/// What a writer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It backs up.
+    Writer,
+    /// It expires, collects and copies; it is a writer too, for what its work leaves.
+    Maintainer,
+}
+
+impl Role {
+    /// In a word.
+    #[cfg(feature = "recover")]
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Writer => "writer",
+            Self::Maintainer => "maintainer",
+        }
+    }
+}
+
 /// A writer that trust knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     /// Its name.
     pub(crate) name: Label,
+    /// What it is for.
+    pub(crate) role: Role,
     /// Its key.
     pub(crate) key: VerifyingKey,
     /// What it may snapshot.
@@ -22,9 +44,13 @@ pub(crate) struct Writer {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// Every writer, in the order of enrolment.
+/// Every writer, maintainers among them, in the order of enrolment.
 pub(crate) fn writers(repository: &Repository) -> Vec<Writer> {
     let prefix = format!("lifeboat-snapshot:{}:snapshots/", repository.id());
+    let principals = || repository.trust().signers.entries().map(|entry| Principal::parse(&entry.principal));
+    let maintains = |name: &Label| {
+        principals().any(|one| matches!(one, Some(Principal::Maintainer(maintainer)) if maintainer == *name))
+    };
     let mut writers: Vec<Writer> = Vec::new();
     for entry in repository.trust().signers.entries() {
         let Some(Principal::Writer(name)) = Principal::parse(&entry.principal) else { continue };
@@ -33,7 +59,8 @@ pub(crate) fn writers(repository: &Repository) -> Vec<Writer> {
         });
         let at = writers.iter().position(|writer| writer.name == name).unwrap_or_else(|| {
             let (from, until) = (entry.valid_after, entry.valid_before);
-            writers.push(Writer { name, key: entry.key, components: Vec::new(), from, until });
+            let role = if maintains(&name) { Role::Maintainer } else { Role::Writer };
+            writers.push(Writer { name, role, key: entry.key, components: Vec::new(), from, until });
             writers.len() - 1
         });
         if let Some(writer) = writers.get_mut(at) {

@@ -30,7 +30,7 @@ use lifeboat_repo::ids::Label;
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::officer::{self, NewRepository, NewWriter, Officer};
+use lifeboat_repo::repository::officer::{self, NewMaintainer, NewRepository, NewWriter, Officer};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::Store;
@@ -104,6 +104,23 @@ impl World {
             components: components.iter().map(|name| label(name)).collect(),
         };
         officer::add_writer(&recovery, &self.alice(), &new, &SystemClock).expect("an enrolled writer");
+    }
+
+    /// Enrols a maintainer.
+    pub fn enrol_maintainer(&self, name: &str, key: &SigningKey, card: &Identity) {
+        let repository = self.repository();
+        let recovery = self.recovery(&repository);
+        let new = NewMaintainer { name: label(name), signing: key.public(), card: card.recipient() };
+        officer::add_maintainer(&recovery, &self.alice(), &new, &SystemClock)
+            .expect("an enrolled maintainer");
+    }
+
+    /// Enrols a maintainer, and gives what its host holds.
+    #[must_use]
+    pub fn maintainer(&self, name: &str, seed: u8) -> Arc<Credentials> {
+        let (signing, card) = (SigningKey::from_seed([seed; 32]), Identity::generate());
+        self.enrol_maintainer(name, &signing, &card);
+        Arc::new(Credentials { writer: label(name), signing, card })
     }
 
     /// The officer.

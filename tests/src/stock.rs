@@ -7,13 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use lifeboat_repo::clock::{Clock, SystemClock};
-use lifeboat_repo::crypto::signers::Entry;
-use lifeboat_repo::crypto::{AllowedSigners, Kind, SigningKey, sha256, sign_object};
-use lifeboat_repo::format::names;
+use lifeboat_repo::crypto::{Identity, Kind, SigningKey, sha256, sign_object};
 use lifeboat_repo::ids::{ObjectHash, ObjectName};
 use lifeboat_repo::store::{Created, Store};
-use lifeboat_repo::units::Timestamp;
 
 use crate::World;
 
@@ -308,28 +304,9 @@ impl Safe {
     }
 }
 
-/// Lets a maintainer sign gc records and fences; no command makes one yet.
+/// Enrols a maintainer whose card identity nobody keeps: for those who sign by hand.
 pub fn enrol_maintainer(world: &World, name: &str, key: &SigningKey) {
-    let repository = world.repository();
-    let (trust, id) = (repository.trust(), repository.id());
-    let now = SystemClock.now();
-    let mut header = trust.header.clone();
-    header.seq = trust.head.0.next();
-    header.previous = Some(trust.head.1);
-    header.created = now.max(header.created);
-    let mut entries: Vec<Entry> = trust.signers.entries().cloned().collect();
-    entries.push(Entry {
-        principal: format!("maintainer:{name}"),
-        namespaces: vec![format!("lifeboat-gc:{id}:gc/*"), format!("lifeboat-fence:{id}:snapshots/*")],
-        valid_after: Some(Timestamp::new(now.seconds(), 0)),
-        valid_before: None,
-        key: key.public(),
-        comment: None,
-    });
-    let header_json = serde_json::to_string(&header).expect("JSON");
-    let signers = AllowedSigners::new(&header_json, entries).expect("a trust file");
-    let name = names::trust(header.seq).expect("a name");
-    put_signed(world, &world.officer, Kind::Trust, &name, signers.render().as_bytes());
+    world.enrol_maintainer(name, key, &Identity::generate());
 }
 
 /// Signs and puts an object that no ledger names.

@@ -11,11 +11,9 @@ use std::time::Duration;
 use lifeboat_backup::{BackupError, BackupErrorKind, Job, Report};
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::sign::{Kind, sign_object};
-use lifeboat_repo::crypto::signers::{AllowedSigners, Entry};
 use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{FenceBody, GcBody};
-use lifeboat_repo::format::trust::TrustHeader;
 use lifeboat_repo::format::{self, FORMAT_VERSION};
 use lifeboat_repo::ids::{ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer, Silent};
@@ -303,33 +301,13 @@ fn two_hosts_with_one_name_harm_nothing_however_they_race() {
     eprintln!("two hosts with one name: {committed} runs committed, {refused} refused");
 }
 
-/// A maintainer, entered in the next trust by hand: no command does it yet.
+/// A maintainer who signs by hand what no honest one would.
 struct Maintainer(SigningKey);
 
 impl Maintainer {
     fn enrolled(world: &World) -> Self {
         let maintainer = Self(SigningKey::from_seed([77; 32]));
-        let repository = world.repository();
-        let (id, before) = (repository.id(), repository.trust());
-        let mut entries: Vec<Entry> = before.signers.entries().cloned().collect();
-        entries.push(Entry {
-            principal: "maintainer:m1".into(),
-            namespaces: vec![format!("lifeboat-fence:{id}:snapshots/*"), format!("lifeboat-gc:{id}:gc/*")],
-            valid_after: Some(Timestamp::new(before.header.created.seconds(), 0)),
-            valid_before: None,
-            key: maintainer.0.public(),
-            comment: None,
-        });
-        let header = TrustHeader {
-            seq: before.head.0.next(),
-            previous: Some(before.head.1),
-            created: SystemClock.now(),
-            ..before.header.clone()
-        };
-        let text = AllowedSigners::new(&serde_json::to_string(&header).unwrap(), entries).unwrap().render();
-        let name = names::trust(header.seq).unwrap();
-        let object = sign_object(&world.officer, Kind::Trust, &id, &name, text.as_bytes()).unwrap();
-        assert_eq!(world.store.create(&name, &object).unwrap(), Created::New);
+        world.enrol_maintainer("m1", &maintainer.0, &Identity::generate());
         maintainer
     }
 

@@ -7,7 +7,8 @@ pub(crate) const TEMPLATE: &str = r#"# What Lifeboat backs up, where to, and how
 # Names: a-z 0-9 . _ -, at most 63 characters. A field that is not known is an error, never ignored.
 # Check it with `lifeboat doctor`.
 
-# This host, as a writer. A host that only restores needs no [host].
+# This host, as a writer. A host that only restores needs no [host]. That of a maintainer, which expires old snapshots
+# and collects what they leave, has the same fields: `lifeboat keys maintainer new` makes its keys.
 [host]
 writer = "host-1"                            # its name; never give the same to two hosts
 signing_key = "keys/host-1"                  # made by `lifeboat init`; signs what this host stores

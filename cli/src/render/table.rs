@@ -45,7 +45,7 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) -> &mut Self {
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) -> &mut Self {
         self.rows.push(cells.into());
         self
     }

@@ -193,6 +193,14 @@ pub fn state(component: &Label, run: RunId, seq: Seq) -> Result<ObjectName, BadI
     name(&format!("state/{component}/{run}.{seq}"))
 }
 
+/// `gc/<seq>`
+///
+/// # Errors
+/// The number is beyond eight digits.
+pub fn gc(seq: Seq) -> Result<ObjectName, BadId> {
+    name(&format!("gc/{seq}"))
+}
+
 /// What a name says about the object under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, place};
-use crate::format::records::{Census, LedgerBody, OpenRun, Recorded, RunBody};
+use crate::format::records::{Census, LedgerBody, OpenRun, Recorded, RunBody, Task};
 use crate::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId};
 use crate::repository::agent::Agent;
@@ -64,14 +64,22 @@ impl OwnRuns {
     }
 }
 
-/// What runs of this writer left that no entry names, as `current` begins on `component` behind the entry `newest`;
+/// What a run is for. Two runs of one writer for the same purpose never overlap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    /// What it backs up; nothing unless it is a backup.
+    pub(crate) component: Option<Label>,
+    pub(crate) task: Task,
+}
+
+/// What runs of this writer left that no entry names, as `current` begins for `purpose` behind the entry `newest`;
 /// and what the entries to come say of the writer's runs.
 ///
 /// # Errors
 /// The store failed. What is damaged is passed over: nothing may rely on it.
 pub(crate) fn unrecorded(
     agent: &Agent<'_>,
-    component: &Label,
+    purpose: &Purpose,
     current: RunId,
     newest: Option<&LedgerBody>,
 ) -> Result<(OwnRuns, Vec<Recorded>), RepositoryError> {
@@ -97,7 +105,7 @@ pub(crate) fn unrecorded(
     if candidates.is_empty() {
         return Ok((own, Vec::new()));
     }
-    let mut adopter = Adopter::new(agent, component, &candidates, past)?;
+    let mut adopter = Adopter::new(agent, purpose, &candidates, past)?;
     for run in candidates {
         if let Some(named) = adopter.look_at(run)? {
             own.open.insert(run, named);
@@ -162,7 +170,7 @@ fn reread(agent: &Agent<'_>) -> Result<Past, RepositoryError> {
 /// Looks at runs that may have left something.
 struct Adopter<'a, 'r> {
     agent: &'a Agent<'r>,
-    component: &'a Label,
+    purpose: &'a Purpose,
     past: Past,
     /// What stands under the names of snapshots of the runs looked at.
     snapshots: HashMap<RunId, ObjectName>,
@@ -177,7 +185,7 @@ struct Adopter<'a, 'r> {
 impl<'a, 'r> Adopter<'a, 'r> {
     fn new(
         agent: &'a Agent<'r>,
-        component: &'a Label,
+        purpose: &'a Purpose,
         runs: &BTreeSet<RunId>,
         past: Past,
     ) -> Result<Self, RepositoryError> {
@@ -196,7 +204,7 @@ impl<'a, 'r> Adopter<'a, 'r> {
             }
         }
         let cards = agent.cards_made(runs);
-        Ok(Self { agent, component, past, snapshots, indexes, cards, packs: None, found: Vec::new() })
+        Ok(Self { agent, purpose, past, snapshots, indexes, cards, packs: None, found: Vec::new() })
     }
 
     /// Adopts what a run left; how much of it is then named, if the run may put more.
@@ -228,8 +236,7 @@ impl<'a, 'r> Adopter<'a, 'r> {
             }
             None => None,
         };
-        let ended = committed.is_some()
-            || announced.is_some_and(|(_, component)| component.as_ref() == Some(self.component));
+        let ended = committed.is_some() || announced.is_some_and(|(_, announced)| announced == *self.purpose);
         if let Some(snapshot) = committed {
             self.add(snapshot);
         }
@@ -282,20 +289,18 @@ fn run_names<'a>(
     Ok(runs.map(|run| names::run(writer, *run)).collect::<Result<_, _>>()?)
 }
 
-/// A run object of this writer, and the component that it announces; `None` where it is damaged or another's.
-fn read_run(
-    agent: &Agent<'_>,
-    name: &ObjectName,
-) -> Result<Option<(Recorded, Option<Label>)>, RepositoryError> {
+/// A run object of this writer, and what it announces; `None` where it is damaged or another's.
+fn read_run(agent: &Agent<'_>, name: &ObjectName) -> Result<Option<(Recorded, Purpose)>, RepositoryError> {
     let signed = match agent.repository().read_signed(name, &[Kind::Run], JudgedAt::Any, RECORD_MAX) {
         Ok(signed) if signed.principal.is_writer(agent.writer()) => signed,
         Ok(_) => return Ok(None),
         Err(error) if error.is_damage() => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(format::decode::<RunBody>(&signed.body, "run")
-        .ok()
-        .map(|body| (Recorded(name.clone(), signed.hash, signed.length), body.component)))
+    Ok(format::decode::<RunBody>(&signed.body, "run").ok().map(|body| {
+        let purpose = Purpose { component: body.component, task: body.task };
+        (Recorded(name.clone(), signed.hash, signed.length), purpose)
+    }))
 }
 
 /// Hash and length of an object, if it is one that this writer signed. A fence in a snapshot's place is not.

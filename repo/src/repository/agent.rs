@@ -1,21 +1,25 @@
 //! What a writer holds and may do: its own keys by their cards, never the private half. FORMAT.md §5.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Entropy};
 use crate::crypto::envelope::{self, Identity, Recipient};
 use crate::crypto::sign::{Kind, SigningKey, sign_object};
 use crate::format::keys::{CardBody, KeyBody, SealRecipient, WritersSeal, key_id};
-use crate::format::names::{self, Place, SealFor, place};
+use crate::format::names::{self, SealFor};
 use crate::format::records::Recorded;
-use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
-use crate::ids::{IdentityId, KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
+use crate::format::{self, FORMAT_VERSION};
+use crate::ids::{KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
 use crate::repository::catalog::Catalog;
 use crate::repository::seals::{newest_of, newest_seal};
 use crate::repository::{JudgedAt, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
 use crate::units::{Bytes, Timestamp};
+
+mod cards;
+
+use cards::Made;
 
 /// What an agent's host holds.
 pub struct Credentials {
@@ -43,6 +47,7 @@ pub struct Card {
 }
 
 /// A writer at work in a repository.
+#[derive(Clone)]
 pub struct Agent<'r> {
     pub(crate) repository: &'r Repository,
     pub(crate) credentials: Arc<Credentials>,
@@ -58,16 +63,6 @@ pub struct Agent<'r> {
     made: Vec<Made>,
 }
 
-/// A card and its key object as they are stored. Without their names, which [`Agent::made_by`] gives: a writer of
-/// 40,000 tenants holds as many.
-struct Made {
-    run: RunId,
-    key: KeyId,
-    seal: IdentityId,
-    key_object: (ObjectHash, Bytes),
-    card_object: (ObjectHash, Bytes),
-}
-
 impl<'r> Agent<'r> {
     /// Opens the writers' seal and the writer's own cards.
     ///
@@ -79,10 +74,25 @@ impl<'r> Agent<'r> {
         clock: &'r dyn Clock,
         entropy: &'r dyn Entropy,
     ) -> Result<Self, RepositoryError> {
+        let mut agent = Self::without_cards(repository, credentials, clock, entropy)?;
+        agent.load_cards()?;
+        Ok(agent)
+    }
+
+    /// Opens the writers' seal alone, for whoever makes no tenant keys.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn without_cards(
+        repository: &'r Repository,
+        credentials: Arc<Credentials>,
+        clock: &'r dyn Clock,
+        entropy: &'r dyn Entropy,
+    ) -> Result<Self, RepositoryError> {
         enrolled(repository, &credentials, clock)?;
         let (seal_name, seal) = open_seal(repository, &credentials.card, clock)?;
         let catalog = Arc::new(Catalog::new(&seal.catalogs)?);
-        let mut agent = Self {
+        Ok(Self {
             repository,
             credentials,
             clock,
@@ -93,9 +103,7 @@ impl<'r> Agent<'r> {
             since: seal.since,
             cards: BTreeMap::new(),
             made: Vec::new(),
-        };
-        agent.load_cards()?;
-        Ok(agent)
+        })
     }
 
     /// Reads the writers' seal again where officers have put another since, with the cards of keys below it. A run does
@@ -145,26 +153,11 @@ impl<'r> Agent<'r> {
         &self.credentials.writer
     }
 
-    /// How many cards each of these runs of the writer made.
-    pub(crate) fn cards_made(&self, runs: &BTreeSet<RunId>) -> HashMap<RunId, u32> {
-        let mut counts = HashMap::new();
-        for made in self.made.iter().filter(|made| runs.contains(&made.run)) {
-            let count: &mut u32 = counts.entry(made.run).or_default();
-            *count = count.saturating_add(1);
-        }
-        counts
-    }
-
-    /// The cards that a run of the writer made, with their key objects.
-    pub(crate) fn made_by(&self, run: RunId) -> Result<Vec<Recorded>, RepositoryError> {
-        let mut objects = Vec::new();
-        for made in self.made.iter().filter(|made| made.run == run) {
-            let (hash, length) = made.key_object;
-            objects.push(Recorded(names::key(made.seal, self.writer(), made.key)?, hash, length));
-            let (hash, length) = made.card_object;
-            objects.push(Recorded(names::card(self.writer(), made.key)?, hash, length));
-        }
-        Ok(objects)
+    /// A name for a run that begins now.
+    pub(crate) fn new_run(&self) -> Result<RunId, RepositoryError> {
+        let mut nonce = [0; 8];
+        self.entropy.fill(&mut nonce)?;
+        Ok(RunId::new(self.clock.now(), nonce))
     }
 
     /// The writer's card for a tenant, if it has a key for it.
@@ -176,80 +169,6 @@ impl<'r> Agent<'r> {
     /// The card in use of every tenant the writer has a key for.
     pub fn cards(&self) -> impl Iterator<Item = &Card> {
         self.cards.values().map(Arc::as_ref)
-    }
-
-    /// Reads every card whose key object is there under the living seal: a card without its key would make data
-    /// that nobody can ever open.
-    fn load_cards(&mut self) -> Result<(), RepositoryError> {
-        let writer = self.writer().clone();
-        let sealed = self.keys_under(self.seal.id)?;
-        let prefix = format!("cards/{writer}/");
-        let listed =
-            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
-        for object in listed {
-            let Some(Place::Card(_, key)) = place(&object.name) else { continue };
-            if !sealed.contains(&key) {
-                tracing::warn!(card = %object.name, "no key object under the living seal; the card is not used");
-                continue;
-            }
-            let (card, made) = self.read_card(&object.name, key)?;
-            self.made.push(made);
-            let keep = self
-                .cards
-                .get(&card.tenant)
-                .is_none_or(|old| (card.created, card.key) < (old.created, old.key));
-            if keep {
-                self.cards.insert(card.tenant.clone(), Arc::new(card));
-            }
-        }
-        Ok(())
-    }
-
-    fn keys_under(&self, seal: IdentityId) -> Result<HashSet<KeyId>, RepositoryError> {
-        let prefix = format!("keys/{seal}/{}/", self.writer());
-        let listed =
-            self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
-        Ok(listed
-            .iter()
-            .filter_map(|object| match place(&object.name) {
-                Some(Place::Key(_, _, key)) => Some(key),
-                _ => None,
-            })
-            .collect())
-    }
-
-    fn read_card(&self, name: &ObjectName, key: KeyId) -> Result<(Card, Made), RepositoryError> {
-        let signed = self.repository.read_signed(name, &[Kind::Card], JudgedAt::Any, RECORD_MAX)?;
-        let plain = open_own(&signed.body, &self.credentials.card, name.as_str())?;
-        let body: CardBody =
-            format::decode(&plain, "card").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let Some(Place::Key(seal, owner, sealed)) = place(&body.sealed.0) else {
-            return Err(RepositoryError::damaged(name.as_str(), "it names no key object"));
-        };
-        let ours = signed.key == self.credentials.signing.public()
-            && body.key == key
-            && sealed == key
-            && owner == *self.writer()
-            && body.writer == *self.writer()
-            && key_id(&self.repository.id(), &body.recipient) == key;
-        if !ours {
-            return Err(RepositoryError::damaged(name.as_str(), "it is not a card that this writer made"));
-        }
-        let malformed = |_| RepositoryError::damaged(name.as_str(), "a key in it is malformed");
-        let card = Card {
-            key,
-            tenant: body.tenant.clone(),
-            recipient: body
-                .recipient
-                .parse()
-                .map_err(|_| RepositoryError::damaged(name.as_str(), "its recipient is malformed"))?,
-            k_id: parse_key(&body.k_id).map_err(malformed)?,
-            k_chunk: parse_key(&body.k_chunk).map_err(malformed)?,
-            created: body.created,
-        };
-        let key_object = (body.sealed.1, body.sealed.2);
-        let card_object = (signed.hash, signed.length);
-        Ok((card, Made { run: body.run, key, seal, key_object, card_object }))
     }
 
     /// Makes a key for a tenant: the key object confirmed, then the card, then the private half is forgotten.

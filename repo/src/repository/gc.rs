@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::crypto::sign::Kind;
-use crate::format::names::{Place, place};
+use crate::format::names::{Place, Seq, place};
 use crate::format::records::{Census, GcBody};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{KeyId, Label, ObjectName, PackId};
@@ -36,17 +36,7 @@ impl Condemned {
                 continue;
             };
             records.push(&object.name);
-            let signed = repository.read_signed(&object.name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
-            let body: GcBody = format::decode(&signed.body, "gc record")
-                .map_err(|error| RepositoryError::format(object.name.as_str(), &error))?;
-            let signer =
-                repository.judge(&signed.key, Kind::Gc, &object.name, JudgedAt::Moment(body.time))?;
-            if body.seq != seq || !matches!(signer, Principal::Maintainer(_)) {
-                return Err(RepositoryError::damaged(
-                    object.name.as_str(),
-                    "it is not a maintainer's record of that number and time",
-                ));
-            }
+            let body = read(repository, &object.name, seq)?;
             packs.extend(body.packs);
             snapshots.extend(body.snapshots);
             keys.extend(body.keys);
@@ -79,4 +69,36 @@ impl Condemned {
     pub fn key(&self, name: &ObjectName, key: KeyId) -> bool {
         self.keys.contains(&(name.clone(), key))
     }
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// It is missing, damaged, or no maintainer's of that number.
+pub fn read(repository: &Repository, name: &ObjectName, seq: Seq) -> Result<GcBody, RepositoryError> {
+    let signed = repository.read_signed(name, &[Kind::Gc], JudgedAt::Any, RECORD_MAX)?;
+    let body: GcBody = format::decode(&signed.body, "gc record")
+        .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+    let signer = repository.judge(&signed.key, Kind::Gc, name, JudgedAt::Moment(body.time))?;
+    if body.seq != seq || !matches!(signer, Principal::Maintainer(_)) {
+        return Err(RepositoryError::damaged(
+            name.as_str(),
+            "it is not a maintainer's record of that number and time",
+        ));
+    }
+    Ok(body)
+}
+
+/// The number that follows all that are taken.
+///
+/// # Errors
+/// The store failed.
+#[cfg(feature = "recover")]
+pub(crate) fn next(repository: &Repository) -> Result<Seq, RepositoryError> {
+    let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
+    let taken = listed.iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Gc(seq)) => Some(seq),
+        _ => None,
+    });
+    Ok(taken.max().map_or(Seq(0), Seq::next))
 }

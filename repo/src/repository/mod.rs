@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod error;
 pub mod gc;
 pub mod index;
+mod journal;
 pub mod ledger;
 pub mod pack;
 pub mod replicas;
@@ -21,7 +22,11 @@ pub mod state;
 pub mod trust;
 
 #[cfg(feature = "recover")]
+pub mod maintainer;
+#[cfg(feature = "recover")]
 pub mod officer;
+#[cfg(feature = "recover")]
+pub mod open_runs;
 #[cfg(feature = "recover")]
 pub mod order;
 #[cfg(feature = "recover")]
@@ -47,6 +52,7 @@ use crate::units::{Bytes, Timestamp};
 use trust::Trust;
 
 /// An opened repository.
+#[derive(Clone)]
 pub struct Repository {
     store: Arc<dyn Store>,
     trust: Trust,
@@ -146,6 +152,14 @@ impl Repository {
     #[must_use]
     pub fn id(&self) -> RepositoryId {
         self.trust.header.repository
+    }
+
+    /// The same repository with the newest trust by now.
+    ///
+    /// # Errors
+    /// A link of trust does not hold, or the store failed.
+    pub fn renewed(&self) -> Result<Self, RepositoryError> {
+        Ok(Self { trust: self.trust.renewed(self.store())?, ..self.clone() })
     }
 
     /// Reads an object and checks its signature against the newest trust.

@@ -22,6 +22,10 @@ use crate::repository::{Repository, RepositoryError};
 use crate::store::Store;
 use crate::units::Timestamp;
 
+mod maintainers;
+
+pub use maintainers::{NewMaintainer, add_maintainer};
+
 /// An officer at work.
 pub struct Officer<'a> {
     /// The officer's name.
@@ -137,14 +141,16 @@ pub fn add_writer(
     let principal = format!("writer:{}", new.name);
     let mut entries: Vec<Entry> = repository.trust().signers.entries().cloned().collect();
     if entries.iter().any(|entry| entry.principal == principal && entry.key != new.signing)
+        || entries.iter().any(|entry| entry.principal == format!("maintainer:{}", new.name))
         || repository.trust().cutoff(&new.name).is_some()
     {
         return Err(RepositoryError::refused(
             principal,
-            "this name was given to another key or revoked before; a name is never used twice, choose another",
+            "this name was given to another key or to a maintainer, or was revoked before; a name is never used twice, \
+             choose another",
         ));
     }
-    refuse_second_role(&entries, &principal, &new.signing)?;
+    refuse_second_role(&entries, &[&principal], &new.signing)?;
     let entry = writer_entry(&repository.id(), new, clock.now());
     let bound = |wanted: &String| {
         entries.iter().any(|entry| entry.principal == principal && entry.namespaces.contains(wanted))
@@ -159,7 +165,8 @@ pub fn add_writer(
     })
 }
 
-/// Revokes a writer: nothing it signs from now on counts, nor anything its ledger does not hold by now.
+/// Revokes a writer, or a maintainer in both its roles: nothing it signs from now on counts, nor anything its ledger does
+/// not hold by now.
 ///
 /// # Errors
 /// There is no such writer, the officer may not, or the store failed.
@@ -183,7 +190,9 @@ pub fn revoke_writer(
     let cutoff = ledger::sound_head(repository, name)?;
     if repository.trust().cutoff(name).is_none() {
         let now = clock.now();
-        for entry in entries.iter_mut().filter(|entry| entry.principal == principal) {
+        let maintainer = format!("maintainer:{name}");
+        let closed = |entry: &&mut Entry| [&principal, &maintainer].contains(&&entry.principal);
+        for entry in entries.iter_mut().filter(closed) {
             // An entry must be valid for a second at least, or ssh-keygen refuses the whole file.
             let soonest = entry.valid_after.map_or(now, |after| now.max(after.plus(Duration::from_secs(1))));
             entry.valid_before = Some(entry.valid_before.map_or(soonest, |before| before.min(soonest)));
@@ -220,7 +229,7 @@ pub fn add_officer(
         }
         Some(_) => {}
         None => {
-            refuse_second_role(&entries, &principal, &signing)?;
+            refuse_second_role(&entries, &[&principal], &signing)?;
             entries.push(officer_entry(&repository.id(), name, signing, clock.now()));
             put_next_trust(repository, officer, entries, repository.trust().header.cutoffs.clone(), clock)?;
         }
@@ -231,11 +240,12 @@ pub fn add_officer(
     })
 }
 
-/// Nobody could say in which role such a key signed; and that of a revoked writer would be good again.
-fn refuse_second_role(entries: &[Entry], principal: &str, key: &VerifyingKey) -> Result<(), RepositoryError> {
-    match entries.iter().find(|entry| entry.key == *key && entry.principal != principal) {
+/// Nobody could say in which role such a key signed; and that of a revoked writer would be good again. `roles` are those
+/// that it is to have: a maintainer has two, which sign nothing of each other's.
+fn refuse_second_role(entries: &[Entry], roles: &[&str], key: &VerifyingKey) -> Result<(), RepositoryError> {
+    match entries.iter().find(|entry| entry.key == *key && !roles.contains(&entry.principal.as_str())) {
         Some(entry) => Err(RepositoryError::refused(
-            principal,
+            roles.first().copied().unwrap_or_default(),
             format!("this key is already that of {}; make another, each has its own", entry.principal),
         )),
         None => Ok(()),

@@ -5,21 +5,18 @@ use std::sync::Arc;
 
 use crate::crypto::hash::sha256;
 use crate::crypto::sign::Kind;
-use crate::format::index::{IndexHeader, PackRef, SegmentLine, encode_index};
-use crate::format::names::{self, Place, Seq, place};
-use crate::format::records::{Checkpoint, Head, Recorded, RunBody, Task};
+use crate::format::CATALOGED_STORED_MAX;
+use crate::format::index::{PackRef, SegmentLine};
+use crate::format::names::{self, Place, place};
+use crate::format::records::{Head, Recorded, Task};
 use crate::format::snapshot::Snapshot;
-use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
 use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
-use crate::repository::adopt::{self, Named, OwnRuns};
+use crate::repository::adopt::{self, Purpose};
 use crate::repository::agent::{Agent, Card, recorded};
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
-use crate::repository::ledger::{self, NewEntry, read_entry};
+use crate::repository::journal::Journal;
 use crate::repository::pack::StagedPack;
-use crate::repository::seals::newest_stored;
-use crate::repository::snapshots::census;
-use crate::repository::trust::Trust;
 use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::Created;
 use crate::units::{Bytes, Timestamp};
@@ -29,19 +26,13 @@ pub const PACKS_PER_INDEX: usize = 64;
 
 /// One execution of one writer on one component.
 pub struct Run<'r> {
-    agent: Agent<'r>,
-    id: RunId,
+    journal: Journal<'r>,
     component: Label,
     condemned: Condemned,
     /// What was under the component's name when the run began.
     seen: BTreeSet<ObjectName>,
     packs: Vec<PackRef>,
     segments: Vec<SegmentLine>,
-    recorded: Vec<Recorded>,
-    head: Option<Head>,
-    indexes: Seq,
-    cards: u32,
-    runs: OwnRuns,
 }
 
 /// A committed run.
@@ -60,60 +51,39 @@ impl<'r> Run<'r> {
     ///
     /// # Errors
     /// The writer may not snapshot this component, something is damaged, or the store failed.
-    pub fn begin(mut agent: Agent<'r>, component: &Label) -> Result<Self, RepositoryError> {
-        let mut nonce = [0; 8];
-        agent.entropy.fill(&mut nonce)?;
-        let id = RunId::new(agent.clock.now(), nonce);
+    pub fn begin(agent: Agent<'r>, component: &Label) -> Result<Self, RepositoryError> {
+        let id = agent.new_run()?;
         may_snapshot(&agent, component, id)?;
-        let body = RunBody {
-            format: FORMAT_VERSION,
-            writer: agent.writer().clone(),
-            run: id,
-            component: Some(component.clone()),
-            task: Task::Backup,
-        };
-        let name = names::run(agent.writer(), id)?;
-        let bytes =
-            format::encode(&body, "run").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let announced = agent.put_new(&name, Kind::Run, &bytes)?;
+        let repository = agent.repository;
+        let purpose = Purpose { component: Some(component.clone()), task: Task::Backup };
+        let mut journal = Journal::announce(agent, id, purpose)?;
         // Announced first, plans listed second: whoever collects either was seen or waits for this run.
-        let condemned = Condemned::load(agent.repository)?;
+        let condemned = Condemned::load(repository)?;
         // Nor may a key go below a seal whose keys nobody will look for again.
-        agent.renew_seal()?;
-        let newest = ledger::newest(agent.repository)?.get(agent.writer()).copied();
-        let head = newest.map(|seq| read_entry(agent.repository, agent.writer(), seq)).transpose()?;
+        journal.agent.renew_seal()?;
         let mut run = Self {
-            agent,
-            id,
+            journal,
             component: component.clone(),
             condemned,
             seen: BTreeSet::new(),
             packs: Vec::new(),
             segments: Vec::new(),
-            recorded: vec![announced],
-            head: head.as_ref().map(|entry| entry.head),
-            indexes: Seq(0),
-            cards: 0,
-            runs: OwnRuns::default(),
         };
         run.seen = run.snapshot_names()?;
-        let newest = head.as_ref().map(|entry| &entry.body);
-        let (runs, adopted) = adopt::unrecorded(&run.agent, component, id, newest)?;
-        run.runs = runs;
-        run.recorded.extend(adopted);
+        run.journal.catch_up()?;
         Ok(run)
     }
 
     /// The run's id.
     #[must_use]
     pub fn id(&self) -> RunId {
-        self.id
+        self.journal.id
     }
 
     /// The writer at work.
     #[must_use]
     pub fn agent(&self) -> &Agent<'r> {
-        &self.agent
+        &self.journal.agent
     }
 
     /// What is condemned.
@@ -127,12 +97,11 @@ impl<'r> Run<'r> {
     /// # Errors
     /// The key could not be confirmed stored.
     pub fn card(&mut self, tenant: &Tenant) -> Result<Arc<Card>, RepositoryError> {
-        if let Some(card) = self.agent.card(tenant) {
+        if let Some(card) = self.agent().card(tenant) {
             return Ok(card);
         }
-        let (card, recorded) = self.agent.make_key(tenant, self.id)?;
-        self.cards = self.cards.saturating_add(1);
-        self.recorded.extend(recorded);
+        let (card, recorded) = self.journal.agent.make_key(tenant, self.journal.id)?;
+        self.journal.record_card(recorded);
         Ok(card)
     }
 
@@ -142,7 +111,7 @@ impl<'r> Run<'r> {
     /// The store failed.
     pub fn present_packs(&self) -> Result<HashMap<PackId, Bytes>, RepositoryError> {
         let listed = self
-            .agent
+            .agent()
             .repository
             .store()
             .list("packs/")
@@ -189,11 +158,11 @@ impl<'r> Run<'r> {
         table: &mut DedupTable,
     ) -> Result<Vec<RepositoryError>, RepositoryError> {
         let mut damaged = Vec::new();
-        for name in index::names_of(self.agent.repository, self.agent.writer())? {
+        for name in index::names_of(self.agent().repository, self.agent().writer())? {
             if already.contains(&name) {
                 continue;
             }
-            let index = match index::read(self.agent.repository, self.agent.catalog(), &name) {
+            let index = match index::read(self.agent().repository, self.agent().catalog(), &name) {
                 Ok(index) => index,
                 Err(error) if error.is_damage() => {
                     damaged.push(error);
@@ -218,7 +187,7 @@ impl<'r> Run<'r> {
     /// # Errors
     /// They could not be confirmed.
     pub fn add_pack(&mut self, pack: StagedPack) -> Result<(), RepositoryError> {
-        self.recorded.push(Recorded(pack.name.clone(), pack.hash(), pack.pack.1));
+        self.journal.record(Recorded(pack.name.clone(), pack.hash(), pack.pack.1));
         self.packs.push(pack.pack);
         self.segments.extend(pack.segments);
         if self.packs.len() >= PACKS_PER_INDEX { self.confirm() } else { Ok(()) }
@@ -230,10 +199,7 @@ impl<'r> Run<'r> {
     /// They could not be confirmed.
     pub fn confirm(&mut self) -> Result<(), RepositoryError> {
         self.put_index()?;
-        if !self.recorded.is_empty() {
-            self.append(None)?;
-        }
-        Ok(())
+        self.journal.enter()
     }
 
     /// Commits: everything confirmed, then the snapshot's name taken, then recorded with a checkpoint.
@@ -244,15 +210,16 @@ impl<'r> Run<'r> {
     pub fn commit(mut self, snapshot: &Snapshot) -> Result<Committed, RepositoryError> {
         self.put_index()?;
         self.refuse_overlap()?;
-        let trust = self.agent.repository.trust().renewed(self.agent.repository.store())?;
-        if trust.cutoff(self.agent.writer()).is_some() {
-            return Err(self.revoked("nothing of it was committed"));
+        let repository = self.agent().repository;
+        let trust = repository.trust().renewed(repository.store())?;
+        if trust.cutoff(self.agent().writer()).is_some() {
+            return Err(self.journal.revoked("nothing of it was committed"));
         }
-        let name = names::snapshot(&self.component, self.id)?;
+        let name = names::snapshot(&self.component, self.id())?;
         let plain = snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
-        let object = self.agent.sign(&name, Kind::Snapshot, &sealed)?;
-        let store = self.agent.repository.store();
+        let sealed = self.agent().catalog().seal(&plain, name.as_str())?;
+        let object = self.agent().sign(&name, Kind::Snapshot, &sealed)?;
+        let store = repository.store();
         let created =
             store.create(&name, &object).map_err(|error| RepositoryError::store(name.as_str(), error))?;
         if created == Created::Exists {
@@ -263,57 +230,21 @@ impl<'r> Run<'r> {
                 return Err(self.name_taken(&name, there));
             }
         }
-        self.recorded.push(recorded(&name, &object));
-        let checkpoint = self.checkpoint(&trust)?;
-        let head = self.append(Some(&checkpoint))?;
-        let trust = trust.renewed(self.agent.repository.store())?;
-        if trust.cutoff(self.agent.writer()).is_some_and(|last| last.is_none_or(|last| last.0 < head.0)) {
-            return Err(self.revoked("its snapshot is stored and does not count"));
-        }
-        let indexes = (0..self.indexes.0)
-            .map(|number| names::index(self.agent.writer(), self.id, Seq(number)))
-            .collect::<Result<_, _>>()?;
-        Ok(Committed { name, head, indexes })
+        self.journal.record(recorded(&name, &object));
+        let head =
+            self.journal.close(&trust, &self.condemned, "its snapshot is stored and does not count")?;
+        Ok(Committed { name, head, indexes: self.journal.indexes()? })
     }
 
     fn put_index(&mut self) -> Result<(), RepositoryError> {
-        let store = self.agent.repository.store();
-        store.barrier().map_err(|error| RepositoryError::store("packs/", error))?;
-        if self.packs.is_empty() {
-            return Ok(());
-        }
-        let header = IndexHeader::new(self.agent.writer().clone(), self.id, std::mem::take(&mut self.packs));
         let segments = std::mem::take(&mut self.segments);
-        let name = names::index(self.agent.writer(), self.id, self.indexes)?;
-        self.indexes = self.indexes.next();
-        let plain = encode_index(&header, &segments)
-            .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let sealed = self.agent.catalog().seal(&plain, name.as_str())?;
-        let put = self.agent.put_new(&name, Kind::Index, &sealed)?;
-        self.recorded.push(put);
+        self.journal.put_index(std::mem::take(&mut self.packs), &segments)?;
         Ok(())
-    }
-
-    fn append(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Head, RepositoryError> {
-        let named = Named { indexes: self.indexes.0, cards: self.cards };
-        self.runs.note(self.id, checkpoint.is_none().then_some(named));
-        let mut entry = NewEntry {
-            writer: &self.agent.credentials.writer,
-            signing: &self.agent.credentials.signing,
-            run: self.id,
-            objects: &self.recorded,
-            checkpoint,
-            runs: &mut self.runs,
-        };
-        let head = ledger::append(self.agent.repository, &mut entry, self.head)?;
-        self.recorded.clear();
-        self.head = Some(head);
-        Ok(head)
     }
 
     /// Why another object stands in our snapshot's place.
     fn name_taken(&self, name: &ObjectName, there: Vec<u8>) -> RepositoryError {
-        let fence = self.agent.repository.check_signed(name, there, &[Kind::Fence], JudgedAt::Any);
+        let fence = self.agent().repository.check_signed(name, there, &[Kind::Fence], JudgedAt::Any);
         let fenced = fence.is_ok_and(|signed| matches!(signed.principal, Principal::Maintainer(_)));
         let what = if fenced {
             "a collector ended this run because it took too long; nothing is lost, run the backup again"
@@ -324,37 +255,10 @@ impl<'r> Run<'r> {
         RepositoryError::refused(name.as_str(), what)
     }
 
-    fn revoked(&self, what: &str) -> RepositoryError {
-        RepositoryError::refused(
-            format!("writer {}", self.agent.writer()),
-            format!(
-                "an officer revoked it while this run was under way; {what}; if that is a surprise, ask the officers, \
-                 who enrol this host anew under another name"
-            ),
-        )
-    }
-
-    fn checkpoint(&self, trust: &Trust) -> Result<Checkpoint, RepositoryError> {
-        let repository = self.agent.repository;
-        let mut heads = std::collections::BTreeMap::new();
-        for (writer, newest) in ledger::newest(repository)? {
-            if writer != *self.agent.writer() {
-                heads.insert(writer.clone(), read_entry(repository, &writer, newest)?.head);
-            }
-        }
-        Ok(Checkpoint {
-            trust: trust.head,
-            seals: newest_stored(repository)?,
-            heads,
-            gc: self.condemned.census,
-            snapshots: census(repository, &self.condemned)?,
-        })
-    }
-
     fn snapshot_names(&self) -> Result<BTreeSet<ObjectName>, RepositoryError> {
         let prefix = format!("snapshots/{}/", self.component);
         let listed = self
-            .agent
+            .agent()
             .repository
             .store()
             .list(&prefix)
@@ -364,13 +268,13 @@ impl<'r> Run<'r> {
 
     fn refuse_overlap(&self) -> Result<(), RepositoryError> {
         for name in self.snapshot_names()?.difference(&self.seen) {
-            if adopt::own(&self.agent, name, Kind::Snapshot)?.is_some() {
+            if adopt::own(self.agent(), name, Kind::Snapshot)?.is_some() {
                 return Err(RepositoryError::refused(
                     name.as_str(),
                     format!(
                         "another run of writer {} committed this while ours was under way; two hosts must not share \
                          a writer's name, enrol each with a name of its own",
-                        self.agent.writer()
+                        self.agent().writer()
                     ),
                 ));
             }

@@ -5,9 +5,13 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::Result;
 use crate::render::Outcome;
+#[cfg(feature = "recover")]
+use crate::trusted::Role;
 
 #[cfg(feature = "recover")]
 mod check;
+#[cfg(feature = "recover")]
+mod maintainers;
 mod new;
 #[cfg(feature = "recover")]
 mod officers;
@@ -29,6 +33,10 @@ enum What {
     /// Hosts that back up
     #[command(subcommand)]
     Writer(Writer),
+    /// Those who expire, collect and copy
+    #[cfg(feature = "recover")]
+    #[command(subcommand)]
+    Maintainer(Maintainer),
     /// People who enrol writers and may recover
     #[cfg(feature = "recover")]
     #[command(subcommand)]
@@ -65,6 +73,19 @@ enum Writer {
 
 #[cfg(feature = "recover")]
 #[derive(Subcommand)]
+enum Maintainer {
+    /// Make this host's keys and print the line an officer needs
+    New(new::Args),
+    /// Enrol a maintainer
+    Add(maintainers::Add),
+    /// Revoke a maintainer: nothing it signs from now on counts
+    Revoke(writers::Revoke),
+    /// List maintainers
+    List(writers::List),
+}
+
+#[cfg(feature = "recover")]
+#[derive(Subcommand)]
 enum Officer {
     /// Take in an officer
     Add(officers::Add),
@@ -91,6 +112,14 @@ impl Args {
             #[cfg(feature = "recover")]
             What::Writer(Writer::List(_)) => "keys writer list",
             #[cfg(feature = "recover")]
+            What::Maintainer(Maintainer::New(_)) => "keys maintainer new",
+            #[cfg(feature = "recover")]
+            What::Maintainer(Maintainer::Add(_)) => "keys maintainer add",
+            #[cfg(feature = "recover")]
+            What::Maintainer(Maintainer::Revoke(_)) => "keys maintainer revoke",
+            #[cfg(feature = "recover")]
+            What::Maintainer(Maintainer::List(_)) => "keys maintainer list",
+            #[cfg(feature = "recover")]
             What::Officer(Officer::Add(_)) => "keys officer add",
             #[cfg(feature = "recover")]
             What::Officer(Officer::Remove(_)) => "keys officer remove",
@@ -112,9 +141,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         What::Writer(Writer::Add(args)) => writers::add(context, args),
         #[cfg(feature = "recover")]
-        What::Writer(Writer::Revoke(args)) => writers::revoke(context, args),
+        What::Writer(Writer::Revoke(args)) => writers::revoke(context, args, Role::Writer),
         #[cfg(feature = "recover")]
-        What::Writer(Writer::List(args)) => writers::list(context, args),
+        What::Writer(Writer::List(args)) => writers::list(context, args, Role::Writer),
+        #[cfg(feature = "recover")]
+        What::Maintainer(Maintainer::New(_)) => maintainers::new(context),
+        #[cfg(feature = "recover")]
+        What::Maintainer(Maintainer::Add(args)) => maintainers::add(context, args),
+        #[cfg(feature = "recover")]
+        What::Maintainer(Maintainer::Revoke(args)) => writers::revoke(context, args, Role::Maintainer),
+        #[cfg(feature = "recover")]
+        What::Maintainer(Maintainer::List(args)) => writers::list(context, args, Role::Maintainer),
         #[cfg(feature = "recover")]
         What::Officer(Officer::Add(args)) => officers::add(context, args),
         #[cfg(feature = "recover")]

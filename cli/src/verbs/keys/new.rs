@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::codes::Code;
+use crate::config::Host;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
@@ -15,18 +16,6 @@ pub(crate) struct Args {}
 pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let host = config.host()?;
-    let made_signing = !host.signing_key.exists();
-    let signing = if made_signing {
-        keyfiles::make_signing_key(&host.signing_key, host.writer.as_str(), &context.entropy)?
-    } else {
-        keyfiles::read_signing_key(&host.signing_key, "signing key of this host")?
-    };
-    let made_card = !host.card_identity.exists();
-    let card = if made_card {
-        keyfiles::make_identity(&host.card_identity, &format!("card identity of writer {}", host.writer))?
-    } else {
-        keyfiles::read_identity(&host.card_identity, "card identity of this host")?
-    };
     let components: String =
         config.components.iter().map(|component| format!(" --component {}", component.name)).collect();
     if components.is_empty() {
@@ -35,9 +24,25 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
             .at(shown(&config.path))
             .next("add [components.NAME], then run this again"));
     }
+    make(context, host, &format!("writer add {}{components}", host.writer), "writer")
+}
+
+/// Makes what is missing of this host's keys, and says with which command an officer enrols it as what it is to be.
+pub(super) fn make(context: &Context, host: &Host, enrol: &str, role: &str) -> Result<Outcome> {
+    let made_signing = !host.signing_key.exists();
+    let signing = if made_signing {
+        keyfiles::make_signing_key(&host.signing_key, host.writer.as_str(), &context.entropy)?
+    } else {
+        keyfiles::read_signing_key(&host.signing_key, "signing key of this host")?
+    };
+    let made_card = !host.card_identity.exists();
+    let card = if made_card {
+        keyfiles::make_identity(&host.card_identity, &format!("card identity of {role} {}", host.writer))?
+    } else {
+        keyfiles::read_identity(&host.card_identity, "card identity of this host")?
+    };
     let line = format!(
-        "lifeboat keys writer add {}{components} --signing-key-file '{} {}' --card {}",
-        host.writer,
+        "lifeboat keys {enrol} --signing-key-file '{} {}' --card {}",
         signing.public(),
         host.writer,
         card.recipient()
@@ -56,7 +61,7 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
     page.gap().raw(&line);
     Ok(Outcome {
         exit: Exit::Ok,
-        value: json!({ "writer": host.writer, "signing_key": signing.public().to_string(),
+        value: json!({ role: host.writer, "signing_key": signing.public().to_string(),
                        "fingerprint": signing.public().fingerprint(), "card": card.recipient().to_string(),
                        "made": made_signing || made_card, "enrol_with": line }),
         page: page.finish(),

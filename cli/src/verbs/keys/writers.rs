@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::keyfiles::{self, parse_recipient};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
 use crate::survey::Identities;
-use crate::trusted;
+use crate::trusted::{self, Role};
 use crate::when::show_moment;
 
 /// What an officer needs to act.
@@ -145,20 +145,20 @@ fn public_keys(context: &Context, config: &Config, args: &Add) -> Result<(Verify
     }
 }
 
-pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
+pub(crate) fn revoke(context: &Context, args: &Revoke, role: Role) -> Result<Outcome> {
     let config = context.config()?;
     let key = args.officer.key(context)?;
     let mut page = context.page();
     let mut values = Vec::new();
     for region in context.regions(&config, &args.region)? {
         let repository = context.open(region)?;
-        let known = trusted::writers(&repository).into_iter().any(|writer| writer.name == args.name);
-        if !known && args.region.is_empty() {
+        let known = trusted::writers(&repository).into_iter().find(|writer| writer.name == args.name);
+        if known.is_none_or(|known| known.role != role) {
             continue;
         }
         let name = trusted::officer_of(&repository, &key)?;
         if args.dry_run {
-            page.item("-", &format!("would revoke writer {} in {}", args.name, region.name));
+            page.item("-", &format!("would revoke {} {} in {}", role.word(), args.name, region.name));
             values.push(json!({ "region": region.name }));
             continue;
         }
@@ -170,44 +170,47 @@ pub(crate) fn revoke(context: &Context, args: &Revoke) -> Result<Outcome> {
             || "nothing it ever stored counts".to_owned(),
             |head| format!("its snapshots up to ledger entry {} still count", head.0.0),
         );
-        page.item("-", &format!("writer {} is revoked in {}; {until}", args.name, region.name));
+        page.item("-", &format!("{} {} is revoked in {}; {until}", role.word(), args.name, region.name));
         values.push(json!({ "region": region.name, "cutoff": cutoff }));
     }
     if values.is_empty() {
-        return Err(Failure::new(Exit::Refused, format!("no region has a writer {}", args.name))
+        return Err(Failure::new(Exit::Refused, format!("no region has a {} {}", role.word(), args.name))
             .code(Code::NoWriter)
-            .next("`lifeboat keys writer list` shows those there are"));
+            .next(format!("`lifeboat keys {} list` shows those there are", role.word())));
     }
     page.paragraph(
         2,
         "If its host was broken into: whoever was there could read names and sizes of what this \
                        repository holds (the catalog), never a tenant's data.",
     );
-    let value = json!({ "writer": args.name, "regions": values, "dry_run": args.dry_run });
+    let value = json!({ role.word(): args.name, "regions": values, "dry_run": args.dry_run });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
 
-pub(crate) fn list(context: &Context, args: &List) -> Result<Outcome> {
+pub(crate) fn list(context: &Context, args: &List, role: Role) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
     for region in context.regions(&config, &args.region)? {
         let repository = context.open(region)?;
         page.heading(&region.name.to_string());
-        let mut table = Table::new(&[
-            Column::Left("writer"),
-            Column::Left("since"),
-            Column::Left("standing"),
-            Column::Left("components"),
-        ]);
-        for writer in trusted::writers(&repository) {
+        let mut columns = vec![Column::Left(role.word()), Column::Left("since"), Column::Left("standing")];
+        if role == Role::Writer {
+            columns.push(Column::Left("components"));
+        }
+        let mut table = Table::new(&columns);
+        for writer in trusted::writers(&repository).into_iter().filter(|writer| writer.role == role) {
             let standing = match writer.until {
                 None => Cell::toned(Tone::Good, "enrolled"),
                 Some(_) => Cell::toned(Tone::Warn, "revoked"),
             };
             let components: Vec<&str> = writer.components.iter().map(Label::as_str).collect();
             let since = writer.from.map(show_moment).unwrap_or_default();
-            table.row([writer.name.to_string().into(), since.into(), standing, components.join(", ").into()]);
+            let mut row = vec![Cell::from(writer.name.to_string()), since.into(), standing];
+            if role == Role::Writer {
+                row.push(components.join(", ").into());
+            }
+            table.row(row);
             values.push(value_of(region, &writer));
         }
         if table.is_empty() {
@@ -216,12 +219,13 @@ pub(crate) fn list(context: &Context, args: &List) -> Result<Outcome> {
             page.table(&table);
         }
     }
-    Ok(Outcome { exit: Exit::Ok, value: json!({ "writers": values }), page: page.finish() })
+    let key = format!("{}s", role.word());
+    Ok(Outcome { exit: Exit::Ok, value: json!({ key: values }), page: page.finish() })
 }
 
 fn value_of(region: &Region, writer: &trusted::Writer) -> serde_json::Value {
     json!({
-        "region": region.name, "writer": writer.name, "components": writer.components,
+        "region": region.name, writer.role.word(): writer.name, "components": writer.components,
         "key": writer.key.to_string(), "fingerprint": writer.key.fingerprint(),
         "since": writer.from.map(|at| at.rfc3339()), "revoked": writer.until.map(|at| at.rfc3339()),
     })

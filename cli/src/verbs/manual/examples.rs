@@ -176,6 +176,32 @@ const EXAMPLES: Examples = &[
             "Bob leaves: what is stored from now on his recovery identity does not open.",
         )],
     ),
+    (
+        "lifeboat keys maintainer",
+        &[("lifeboat keys maintainer list", "List those who expire, collect and copy.")],
+    ),
+    (
+        "lifeboat keys maintainer new",
+        &[("lifeboat keys maintainer new", "Make this host's keys, and the line for an officer.")],
+    ),
+    (
+        "lifeboat keys maintainer add",
+        &[(
+            "lifeboat keys maintainer add keeper-1 --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "Enrol this host, whose name is keeper-1, in every region.",
+        )],
+    ),
+    (
+        "lifeboat keys maintainer revoke",
+        &[(
+            "lifeboat keys maintainer revoke keeper-1 --officer-key officer-alice --identity recovery-eu-fra.txt",
+            "End a maintainer, after its host was broken into or retired.",
+        )],
+    ),
+    (
+        "lifeboat keys maintainer list",
+        &[("lifeboat keys maintainer list --region eu-fra", "List the maintainers of one region.")],
+    ),
     ("lifeboat keys officer", &[("lifeboat help keys officer add", "See what a new officer must bring.")]),
     (
         "lifeboat keys officer add",
