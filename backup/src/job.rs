@@ -16,7 +16,7 @@ use lifeboat_repo::repository::agent::{Agent, Credentials};
 use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::repository::state::StateKeeper;
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
 
 use crate::assemble::Remembered;
 use crate::command::{CommandSource, Started};
@@ -45,6 +45,8 @@ pub struct Job {
     pub resources: Resources,
     /// How far it goes to keep dead data from piling up.
     pub rewriting: Rewriting,
+    /// How long what it stores is locked, in a store with locks.
+    pub lock: LockClass,
     /// Where this host keeps its state.
     pub state: PathBuf,
     /// Whether that lasts no longer than this backup, so that the repository keeps a copy for the next.
@@ -99,7 +101,7 @@ pub fn run(
 ) -> Result<Report, BackupError> {
     // Held to the end: whoever finds another backup under way must not run hooks beside it.
     let own = job.state_in_repository.then_some(&credentials.card);
-    let state = State::open(&job.state, &repository.id(), &job.component, own)?;
+    let state = State::open(&job.state, &repository.id(), &job.component, own)?.of_class(job.lock);
     let credentials = Arc::new(credentials);
     let carried = job.state_in_repository.then(|| Carried {
         state: &state,
@@ -117,7 +119,7 @@ pub fn run(
     };
     let begin = || {
         let agent = Agent::open(repository, Arc::clone(&credentials), clock, entropy)?;
-        let run = Run::begin(agent, &job.component)?;
+        let run = Run::begin(agent, &job.component)?.locked_as(job.lock);
         begun.set(Some(run.id()));
         observer.tell(Event::Run(run.id()));
         Ok::<_, BackupError>(run)

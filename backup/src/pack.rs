@@ -8,6 +8,7 @@ use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::index::SegmentNumber;
 use lifeboat_repo::repository::pack::{PACK_TARGET, PackBuilder, StagedPack};
 use lifeboat_repo::store::Store;
+use lifeboat_repo::units::LockClass;
 
 use crate::error::BackupError;
 use crate::seal::{Pool, Sealed};
@@ -25,6 +26,7 @@ pub(crate) struct Packer<'s> {
     pub(crate) writer: Label,
     pub(crate) run: RunId,
     pub(crate) outputs: Pool,
+    pub(crate) class: LockClass,
 }
 
 impl Packer<'_> {
@@ -50,7 +52,7 @@ impl Packer<'_> {
             let sealed = sealed?;
             let (mut builder, mut named) = match open.take() {
                 Some(open) => open,
-                None => (PackBuilder::begin(self.store)?, Vec::new()),
+                None => (PackBuilder::begin_as(self.store, self.class)?, Vec::new()),
             };
             named.push((sealed.number, sealed.line.segment));
             builder.append(&sealed.bytes, sealed.line)?;

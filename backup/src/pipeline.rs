@@ -168,7 +168,8 @@ impl<'a, 'r> Backup<'a, 'r> {
         let (packer, recorder) = {
             let run = lock(&self.run);
             let (catalog, writer) = (run.agent().catalog_shared(), run.agent().writer().clone());
-            let packer = Packer { store: repository.store(), catalog, writer, run: run.id(), outputs };
+            let (store, class) = (repository.store(), self.job.lock);
+            let packer = Packer { store, catalog, writer, run: run.id(), outputs, class };
             (packer, self.recorder(run.id(), &input)?)
         };
         let watch = Watch { inner: self.observer, stop: AtomicBool::new(false) };

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use lifeboat_repo::crypto::{Compressor, Decompressor, chunk_id, reopen_into, seal_into, segment_id};
 use lifeboat_repo::format::index::{ChunkRef, SegmentKind, SegmentLine};
 use lifeboat_repo::repository::index::SegmentNumber;
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, LockClass};
 
 use crate::error::{BackupError, BackupErrorKind};
 #[cfg(feature = "testing")]
@@ -142,6 +142,7 @@ impl Sealer {
             offset: Bytes::ZERO,
             length: Bytes::of(&bytes),
             plain: length,
+            lock: LockClass::Normal,
             chunks: job.chunks,
         };
         #[cfg(feature = "testing")]

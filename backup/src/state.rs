@@ -17,7 +17,7 @@ use lifeboat_repo::crypto::{Identity, read_identity_file};
 use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, RepositoryId, RunId, SegmentId, Tenant};
 use lifeboat_repo::repository::index::DedupTable;
 use lifeboat_repo::repository::shelf::{Shelf, ShelfPlace};
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BackupError, BackupErrorKind};
@@ -160,6 +160,14 @@ impl State {
     /// Whether it was forgotten since it was opened.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// The same for what is locked as this class. What it remembers of packs of another is passed over.
+    pub(crate) fn of_class(mut self, class: LockClass) -> Self {
+        if !class.is_normal() {
+            self.bound = format!("{}/{class}", self.bound);
+        }
+        self
     }
 
     fn open_walk(&self, table: &Table) -> Result<WalkReader, String> {

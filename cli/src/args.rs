@@ -80,6 +80,15 @@ pub(crate) enum Verb {
     /// Restore a component, or part of it: into an empty directory, in place, or to standard output
     #[cfg(feature = "recover")]
     Restore(Reading<verbs::restore::Args>),
+    /// Decide which snapshots expire, and say why; `gc` deletes
+    #[cfg(feature = "recover")]
+    Retain(Reading<verbs::retain::Args>),
+    /// By when deleted data is gone, and which promises break
+    #[cfg(feature = "recover")]
+    Policy(verbs::policy::Args),
+    /// Show how long objects are locked, and extend locks
+    #[cfg(feature = "recover")]
+    Locks(verbs::locks::Args),
     /// Prove that backups are whole, open, and fit their objectives
     #[cfg(feature = "recover")]
     Verify(Reading<verbs::verify::Args>),
@@ -118,6 +127,12 @@ impl Verb {
             Self::Diff(_) => "diff",
             #[cfg(feature = "recover")]
             Self::Restore(_) => "restore",
+            #[cfg(feature = "recover")]
+            Self::Retain(_) => "retain",
+            #[cfg(feature = "recover")]
+            Self::Policy(args) => args.name(),
+            #[cfg(feature = "recover")]
+            Self::Locks(_) => "locks",
             #[cfg(feature = "recover")]
             Self::Verify(_) => "verify",
             Self::Status(_) => "status",

@@ -204,6 +204,10 @@ codes! {
     NotVerified = 713: "this verification is refused",
         "What was asked for makes no sense here.",
         "See `lifeboat help verify`.";
+    ClocksApart = 720: "two clocks disagree by more than a day",
+        "This machine and the store do not agree about the time. By one of them snapshots are far older than they are, and \
+         would expire. Nothing was done.",
+        "Set the clock that is wrong, then run it again.";
 
     Interrupted = 800: "interrupted",
         "Ctrl-C or SIGTERM ended it. Nothing that counts is half done.",

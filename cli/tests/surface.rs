@@ -19,6 +19,8 @@ mod manual;
 mod operating;
 #[path = "surface/restoring.rs"]
 mod restoring;
+#[path = "surface/retaining.rs"]
+mod retaining;
 #[path = "surface/sharded.rs"]
 mod sharded;
 #[path = "surface/stats.rs"]

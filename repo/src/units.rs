@@ -106,6 +106,69 @@ impl fmt::Display for ByteRate {
     }
 }
 
+/// How long packs of the short class are locked where nobody says otherwise.
+pub const SHORT_PERIOD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How long packs are locked, in a store with locks: a pack holds data of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockClass {
+    /// As long as backups must outlive a break-in that nobody has noticed yet.
+    #[default]
+    Normal,
+    /// Only as long as personal data may stay that no tenant's key covers: it goes by deletion alone.
+    Short,
+}
+
+impl LockClass {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Normal, Self::Short];
+
+    /// In a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Short => "short",
+        }
+    }
+
+    /// For how long after it was put something new may rely on a pack of this class, whatever was extended since; where
+    /// nothing says so, for as long as its lock lasts. Of the short class that is so without locks, too: what goes by
+    /// deletion alone must not be held up by what shares its packs.
+    #[must_use]
+    pub fn relied_on(self, terms: Option<LockTerms>) -> Option<Duration> {
+        match self {
+            Self::Normal => None,
+            Self::Short => {
+                let terms = terms.unwrap_or(LockTerms { period: SHORT_PERIOD, floor: SHORT_PERIOD / 2 });
+                Some(terms.period.saturating_sub(terms.floor))
+            }
+        }
+    }
+
+    /// Whether it is what goes without saying. By reference, since serde asks so.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
+}
+
+impl fmt::Display for LockClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// How long a class is locked, and how much of it must be left for something new to rely on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockTerms {
+    /// How long what is put is locked; extended to as much again.
+    pub period: Duration,
+    /// With less left nothing is deduplicated into it, and it is extended.
+    pub floor: Duration,
+}
+
 /// A moment in UTC to the nanosecond. Stored as the string `seconds.nnnnnnnnn`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {

@@ -22,7 +22,7 @@ use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
 
 /// A repository with one writer.
 pub(crate) struct World {
@@ -226,6 +226,7 @@ fn segment(card: &Card, chunks: &[Vec<u8>], kind: SegmentKind) -> (Vec<u8>, Segm
         offset: Bytes::ZERO,
         length: Bytes::ZERO,
         plain: Bytes::of(&plain),
+        lock: LockClass::Normal,
         chunks: chunks.iter().map(|chunk| chunk_ref(card, chunk)).collect(),
     };
     (sealed, line)

@@ -25,7 +25,7 @@ use lifeboat_repo::repository::agent::{Agent, Card};
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::ledger;
 use lifeboat_repo::store::{Created, Store};
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
 
 use crate::{World, label};
 
@@ -131,6 +131,7 @@ impl Forger {
             offset: Bytes::ZERO,
             length: Bytes::of(&stored),
             plain,
+            lock: LockClass::Normal,
             chunks,
         };
         self.segments.push(Segment { stored, line });

@@ -35,6 +35,7 @@ use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::local::LocalStore;
+use lifeboat_repo::units::LockClass;
 use lifeboat_restore::{Choice, Options, RestoreError, Selection};
 
 /// A repository with one officer and one writer bound to the component `files`, and the keys of both.
@@ -180,6 +181,7 @@ impl World {
             hooks: Hooks::default(),
             resources: Resources::default(),
             rewriting: Rewriting::default(),
+            lock: LockClass::Normal,
             state: self.dir.path().join("state"),
             state_in_repository: false,
             tool: "lifeboat-tests".into(),

@@ -83,6 +83,7 @@ fn index_object(number: u64) -> (IndexHeader, Vec<SegmentLine>) {
             offset: Bytes::mib(4 * (at % SEGMENTS_PER_PACK)),
             length: Bytes::mib(4),
             plain: Bytes::mib(4),
+            lock: lifeboat_repo::units::LockClass::Normal,
             chunks: chunks.collect(),
         }
     });

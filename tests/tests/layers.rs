@@ -53,7 +53,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["units", "ids", "clock", "observe"]),
     ("crypto", &["units", "ids", "clock", "observe"]),
     ("format", &["units", "ids", "clock", "observe", "crypto"]),
-    ("repository", &["units", "ids", "clock", "observe", "store", "crypto", "format"]),
+    ("retention", &["units", "ids"]),
+    ("repository", &["units", "ids", "clock", "observe", "store", "crypto", "format", "retention"]),
 ];
 
 /// What does I/O, and so has no place in `format`: it turns bytes into values and back, in memory.

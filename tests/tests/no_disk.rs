@@ -134,7 +134,7 @@ fn an_unchanged_night_costs_a_fresh_host_little() {
 fn an_unchanged_night_costs_a_fresh_host_little_over_s3() {
     let server = Seaweed::start();
     server.make_bucket("bucket", true);
-    let locks = Locks { normal: Some(Duration::from_secs(3600)) };
+    let locks = Locks { normal: Some(Duration::from_secs(3600)), ..Locks::default() };
     let settings = S3Settings { locks, ..server.settings("bucket", "r") };
     an_unchanged_night(&World::over(Arc::new(S3Store::open(settings).unwrap()), scratch()));
 }

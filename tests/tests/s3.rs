@@ -26,7 +26,7 @@ fn name(text: &str) -> ObjectName {
     text.parse().unwrap()
 }
 
-const LOCKED: Locks = Locks { normal: Some(Duration::from_secs(3600)) };
+const LOCKED: Locks = Locks { normal: Some(Duration::from_secs(3600)), short: None, floor: None };
 
 #[test]
 fn a_bucket_keeps_the_contract() {

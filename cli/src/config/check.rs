@@ -13,8 +13,8 @@ use toml::Spanned;
 use super::place::check_place;
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
 use super::{
-    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, limits, list, outlets, replica,
-    sources,
+    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, Treatment, keep, limits, list,
+    outlets, replica, sources,
 };
 use crate::failure::Result;
 use crate::when::{parse_duration, show_objective};
@@ -37,6 +37,8 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
     let host = raw.host.map(|host| check_host(source, &host)).transpose()?;
     let limits = limits::check(source, &raw.limits)?;
     let outlets = outlets::check(source, &raw.metrics, raw.ping.as_ref())?;
+    let policy = keep::check_policy(source, &raw.policy)?;
+    let tenants = keep::check_tenants(source, raw.tenants)?;
     let defaults = raw
         .regions
         .iter()
@@ -53,11 +55,23 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
                 )
                 .next(format!("use {}", list(defaults.keys()))));
         };
-        check_component(source, name, component, defaults, outlets.ping.allowed)
+        let home = regions.iter().find(|(region, _)| region.name.as_str() == component.region.get_ref());
+        let home = home.map(|(region, _)| &region.repository);
+        let treatment = home
+            .map(|home| keep::check_component(source, &component, home, policy.forget_within))
+            .transpose()?;
+        check_component(
+            source,
+            name,
+            component,
+            defaults,
+            outlets.ping.allowed,
+            treatment.unwrap_or_default(),
+        )
     })?;
     let components = check_needs(source, components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
-    Ok(Config { path: source.path.to_owned(), host, limits, outlets, regions, components })
+    Ok(Config { path: source.path.to_owned(), host, limits, outlets, regions, components, policy, tenants })
 }
 
 /// What a region says for all its components.
@@ -81,7 +95,7 @@ impl Defaults {
 }
 
 /// What a table's entries become, in the order they stand in the file.
-fn in_order<R, T>(
+pub(super) fn in_order<R, T>(
     table: BTreeMap<Spanned<String>, R>,
     mut each: impl FnMut(&Spanned<String>, R) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -168,6 +182,7 @@ fn check_component(
     raw: RawComponent,
     defaults: &Defaults,
     pings: Allowed,
+    treatment: Treatment,
 ) -> Result<(Component, Vec<Spanned<String>>)> {
     for pattern in &raw.tenants {
         check_pattern(source, pattern)?;
@@ -196,6 +211,7 @@ fn check_component(
         rewriting: sources::check_rewriting(source, &raw)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
+        treatment,
         rpo,
         rto: objective(source, raw.rto_target.as_ref(), raw.rto_limit.as_ref(), defaults.rto)?,
         rto_setup: raw.rto_setup.map(|text| duration(source, &text)).transpose()?.or(defaults.setup),

@@ -18,6 +18,7 @@ use crate::failure::{Failure, Result, shown};
 mod amounts;
 mod check;
 pub(crate) mod edit;
+mod keep;
 mod limits;
 mod outlets;
 mod place;
@@ -30,6 +31,7 @@ mod tests;
 
 #[cfg(feature = "recover")]
 pub(crate) use amounts::parse_bytes;
+pub(crate) use keep::{Policy, TenantKeep, Treatment};
 pub(crate) use limits::LimitArgs;
 pub(crate) use outlets::{EXIT, Outlets, Ping, VERB};
 pub(crate) use place::Place;
@@ -52,6 +54,12 @@ pub(crate) struct Config {
     pub(crate) regions: Vec<Region>,
     /// In the file's order.
     pub(crate) components: Vec<Component>,
+    /// What was promised of all components, and how often it is seen to.
+    #[cfg_attr(not(feature = "recover"), expect(dead_code, reason = "agents expire nothing"))]
+    pub(crate) policy: Policy,
+    /// Tenants with a rule of their own, in the file's order.
+    #[cfg_attr(not(feature = "recover"), expect(dead_code, reason = "agents expire nothing"))]
+    pub(crate) tenants: Vec<TenantKeep>,
 }
 
 /// A host that backs up.
@@ -112,6 +120,8 @@ pub(crate) struct Component {
     pub(crate) tenants: Vec<String>,
     /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".
     pub(crate) system: Option<String>,
+    /// What expires, how long it is locked, what was promised.
+    pub(crate) treatment: Treatment,
     /// How much may be lost.
     pub(crate) rpo: Duration,
     /// How long a restore may take.

@@ -157,7 +157,44 @@ fn apply(source: &Source<'_>, raw: &RawS3, settings: &mut S3Settings) -> Result<
         settings.roots.push(pem);
     }
     if let Some(lock) = &raw.lock {
-        settings.locks = Locks { normal: Some(check::duration(source, lock)?) };
+        settings.locks.normal = Some(check::duration(source, lock)?);
+    }
+    locks(source, raw, &mut settings.locks)?;
+    settings.lock_profile = text(&raw.lock_profile)?;
+    Ok(())
+}
+
+/// How long other classes are locked, and how much of a lock must be left. Without locks neither makes sense.
+fn locks(source: &Source<'_>, raw: &RawS3, locks: &mut Locks) -> Result<()> {
+    let (short, floor) = (raw.lock_short.as_ref(), raw.lock_floor.as_ref());
+    let Some(normal) = locks.normal else {
+        let stray = short.or(floor).or(raw.lock_profile.as_ref());
+        return stray.map_or(Ok(()), |stray| {
+            Err(source
+                .mistake(stray.span(), "this speaks of locks, and there are none")
+                .next("write lock = \"60d\" too, in a bucket that was made with Object Lock"))
+        });
+    };
+    if let Some(text) = short {
+        let short = check::duration(source, text)?;
+        if short > normal {
+            return Err(source
+                .mistake(text.span(), "what is short is longer than lock")
+                .next("write lock_short = \"14d\", or anything up to lock"));
+        }
+        locks.short = Some(short);
+    }
+    if let Some(text) = floor {
+        let floor = check::duration(source, text)?;
+        if floor >= normal {
+            return Err(source
+                .mistake(
+                    text.span(),
+                    "a new lock would be below this already, and nothing could be deduplicated",
+                )
+                .next("write about half of lock: lock_floor = \"30d\""));
+        }
+        locks.floor = Some(floor);
     }
     Ok(())
 }

@@ -15,9 +15,13 @@ pub(super) struct RawConfig {
     pub(super) metrics: RawMetrics,
     pub(super) ping: Option<RawPing>,
     #[serde(default)]
+    pub(super) policy: RawPolicy,
+    #[serde(default)]
     pub(super) regions: BTreeMap<Spanned<String>, RawRegion>,
     #[serde(default)]
     pub(super) components: BTreeMap<Spanned<String>, RawComponent>,
+    #[serde(default)]
+    pub(super) tenants: BTreeMap<Spanned<String>, RawTenant>,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +65,9 @@ pub(super) struct RawS3 {
     pub(super) allow_http: Option<bool>,
     pub(super) storage_class: Option<Spanned<String>>,
     pub(super) lock: Option<Spanned<String>>,
+    pub(super) lock_short: Option<Spanned<String>>,
+    pub(super) lock_floor: Option<Spanned<String>>,
+    pub(super) lock_profile: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +97,10 @@ pub(super) struct RawComponent {
     #[serde(default)]
     pub(super) tenants: Vec<Spanned<String>>,
     pub(super) system: Option<Spanned<String>>,
+    pub(super) personal: Option<Spanned<bool>>,
+    pub(super) lock: Option<Spanned<String>>,
+    pub(super) keep: Option<Spanned<RawKeep>>,
+    pub(super) forget_within: Option<Spanned<String>>,
     pub(super) rpo: Option<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,
     pub(super) rto_limit: Option<Spanned<String>>,
@@ -121,6 +132,36 @@ pub(super) struct RawPing {
     pub(super) allow_private: bool,
     #[serde(default)]
     pub(super) allow_http: bool,
+}
+
+/// Which snapshots are kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKeep {
+    pub(super) last: Option<Spanned<i64>>,
+    pub(super) hourly: Option<Spanned<i64>>,
+    pub(super) daily: Option<Spanned<i64>>,
+    pub(super) weekly: Option<Spanned<i64>>,
+    pub(super) monthly: Option<Spanned<i64>>,
+    pub(super) yearly: Option<Spanned<i64>>,
+    pub(super) within: Option<Spanned<String>>,
+    pub(super) minimum_age: Option<Spanned<String>>,
+    pub(super) tz: Option<Spanned<String>>,
+}
+
+/// What is to be done with a tenant's data.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenant {
+    pub(super) keep: Spanned<String>,
+}
+
+/// What was promised.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPolicy {
+    pub(super) forget_within: Option<Spanned<String>>,
+    pub(super) every: Option<Spanned<String>>,
 }
 
 /// Programs around a backup.

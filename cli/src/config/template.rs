@@ -7,8 +7,8 @@ pub(crate) const TEMPLATE: &str = r#"# What Lifeboat backs up, where to, and how
 # Names: a-z 0-9 . _ -, at most 63 characters. A field that is not known is an error, never ignored.
 # Check it with `lifeboat doctor`.
 
-# This host, as a writer. A host that only restores needs no [host]. That of a maintainer, which expires old snapshots
-# and collects what they leave, has the same fields: `lifeboat keys maintainer new` makes its keys.
+# This host, as a writer. A host that only restores needs no [host]. That of a maintainer, which expires
+# old snapshots and collects what they leave, has the same fields; `lifeboat keys maintainer new` makes keys.
 [host]
 writer = "host-1"                            # its name; never give the same to two hosts
 signing_key = "keys/host-1"                  # made by `lifeboat init`; signs what this host stores
@@ -46,6 +46,9 @@ rto_limit = "48h"
 # profile = "backup"                         # of the shared credentials file
 # ca_file = "ca.pem"                         # certificates trusted besides the system's
 # lock = "60d"                               # nobody may delete what is put for so long (Object Lock)
+# lock_short = "14d"                         # the same for components with lock = "short"
+# lock_floor = "30d"                         # with less left it is extended, and nothing new relies on it
+# lock_profile = "locks"                     # the profile that extends locks
 # storage_class = "STANDARD_IA"              # of packs
 # allow_private = true                       # the server has a private address
 # allow_http = true                          # and is not encrypted on the way
@@ -61,6 +64,9 @@ rpo = "24h"                                  # how much may be lost
 # rto_target = "4h"                          # for this component alone
 # rto_limit = "24h"
 # needs = ["identity"]                       # components that must be back before this one
+# personal = true                            # the rest is personal data all the same, under no customer's key
+# lock = "short"                             # so its packs go soon; see docs/stores.md
+# forget_within = "30d"                      # promised: what is deleted is gone by then (`policy check`)
 #
 # What is left out, as in a .gitignore at `path`. Nothing is by itself; every backup counts what is.
 # exclude = ["*.tmp", "/var/cache/**", "!keep.tmp"]
@@ -68,7 +74,7 @@ rpo = "24h"                                  # how much may be lost
 # cachedir_tag = true                        # contents of directories with a CACHEDIR.TAG
 # one_filesystem = true                      # nothing that is mounted below `path`
 #
-# What hardly lives any more in what is stored together is stored anew, so that dead data goes away; "0%": never.
+# What hardly lives any more in what is stored together is stored anew, so that dead data goes; "0%": never.
 # rewrite_below = "75%"                      # where less than this of it lives, and it pays
 # rewrite_at_most = "3%"                     # of the component in one backup
 #
@@ -78,6 +84,23 @@ rpo = "24h"                                  # how much may be lost
 # before = ["lvcreate --snapshot --name chats-now --size 1G vg/chats && mount /dev/vg/chats-now /mnt/now"]
 # after = [{ run = "umount /mnt/now && lvremove --yes vg/chats-now", timeout = "2m", user = "root" }]
 # on_failure = ["umount /mnt/now; lvremove --yes vg/chats-now"]
+
+# Which snapshots are kept. Without this all are; `lifeboat retain` says what would expire, and why.
+# [components.chats.keep]
+# last = 7                                   # the newest
+# daily = 14                                 # of each of 14 days; so hourly, weekly, monthly, yearly
+# within = "48h"                             # all that are no older
+# minimum_age = "1d"                         # nothing younger expires
+# tz = "Europe/Berlin"                       # whose days; otherwise UTC
+
+# A customer whose data leaves backups sooner.
+# [tenants.acme]
+# keep = "90d"
+
+# What was promised of all components, and how often retain and gc run.
+# [policy]
+# forget_within = "30d"
+# every = "1d"
 
 # What a program writes, such as a database's dump, as one stream. If it fails, there is no snapshot.
 # [components.crm]

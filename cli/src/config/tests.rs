@@ -1,4 +1,7 @@
 use super::*;
+use lifeboat_repo::units::{LockClass, LockTerms};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDNbLxGB3hCA5Yhjx3EOMUZ7L0KMFzDVMWDPWcTKYLkN";
 
@@ -398,4 +401,73 @@ fn a_replica_stays_where_the_data_may_be() {
         "the same repository as region eu-fra",
         "a replica of its own",
     );
+}
+
+#[test]
+fn what_expires_is_read_and_its_mistakes_are_found() {
+    let with = |fields: &str, tables: &str| {
+        let text = GOOD.replacen("rpo = \"15m\"\n", &format!("rpo = \"15m\"\n{fields}\n"), 1);
+        parse(&format!("{text}{tables}"))
+    };
+    let keep = "[components.chats.keep]\nlast = 7\ndaily = 14\nwithin = \"48h\"\ntz = \"Europe/Berlin\"\n";
+    let more = "[tenants.acme]\nkeep = \"90d\"\n[policy]\nforget_within = \"30d\"\n";
+    let config =
+        with("system = \"ours\"\npersonal = true\nlock = \"short\"", &format!("{keep}{more}")).unwrap();
+    let [identity, chats] = [0, 1].map(|at| config.components[at].treatment.clone());
+    let rules = chats.keep.unwrap().rules;
+    assert_eq!((rules.last, rules.periods.values().sum::<u32>()), (7, 14));
+    assert_eq!((rules.within, rules.minimum_age), (Some(HOUR * 48), HOUR * 24));
+    assert!(chats.personal && chats.lock == LockClass::Short && identity.keep.is_none());
+    assert_eq!((identity.forget_within, identity.lock), (Some(HOUR * 24 * 30), LockClass::Normal));
+    assert_eq!(
+        (config.tenants[0].tenant.to_string().as_str(), config.tenants[0].keep),
+        ("acme", HOUR * 24 * 90)
+    );
+    let cases = [
+        ("", "[components.chats.keep]\nminimum_age = \"2d\"\n", "all but the newest"),
+        ("", "[components.chats.keep]\ndaily = -1\n", "from 0 to"),
+        ("", "[components.chats.keep]\ndayly = 1\n", "unknown field"),
+        ("", "[components.chats.keep]\nlast = 1\ntz = \"Mars\"\n", "no time zone"),
+        ("", "[tenants._system]\nkeep = \"1d\"\n", "no tenant"),
+        ("", "[tenants.acme]\nkeep = \"soon\"\n", "no duration"),
+        ("personal = true", "", "there is no system"),
+        ("lock = \"long\"", "", "no class of locks"),
+    ];
+    for (fields, tables, what) in cases {
+        let failure = with(fields, tables).unwrap_err();
+        assert!(failure.what.contains(what), "{tables}: {:?}", failure.what);
+        assert!(failure.place.clone().unwrap().contains("line 2"), "{fields}{tables}: {failure:?}");
+    }
+}
+
+#[test]
+fn locks_hold_together() {
+    let home = "repository = \"repositories/eu-fra\"\nofficers = []\n";
+    let with = |options: &str| {
+        let bucket = format!("repository = \"s3://copy/fra\"\n[regions.eu-fra.s3]\n{options}\n");
+        parse(&GOOD.replacen(home, &bucket, 1))
+    };
+    let locks = |options: &str| match with(options).unwrap().regions.remove(0).repository {
+        Place::Bucket(settings) => LockClass::ALL.map(|class| settings.locks.terms(class)),
+        Place::Directory(_) => panic!("a bucket"),
+    };
+    let terms =
+        |period: u32, floor: u32| Some(LockTerms { period: HOUR * 24 * period, floor: HOUR * 24 * floor });
+    assert_eq!(locks(""), [None, None]);
+    assert_eq!(locks("lock = \"60d\""), [terms(60, 30), terms(14, 7)]);
+    assert_eq!(locks("lock = \"10d\"\nlock_floor = \"3d\""), [terms(10, 3), terms(10, 3)]);
+    assert_eq!(locks("lock = \"60d\"\nlock_short = \"4d\""), [terms(60, 30), terms(4, 2)]);
+    for (options, what) in [
+        ("lock_short = \"14d\"", "there are none"),
+        ("lock_profile = \"locks\"", "there are none"),
+        ("lock = \"10d\"\nlock_short = \"14d\"", "longer than lock"),
+        ("lock = \"10d\"\nlock_floor = \"10d\"", "nothing could be deduplicated"),
+    ] {
+        let failure = with(options).unwrap_err();
+        assert!(failure.what.contains(what), "{options}: {:?}", failure.what);
+    }
+    let bucket = "repository = \"s3://copy/fra\"\ns3 = { lock = \"60d\" }\n";
+    let text = GOOD.replacen(home, bucket, 1);
+    let personal = text.replacen("system = \"ours\"", "system = \"ours\"\npersonal = true", 1);
+    assert!(parse(&personal).unwrap_err().next.unwrap().contains("lock = \"short\""));
 }

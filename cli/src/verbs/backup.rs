@@ -98,6 +98,7 @@ pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &C
         hooks,
         resources: config.limits.resources,
         rewriting: component.rewriting,
+        lock: component.treatment.lock,
         state: host.state.clone(),
         state_in_repository: host.state_in_repository,
         tool: format!("lifeboat {}", env!("CARGO_PKG_VERSION")),

@@ -21,12 +21,18 @@ pub(crate) mod find;
 pub(crate) mod init;
 pub(crate) mod keys;
 #[cfg(feature = "recover")]
+pub(crate) mod locks;
+#[cfg(feature = "recover")]
 pub(crate) mod ls;
 pub(crate) mod manual;
+#[cfg(feature = "recover")]
+pub(crate) mod policy;
 #[cfg(feature = "recover")]
 pub(crate) mod restore;
 #[cfg(feature = "recover")]
 pub(crate) mod restore_region;
+#[cfg(feature = "recover")]
+pub(crate) mod retain;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -52,6 +58,12 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Diff(args) => diff::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Restore(args) => restore::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Retain(args) => retain::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Policy(args) => policy::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Locks(args) => locks::run(context, args),
         #[cfg(feature = "recover")]
         Verb::Verify(args) => verify::run(&context.at(args.side), &args.args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{self, CHUNK_MAX, FORMAT_VERSION, FormatError, PACK_MAX, SEGMENT_PLAIN_MAX};
 use crate::ids::{ChunkId, KeyId, Label, PackId, RunId, SegmentId};
-use crate::units::Bytes;
+use crate::units::{Bytes, LockClass};
 
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct SegmentLine {
     pub length: Bytes,
     /// The length of its plaintext.
     pub plain: Bytes,
+    /// How long its pack is locked.
+    #[serde(default, skip_serializing_if = "LockClass::is_normal")]
+    pub lock: LockClass,
     /// The chunks in it, in order; empty where the line only gives another place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<ChunkRef>,

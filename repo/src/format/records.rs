@@ -125,8 +125,8 @@ pub struct GcBody {
     pub locked: Option<Locked>,
 }
 
-/// Every pack that appeared by `until_put` (the store's clock), and that neither this record nor an earlier one
-/// condemns, is locked at least until `until`: `["<until_put>","<until>"]`.
+/// Every pack of the normal class that appeared by `until_put` (the store's clock), and that neither this record nor an
+/// earlier one condemns, is locked at least until `until`: `["<until_put>","<until>"]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Locked(pub Timestamp, pub Timestamp);
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::crypto::sign::Kind;
 use crate::format::names::{Place, Seq, place};
-use crate::format::records::{Census, GcBody};
+use crate::format::records::{Census, GcBody, Locked};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{KeyId, Label, ObjectName, PackId};
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
@@ -15,6 +15,7 @@ pub struct Condemned {
     packs: HashSet<PackId>,
     snapshots: HashSet<ObjectName>,
     keys: HashSet<(ObjectName, KeyId)>,
+    locked: Vec<Locked>,
     /// The records read.
     pub census: Census,
 }
@@ -29,6 +30,7 @@ impl Condemned {
         let mut packs = HashSet::new();
         let mut snapshots = HashSet::new();
         let mut keys = HashSet::new();
+        let mut locked = Vec::new();
         let mut records = Vec::new();
         for object in &listed {
             let Some(Place::Gc(seq)) = place(&object.name) else {
@@ -40,14 +42,28 @@ impl Condemned {
             packs.extend(body.packs);
             snapshots.extend(body.snapshots);
             keys.extend(body.keys);
+            locked.extend(body.locked);
         }
-        Ok(Self { packs, snapshots, keys, census: Census::of(records.into_iter()) })
+        Ok(Self { packs, snapshots, keys, locked, census: Census::of(records.into_iter()) })
     }
 
     /// Whether a pack is condemned: nothing new may rely on it.
     #[must_use]
     pub fn pack(&self, pack: PackId) -> bool {
         self.packs.contains(&pack)
+    }
+
+    /// What was stated about locks that were extended, in the order of the records.
+    #[must_use]
+    pub fn locked(&self) -> &[Locked] {
+        &self.locked
+    }
+
+    /// Records that say this of locks, and nothing else.
+    #[cfg(test)]
+    pub(crate) fn stating(locked: Vec<Locked>) -> Self {
+        let (packs, snapshots, keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+        Self { packs, snapshots, keys, locked, census: Census::of(std::iter::empty()) }
     }
 
     /// Whether a snapshot counts as expired.

@@ -8,6 +8,8 @@ mod adopt;
 pub mod agent;
 pub mod catalog;
 pub mod error;
+pub mod expiry;
+pub mod floor;
 pub mod gc;
 pub mod index;
 mod journal;
@@ -20,7 +22,10 @@ pub mod shelf;
 pub mod snapshots;
 pub mod state;
 pub mod trust;
+pub mod versions;
 
+#[cfg(feature = "recover")]
+pub mod locks;
 #[cfg(feature = "recover")]
 pub mod maintainer;
 #[cfg(feature = "recover")]

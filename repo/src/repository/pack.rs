@@ -8,7 +8,7 @@ use crate::ids::{Label, ObjectHash, ObjectName, PackId, RunId};
 use crate::repository::RepositoryError;
 use crate::repository::catalog::Catalog;
 use crate::store::{Store, Upload};
-use crate::units::Bytes;
+use crate::units::{Bytes, LockClass};
 
 /// A pack is ended once it holds this much: large enough that a night makes few objects, small enough to buffer.
 pub const PACK_TARGET: Bytes = Bytes::mib(32);
@@ -21,6 +21,7 @@ pub struct PackBuilder<'s> {
     hash: Sha256,
     length: Bytes,
     lines: Vec<SegmentLine>,
+    class: LockClass,
 }
 
 /// A pack that is staged; it counts once the next barrier has returned.
@@ -47,11 +48,19 @@ impl<'s> PackBuilder<'s> {
     /// # Errors
     /// The store failed.
     pub fn begin(store: &'s dyn Store) -> Result<Self, RepositoryError> {
-        let upload = store.upload().map_err(|error| RepositoryError::store("a new pack", error))?;
-        Ok(Self { upload, hash: Sha256::new(), length: Bytes::ZERO, lines: Vec::new() })
+        Self::begin_as(store, LockClass::Normal)
     }
 
-    /// Appends a segment; its line's offset, length and pack are set here.
+    /// Begins a pack that is locked as this class: all its segments are of it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn begin_as(store: &'s dyn Store, class: LockClass) -> Result<Self, RepositoryError> {
+        let upload = store.upload_as(class).map_err(|error| RepositoryError::store("a new pack", error))?;
+        Ok(Self { upload, hash: Sha256::new(), length: Bytes::ZERO, lines: Vec::new(), class })
+    }
+
+    /// Appends a segment; its line's offset, length, pack and class are set here.
     ///
     /// # Errors
     /// The store failed.
@@ -59,6 +68,7 @@ impl<'s> PackBuilder<'s> {
         line.offset = self.length;
         line.length = Bytes::of(segment);
         line.pack = None;
+        line.lock = self.class;
         self.write(segment)?;
         self.lines.push(line);
         Ok(())

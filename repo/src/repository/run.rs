@@ -13,13 +13,14 @@ use crate::format::snapshot::Snapshot;
 use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
 use crate::repository::adopt::{self, Purpose};
 use crate::repository::agent::{Agent, Card, recorded};
+use crate::repository::floor;
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
 use crate::repository::journal::Journal;
 use crate::repository::pack::StagedPack;
 use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::Created;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// Packs between two index objects: so much at the most is uploaded again after an interruption.
 pub const PACKS_PER_INDEX: usize = 64;
@@ -28,6 +29,7 @@ pub const PACKS_PER_INDEX: usize = 64;
 pub struct Run<'r> {
     journal: Journal<'r>,
     component: Label,
+    lock: LockClass,
     condemned: Condemned,
     /// What was under the component's name when the run began.
     seen: BTreeSet<ObjectName>,
@@ -64,6 +66,7 @@ impl<'r> Run<'r> {
         let mut run = Self {
             journal,
             component: component.clone(),
+            lock: LockClass::Normal,
             condemned,
             seen: BTreeSet::new(),
             packs: Vec::new(),
@@ -72,6 +75,12 @@ impl<'r> Run<'r> {
         run.seen = run.snapshot_names()?;
         run.journal.catch_up()?;
         Ok(run)
+    }
+
+    /// The same, of what is locked as this class: it relies on packs of that class alone.
+    #[must_use]
+    pub fn locked_as(self, lock: LockClass) -> Self {
+        Self { lock, ..self }
     }
 
     /// The run's id.
@@ -105,24 +114,19 @@ impl<'r> Run<'r> {
         Ok(card)
     }
 
-    /// Packs that are there at their full length and not condemned: what may be relied on.
+    /// Packs that are there at their full length, not condemned, and locked for long enough: what may be relied on.
     ///
     /// # Errors
     /// The store failed.
     pub fn present_packs(&self) -> Result<HashMap<PackId, Bytes>, RepositoryError> {
-        let listed = self
-            .agent()
-            .repository
-            .store()
-            .list("packs/")
-            .map_err(|error| RepositoryError::store("packs/", error))?;
-        Ok(listed
-            .iter()
-            .filter_map(|object| match place(&object.name) {
-                Some(Place::Pack(pack)) if !self.condemned.pack(pack) => Some((pack, object.length)),
-                _ => None,
-            })
-            .collect())
+        let store = self.agent().repository.store();
+        let failed = |error| RepositoryError::store("packs/", error);
+        let listed = store.list("packs/").map_err(failed)?;
+        let terms = store.lock_terms(self.lock);
+        // Without locks age does not matter, and nobody need be asked for the time.
+        let timeless = terms.is_none() && self.lock.is_normal();
+        let now = if timeless { Timestamp::default() } else { store.now().map_err(failed)? };
+        Ok(floor::reliable(&listed, &self.condemned, self.lock, terms, now))
     }
 
     /// The moment of the oldest snapshot of this component and writer that is kept: so far back snapshots need what the
@@ -137,7 +141,7 @@ impl<'r> Run<'r> {
         }
         for name in self.seen.iter().filter(|name| !self.condemned.snapshot(name)) {
             if let Some(Place::Snapshot(_, run)) = place(name)
-                && adopt::own(&self.agent, name, Kind::Snapshot)?.is_some()
+                && adopt::own(self.agent(), name, Kind::Snapshot)?.is_some()
             {
                 return Ok(Some(run.moment()));
             }
@@ -176,7 +180,9 @@ impl<'r> Run<'r> {
                 .iter()
                 .map(|pack| (pack.0, present.get(&pack.0) == Some(&pack.1)))
                 .collect();
-            table.absorb(&index.segments, |pack| whole.get(&pack).copied().unwrap_or(false));
+            let mut segments = index.segments;
+            segments.retain(|line| line.lock == self.lock);
+            table.absorb(&segments, |pack| whole.get(&pack).copied().unwrap_or(false));
         }
         table.settle();
         Ok(damaged)

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::contract::Check;
+use super::versions::{VersionId, Versioned};
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
 
 /// A store that passes everything on to another, counts it, and fails where it is told to.
 pub struct FaultyStore<S> {
@@ -289,6 +290,31 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
         (**self).lock(name, until)
+    }
+
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        (**self).upload_as(class)
+    }
+
+    fn lock_terms(&self, class: LockClass) -> Option<LockTerms> {
+        (**self).lock_terms(class)
+    }
+
+    fn versioned(&self, prefix: &str) -> Result<Vec<Versioned>, StoreError> {
+        (**self).versioned(prefix)
+    }
+
+    fn read_version(
+        &self,
+        name: &ObjectName,
+        version: &VersionId,
+        limit: Bytes,
+    ) -> Result<Vec<u8>, StoreError> {
+        (**self).read_version(name, version, limit)
+    }
+
+    fn reinstate(&self, name: &ObjectName, version: &VersionId, limit: Bytes) -> Result<(), StoreError> {
+        (**self).reinstate(name, version, limit)
     }
 
     fn probes(&self, scratch: &ObjectName) -> Vec<Check> {

@@ -14,7 +14,8 @@
 use std::fmt;
 
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::store::versions::{VersionId, Versioned};
+use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
 
 pub mod contract;
 #[cfg(any(test, feature = "testing"))]
@@ -29,6 +30,7 @@ pub mod private;
 pub mod recorder;
 pub mod s3;
 pub mod throttled;
+pub mod versions;
 pub mod web;
 
 /// A place that keeps objects.
@@ -53,6 +55,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store failed.
     fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError>;
+
+    /// As [`Self::upload`], of what is locked as this class, where the store has locks.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn upload_as(&self, _class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        self.upload()
+    }
 
     /// Returns once everything staged before is visible and durable.
     ///
@@ -107,6 +117,11 @@ pub trait Store: Send + Sync {
     /// The store failed.
     fn now(&self) -> Result<Timestamp, StoreError>;
 
+    /// How long packs of a class are locked as they are put; `None` where they are not.
+    fn lock_terms(&self, _class: LockClass) -> Option<LockTerms> {
+        None
+    }
+
     /// Until when nobody may delete an object; `None` where it is not locked, or the store has no locks.
     ///
     /// # Errors
@@ -120,12 +135,44 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store has no locks ([`StoreErrorKind::Unsupported`]), there is no such object, or the store failed or refused.
     fn lock(&self, name: &ObjectName, _until: Timestamp) -> Result<(), StoreError> {
-        Err(StoreError {
-            operation: "lock",
-            subject: name.to_string(),
-            location: self.location(),
-            kind: StoreErrorKind::Unsupported("this kind of store has no locks".into()),
-        })
+        Err(self.unsupported("lock", name, "this kind of store has no locks"))
+    }
+
+    /// The error of what a store does not do.
+    fn unsupported(&self, operation: &'static str, name: &ObjectName, why: &str) -> StoreError {
+        let (subject, location) = (name.to_string(), self.location());
+        StoreError { operation, subject, location, kind: StoreErrorKind::Unsupported(why.into()) }
+    }
+
+    /// Names below a prefix (as of [`Self::list`]) that have more than one version, or are hidden by a marker. None in a
+    /// store that keeps no versions.
+    ///
+    /// # Errors
+    /// The store failed or refused.
+    fn versioned(&self, _prefix: &str) -> Result<Vec<Versioned>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The whole of one version of an object, if it is no longer than `limit`.
+    ///
+    /// # Errors
+    /// There is no such version, it is too long, or the store failed, refused or keeps no versions.
+    fn read_version(
+        &self,
+        name: &ObjectName,
+        _version: &VersionId,
+        _limit: Bytes,
+    ) -> Result<Vec<u8>, StoreError> {
+        Err(self.unsupported("read a version of", name, "this kind of store keeps no versions"))
+    }
+
+    /// Makes readers get a version (of at most `limit`) again: removes what lies over it, or, where that is locked, puts
+    /// the same content on top.
+    ///
+    /// # Errors
+    /// There is no such version, or the store failed, refused or keeps no versions.
+    fn reinstate(&self, name: &ObjectName, _version: &VersionId, _limit: Bytes) -> Result<(), StoreError> {
+        Err(self.unsupported("reinstate", name, "this kind of store keeps no versions"))
     }
 
     /// What this kind of store should keep besides the [`contract`] of all, tried below `scratch`.

@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload, contract};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::store::versions::{VersionId, Versioned};
+use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
 use ahead::Ahead;
 use attempts::Gate;
 use client::ServerDate;
@@ -36,6 +37,7 @@ mod locking;
 mod probe;
 mod put;
 mod settings;
+mod versions;
 
 /// Threads that drive requests; they only wait and copy.
 const DRIVERS: usize = 2;
@@ -119,7 +121,7 @@ impl S3Store {
     }
 
     /// Sends an object in the background, once there is room for it.
-    fn send(&self, name: &ObjectName, body: Body) -> Result<(), StoreError> {
+    fn send(&self, name: &ObjectName, body: Body, class: LockClass) -> Result<(), StoreError> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let all = u32::try_from(self.bucket.settings.bounds.staged_max.0 / STAGED_UNIT.0).unwrap_or(u32::MAX);
         let units = u32::try_from(Bytes::of(&body).0.div_ceil(STAGED_UNIT.0)).unwrap_or(u32::MAX);
@@ -128,7 +130,7 @@ impl S3Store {
         let room = room.map_err(|_| self.fail("stage", name.as_str(), Fault::last("the store is closed")))?;
         let (bucket, name) = (Arc::clone(&self.bucket), name.clone());
         let sending = runtime.spawn(async move {
-            let answer = bucket.put_new(&name, body).await;
+            let answer = bucket.put_new(&name, body, class).await;
             drop(room);
             match answer {
                 Ok(Created::New) => Ok(()),
@@ -235,11 +237,19 @@ impl Store for S3Store {
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        self.send(name, Body::copy_from_slice(bytes))
+        self.send(name, Body::copy_from_slice(bytes), LockClass::Normal)
     }
 
     fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        Ok(Box::new(S3Upload { store: self, bytes: Vec::new() }))
+        self.upload_as(LockClass::Normal)
+    }
+
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        Ok(Box::new(S3Upload { store: self, bytes: Vec::new(), class }))
+    }
+
+    fn lock_terms(&self, class: LockClass) -> Option<LockTerms> {
+        self.bucket.settings.locks.terms(class)
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
@@ -320,6 +330,26 @@ impl Store for S3Store {
         self.wait(self.bucket.lock(name, until)).map_err(|fault| self.fail("lock", name.as_str(), fault))
     }
 
+    fn versioned(&self, prefix: &str) -> Result<Vec<Versioned>, StoreError> {
+        self.wait(self.bucket.versioned(prefix))
+            .map_err(|fault| self.fail("list the versions of", prefix, fault))
+    }
+
+    fn read_version(
+        &self,
+        name: &ObjectName,
+        version: &VersionId,
+        limit: Bytes,
+    ) -> Result<Vec<u8>, StoreError> {
+        let read = self.wait(self.bucket.read_version(name, version, limit));
+        read.map_err(|fault| self.fail("read a version of", name.as_str(), fault))
+    }
+
+    fn reinstate(&self, name: &ObjectName, version: &VersionId, limit: Bytes) -> Result<(), StoreError> {
+        let done = self.wait(self.bucket.reinstate(name, version, limit));
+        done.map_err(|fault| self.fail("reinstate", name.as_str(), fault))
+    }
+
     fn probes(&self, scratch: &ObjectName) -> Vec<contract::Check> {
         probe::probe(self, scratch)
     }
@@ -376,29 +406,51 @@ pub fn set_policy(settings: &S3Settings, policy: &str) -> Result<(), StoreError>
 /// The server refused or failed: first of the deletion, then of the overwriting.
 #[cfg(any(test, feature = "testing"))]
 pub fn attack(settings: &S3Settings, name: &ObjectName) -> [Result<(), StoreError>; 2] {
-    let attempt = |store: &S3Store, over: bool| {
-        let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
-        let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
-            let key = key.clone();
-            async move {
-                if over {
-                    let body = aws_sdk_s3::primitives::ByteStream::from_static(b"forged");
-                    client.put_object().bucket(&settings.bucket).key(key).body(body).send().await?;
-                } else {
-                    client.delete_object().bucket(&settings.bucket).key(key).send().await?;
-                }
-                Ok(())
-            }
-        }));
-        asked.map_err(|fault| store.fail("attack", name.as_str(), fault))
-    };
-    [false, true].map(|over| attempt(&S3Store::open(settings.clone())?, over))
+    [hide(settings, name), overlay(settings, name)]
+}
+
+/// Deletes an object without a version: in a bucket that keeps versions, a marker hides it; for tests.
+///
+/// # Errors
+/// The server refused or failed.
+#[cfg(any(test, feature = "testing"))]
+pub fn hide(settings: &S3Settings, name: &ObjectName) -> Result<(), StoreError> {
+    let store = S3Store::open(settings.clone())?;
+    let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
+    let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
+        let key = key.clone();
+        async move {
+            client.delete_object().bucket(&settings.bucket).key(key).send().await?;
+            Ok(())
+        }
+    }));
+    asked.map_err(|fault| store.fail("hide", name.as_str(), fault))
+}
+
+/// Puts something over an object, without a condition; for tests.
+///
+/// # Errors
+/// The server refused or failed.
+#[cfg(any(test, feature = "testing"))]
+pub fn overlay(settings: &S3Settings, name: &ObjectName) -> Result<(), StoreError> {
+    let store = S3Store::open(settings.clone())?;
+    let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
+    let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
+        let key = key.clone();
+        async move {
+            let body = aws_sdk_s3::primitives::ByteStream::from_static(b"forged");
+            client.put_object().bucket(&settings.bucket).key(key).body(body).send().await?;
+            Ok(())
+        }
+    }));
+    asked.map_err(|fault| store.fail("overlay", name.as_str(), fault))
 }
 
 /// An object whose name is its hash is held until its end: S3 wants the name first.
 struct S3Upload<'s> {
     store: &'s S3Store,
     bytes: Vec<u8>,
+    class: LockClass,
 }
 
 impl Upload for S3Upload<'_> {
@@ -408,7 +460,7 @@ impl Upload for S3Upload<'_> {
     }
 
     fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StoreError> {
-        self.store.send(name, Body::from(self.bytes))
+        self.store.send(name, Body::from(self.bytes), self.class)
     }
 }
 

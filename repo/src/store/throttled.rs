@@ -15,7 +15,8 @@ use super::contract::Check;
 use super::{Created, Listed, Store, StoreError, Upload};
 use crate::clock::Clock;
 use crate::ids::ObjectName;
-use crate::units::{ByteRate, Bytes, Timestamp};
+use crate::store::versions::{VersionId, Versioned};
+use crate::units::{ByteRate, Bytes, LockClass, LockTerms, Timestamp};
 
 /// What is let through at once. Small, so that a change of the rate is felt soon and nobody waits long unasked.
 const STEP: Bytes = Bytes::kib(256);
@@ -180,6 +181,15 @@ impl Store for ThrottledStore {
         Ok(Box::new(ThrottledUpload { inner, throttle: &self.throttle }))
     }
 
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        let inner = self.inner.upload_as(class)?;
+        Ok(Box::new(ThrottledUpload { inner, throttle: &self.throttle }))
+    }
+
+    fn lock_terms(&self, class: LockClass) -> Option<LockTerms> {
+        self.inner.lock_terms(class)
+    }
+
     fn barrier(&self) -> Result<(), StoreError> {
         self.inner.barrier()
     }
@@ -230,6 +240,25 @@ impl Store for ThrottledStore {
 
     fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
         self.inner.lock(name, until)
+    }
+
+    fn versioned(&self, prefix: &str) -> Result<Vec<Versioned>, StoreError> {
+        self.inner.versioned(prefix)
+    }
+
+    fn read_version(
+        &self,
+        name: &ObjectName,
+        version: &VersionId,
+        limit: Bytes,
+    ) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.inner.read_version(name, version, limit)?;
+        self.throttle.wait_for(Bytes::of(&bytes));
+        Ok(bytes)
+    }
+
+    fn reinstate(&self, name: &ObjectName, version: &VersionId, limit: Bytes) -> Result<(), StoreError> {
+        self.inner.reinstate(name, version, limit)
     }
 
     fn probes(&self, scratch: &ObjectName) -> Vec<Check> {

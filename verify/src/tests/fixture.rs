@@ -21,7 +21,7 @@ use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, LockClass};
 
 /// Tenant, path, content.
 pub(super) type File<'f> = (&'f str, &'f str, &'f [u8]);
@@ -201,6 +201,7 @@ fn put_segment(
         offset: Bytes::ZERO,
         length: Bytes::of(&sealed),
         plain: Bytes::of(&plain),
+        lock: LockClass::Normal,
         chunks: contents
             .iter()
             .map(|c| ChunkRef(chunk_id(&key, c), u32::try_from(c.len()).unwrap()))

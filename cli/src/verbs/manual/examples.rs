@@ -53,6 +53,25 @@ const EXAMPLES: Examples = &[
         ],
     ),
     (
+        "lifeboat retain",
+        &[
+            ("lifeboat retain --dry-run", "Say what would expire of every component, and why."),
+            ("lifeboat retain --identity recovery-eu-fra.txt", "Tenants with rules of their own, too."),
+        ],
+    ),
+    ("lifeboat policy", &[("lifeboat policy check", "By when deleted data is gone from the backups.")]),
+    (
+        "lifeboat policy check",
+        &[("lifeboat policy check chats --json", "The same of one component, for a program.")],
+    ),
+    (
+        "lifeboat locks",
+        &[
+            ("lifeboat locks", "How long everything is locked."),
+            ("lifeboat locks --extend", "Extend what ends soon; every day, with credentials of its own."),
+        ],
+    ),
+    (
         "lifeboat ls",
         &[
             ("lifeboat ls chats --identity recovery-eu-fra.txt", "List the newest snapshot of a component."),

@@ -4,7 +4,7 @@ use super::*;
 use crate::format::index::{ChunkRef, SegmentKind, SegmentLine};
 use crate::ids::{ChunkId, RunId};
 use crate::repository::index::{DedupTable, short};
-use crate::units::Timestamp;
+use crate::units::{LockClass, Timestamp};
 
 const KEY_ID: KeyId = KeyId::from_bytes([5; 32]);
 
@@ -42,6 +42,7 @@ fn line(number: u64) -> SegmentLine {
         offset: Bytes(0),
         length: Bytes(10),
         plain: Bytes(70),
+        lock: LockClass::Normal,
         chunks: (number * 7..number * 7 + 7).map(|number| ChunkRef(chunk(number), 10)).collect(),
     }
 }

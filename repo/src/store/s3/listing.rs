@@ -135,7 +135,7 @@ impl Bucket {
         Ok(there)
     }
 
-    async fn delete_version(&self, name: &ObjectName, id: Option<&str>) -> Result<(), Fault> {
+    pub(super) async fn delete_version(&self, name: &ObjectName, id: Option<&str>) -> Result<(), Fault> {
         let deleted = self.ask(Bytes::ZERO, |client| async move {
             let request = client.delete_object().bucket(&self.settings.bucket).key(self.key(name.as_str()));
             request.set_version_id(id.map(str::to_owned)).send().await?;

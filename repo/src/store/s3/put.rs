@@ -17,7 +17,7 @@ use super::get::Whole;
 use super::{Bucket, Created, date_after};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// Only if there is nothing of that name.
 const IF_ABSENT: &str = "*";
@@ -25,10 +25,11 @@ const IF_ABSENT: &str = "*";
 impl Bucket {
     /// As [`Self::put_new`]; the first success is tried again, which a server that keeps conditions refuses.
     pub(super) async fn create(&self, name: &ObjectName, body: Body) -> Result<Created, Fault> {
-        let created = self.put_new(name, body.clone()).await?;
+        let created = self.put_new(name, body.clone(), LockClass::Normal).await?;
         if created == Created::New && !self.conditions.load(Ordering::Acquire) {
             let (name_again, body) = (name, body);
-            match self.ask(Bytes::of(&body), |client| self.put_once(client, name_again, body.clone())).await {
+            let put = |client| self.put_once(client, name_again, body.clone(), LockClass::Normal);
+            match self.ask(Bytes::of(&body), put).await {
                 Err(fault) if fault.kind == FaultKind::Taken => {
                     self.conditions.store(true, Ordering::Release)
                 }
@@ -45,7 +46,12 @@ impl Bucket {
     }
 
     /// Puts an object that must not exist yet.
-    pub(super) async fn put_new(&self, name: &ObjectName, body: Body) -> Result<Created, Fault> {
+    pub(super) async fn put_new(
+        &self,
+        name: &ObjectName,
+        body: Body,
+        class: LockClass,
+    ) -> Result<Created, Fault> {
         // Whether an attempt may have succeeded without our learning it.
         let doubtful = AtomicBool::new(false);
         let length = Bytes::of(&body);
@@ -56,9 +62,9 @@ impl Bucket {
                 let before = doubtful.swap(true, Ordering::AcqRel);
                 let parts = length > self.settings.bounds.part_size;
                 let answer = if parts {
-                    self.put_in_parts(&client, name, body).await
+                    self.put_in_parts(&client, name, body, class).await
                 } else {
-                    self.put_once(client, name, body).await
+                    self.put_once(client, name, body, class).await
                 };
                 match &answer {
                     Err(fault) if fault.ambiguous => {}
@@ -94,7 +100,13 @@ impl Bucket {
         }
     }
 
-    async fn put_once(&self, client: Client, name: &ObjectName, body: Body) -> Result<(), Fault> {
+    async fn put_once(
+        &self,
+        client: Client,
+        name: &ObjectName,
+        body: Body,
+        class: LockClass,
+    ) -> Result<(), Fault> {
         let mut request = client
             .put_object()
             .bucket(&self.settings.bucket)
@@ -104,7 +116,7 @@ impl Bucket {
         if let Some(class) = self.class(name) {
             request = request.storage_class(class);
         }
-        if let Some(until) = self.lock_until(name) {
+        if let Some(until) = self.lock_until(name, class) {
             request =
                 request.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(until);
         }
@@ -113,7 +125,13 @@ impl Bucket {
     }
 
     /// Each part with its own SHA-256; the object appears, if its name is free, when the last request says so.
-    async fn put_in_parts(&self, client: &Client, name: &ObjectName, body: Body) -> Result<(), Fault> {
+    async fn put_in_parts(
+        &self,
+        client: &Client,
+        name: &ObjectName,
+        body: Body,
+        class: LockClass,
+    ) -> Result<(), Fault> {
         let (bucket, key) = (&self.settings.bucket, self.key(name.as_str()));
         let mut begin = client
             .create_multipart_upload()
@@ -123,7 +141,7 @@ impl Bucket {
         if let Some(class) = self.class(name) {
             begin = begin.storage_class(class);
         }
-        if let Some(until) = self.lock_until(name) {
+        if let Some(until) = self.lock_until(name, class) {
             begin = begin.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(until);
         }
         let begun = begin.send().await?;
@@ -189,8 +207,8 @@ impl Bucket {
         (name.parts().next() == Some("packs")).then(|| StorageClass::from(class))
     }
 
-    fn lock_until(&self, name: &ObjectName) -> Option<DateTime> {
-        self.settings.locks.of(name).map(|by| date_after(self.moment(), by))
+    fn lock_until(&self, name: &ObjectName, class: LockClass) -> Option<DateTime> {
+        self.settings.locks.of(name, class).map(|by| date_after(self.moment(), by))
     }
 
     /// The time by the server's latest answer, else by this machine.
@@ -200,6 +218,6 @@ impl Bucket {
 }
 
 /// SHA-256 as S3 writes it.
-fn checksum_of(bytes: &[u8]) -> String {
+pub(super) fn checksum_of(bytes: &[u8]) -> String {
     STANDARD.encode(digest(&SHA256, bytes))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::ids::ObjectName;
-use crate::units::{ByteRate, Bytes};
+use crate::units::{ByteRate, Bytes, LockClass, LockTerms, SHORT_PERIOD};
 
 /// Where a repository lies in an object store and how it is reached.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct S3Settings {
     pub storage_class: Option<String>,
     /// How long what is put may not be deleted by anybody (Object Lock, compliance mode), by class.
     pub locks: Locks,
+    /// The profile of the shared files that extends locks, if that is another than [`Self::keys`].
+    pub lock_profile: Option<String>,
     /// How much is done at once and how long is waited.
     pub bounds: Bounds,
 }
@@ -67,19 +69,45 @@ impl std::fmt::Debug for Keys {
 /// How long objects of a class are locked when they are put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Locks {
-    /// What backups consist of: packs, indexes, snapshots, runs, ledgers, gc records, trust.
+    /// What backups consist of: packs, indexes, snapshots, runs, ledgers, gc records, trust. Without it nothing is locked.
     pub normal: Option<Duration>,
+    /// Packs of personal data under no tenant's key; without it 14 days, or the normal period if that is shorter.
+    pub short: Option<Duration>,
+    /// How much of a lock must be left for something new to rely on it; without it 30 days. Never more than half of
+    /// a class's period.
+    pub floor: Option<Duration>,
 }
+
+/// How much of a lock must be left where nobody says otherwise.
+const FLOOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Locks {
     /// How long an object of this name is locked. Keys, cards and seals never are, or erasure would fail; what
     /// `doctor` puts to try the store is to go at once.
     #[must_use]
-    pub fn of(&self, name: &ObjectName) -> Option<Duration> {
+    pub fn of(&self, name: &ObjectName, class: LockClass) -> Option<Duration> {
         match name.parts().next() {
-            Some("packs" | "index" | "snapshots" | "runs" | "ledger" | "gc" | "trust") => self.normal,
+            Some("packs") => self.period(class),
+            Some("index" | "snapshots" | "runs" | "ledger" | "gc" | "trust") => self.normal,
             _ => None,
         }
+    }
+
+    /// How long packs of a class are locked.
+    #[must_use]
+    pub fn period(&self, class: LockClass) -> Option<Duration> {
+        let normal = self.normal?;
+        match class {
+            LockClass::Normal => Some(normal),
+            LockClass::Short => Some(self.short.unwrap_or(SHORT_PERIOD).min(normal)),
+        }
+    }
+
+    /// What is relied on of a class.
+    #[must_use]
+    pub fn terms(&self, class: LockClass) -> Option<LockTerms> {
+        let period = self.period(class)?;
+        Some(LockTerms { period, floor: self.floor.unwrap_or(FLOOR).min(period / 2) })
     }
 }
 
@@ -138,6 +166,7 @@ impl S3Settings {
             allow_http: false,
             storage_class: None,
             locks: Locks::default(),
+            lock_profile: None,
             bounds: Bounds::default(),
         }
     }

@@ -1,0 +1,250 @@
+//! `retain`: decides which snapshots expire, says why for each, and puts a gc record. Nothing is deleted by it.
+//!
+//! Whose keys are in a snapshot only a recovery identity can tell. Without one, tenants with rules of their own are left
+//! out, and the verb ends "partly done".
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lifeboat_repo::ids::{KeyId, Label, ObjectName, Tenant};
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
+use lifeboat_repo::repository::recover::Recovery;
+use lifeboat_repo::repository::snapshots::{Judge, Listed};
+use lifeboat_repo::repository::{RepositoryError, expiry};
+use lifeboat_repo::retention::{Decision, KeyDecision, KeyFate, decide, expire_keys};
+use lifeboat_repo::units::Timestamp;
+use serde_json::{Value, json};
+
+use crate::codes::Code;
+use crate::config::{Config, Region};
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, tame};
+use crate::render::Outcome;
+use crate::survey::Asked;
+use crate::when::{show_duration, show_moment};
+
+mod page;
+
+/// How far the clock of this machine may be from the store's. Beyond, one of both is wrong, and what is told by either
+/// could expire everything.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    asked: Asked,
+    /// Only say what would expire
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is decided on a component.
+struct Decided {
+    component: Label,
+    /// Whether anything may expire at all.
+    ruled: bool,
+    /// Newest first.
+    decisions: Vec<Decision>,
+    /// Of tenants with rules of their own.
+    keys: Vec<(Tenant, KeyDecision)>,
+}
+
+/// What is decided in a region.
+struct Plan<'c> {
+    region: &'c Region,
+    components: Vec<Decided>,
+    /// Whether tenants have rules that could not be applied.
+    tenants_unknown: bool,
+}
+
+impl Decided {
+    fn expired(&self) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter().filter(|decision| decision.expires())
+    }
+
+    fn expired_keys(&self) -> impl Iterator<Item = &KeyDecision> {
+        self.keys.iter().map(|(_, key)| key).filter(|key| key.fate == KeyFate::Expired)
+    }
+}
+
+impl Plan<'_> {
+    fn snapshots(&self) -> Vec<ObjectName> {
+        let all = self.components.iter().flat_map(Decided::expired);
+        let mut names: Vec<ObjectName> = all.map(|decision| decision.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    fn keys(&self) -> Vec<(ObjectName, KeyId)> {
+        let all = self.components.iter().flat_map(Decided::expired_keys);
+        let mut keys: Vec<(ObjectName, KeyId)> = all.map(|key| (key.snapshot.clone(), key.key)).collect();
+        keys.sort();
+        keys
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let config = context.config()?;
+    let mut page = context.page();
+    let mut values = Vec::new();
+    let mut exit = Exit::Ok;
+    for region in args.asked.regions(context, &config)? {
+        let at = |failure: Failure| failure.at(repository_place(region));
+        let repository = context.open(region)?;
+        let plan = plan(context, &config, region, &repository, args).map_err(at)?;
+        let record =
+            if args.dry_run { None } else { put(context, &config, &repository, &plan).map_err(at)? };
+        if plan.tenants_unknown {
+            exit = exit.worst(Exit::Partly);
+        }
+        page::render(&mut page, &plan, args.dry_run, record.as_deref());
+        values.push(value(&plan, record.as_deref()));
+    }
+    Ok(Outcome { exit, value: json!({ "dry_run": args.dry_run, "regions": values }), page: page.finish() })
+}
+
+fn plan<'c>(
+    context: &Context,
+    config: &Config,
+    region: &'c Region,
+    repository: &Repository,
+    args: &Args,
+) -> Result<Plan<'c>> {
+    let now = repository.store().now()?;
+    refuse_clocks_apart(context.now(), now)?;
+    let files = args.asked.identities.files(context);
+    let reader = context.reader(config, repository, files)?;
+    let judge = Judge::new(repository, reader.catalog())?;
+    let recovery = match &reader {
+        crate::context::Reader::Recovery(recovery) => Some(recovery),
+        crate::context::Reader::Agent(_) => None,
+    };
+    let mut components = Vec::new();
+    let wanted = config.components_of(&region.name).filter(|component| args.asked.wants(&component.name));
+    for component in wanted {
+        let listed = judge.list(Some(&component.name))?;
+        let candidates = expiry::candidates(&listed, judge.condemned());
+        let keep = component.treatment.keep.as_ref();
+        let zone = keep.map_or(jiff::tz::TimeZone::UTC, |keep| keep.zone.clone());
+        let rules = keep.map(|keep| &keep.rules);
+        let decisions = decide(&candidates, rules, now, &zone);
+        let keeps =
+            recovery.map_or_else(|| Ok(BTreeMap::new()), |recovery| keys_of(config, recovery, &listed))?;
+        let by_key = keeps.iter().map(|(key, (_, keep))| (*key, *keep)).collect();
+        let minimum_age = rules.map_or(Duration::ZERO, |rules| rules.minimum_age);
+        let keys = expire_keys(&decisions, &candidates, &by_key, minimum_age, now);
+        let named = keys.into_iter().filter_map(|key| Some((keeps.get(&key.key)?.0.clone(), key)));
+        components.push(Decided {
+            component: component.name.clone(),
+            ruled: keep.is_some(),
+            decisions,
+            keys: named.collect(),
+        });
+    }
+    let tenants_unknown = recovery.is_none() && !config.tenants.is_empty();
+    Ok(Plan { region, components, tenants_unknown })
+}
+
+/// Refuses to tell ages while this machine and the store disagree about the time.
+fn refuse_clocks_apart(here: Timestamp, there: Timestamp) -> Result<()> {
+    let apart = here.since(there).max(there.since(here));
+    if apart <= CLOCKS_APART_MAX {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        format!(
+            "it is {} by this machine and {} by the store: {} apart, and a wrong clock could expire everything",
+            show_moment(here),
+            show_moment(there),
+            show_duration(apart)
+        ),
+    )
+    .code(Code::ClocksApart)
+    .next("set the clock that is wrong, then run it again"))
+}
+
+/// Keys of tenants with rules of their own, in these snapshots: whose each is, and how long its data is kept. A key
+/// that does not open is an erased tenant's.
+fn keys_of(
+    config: &Config,
+    recovery: &Recovery<'_>,
+    listed: &[Listed],
+) -> std::result::Result<BTreeMap<KeyId, (Tenant, Duration)>, RepositoryError> {
+    let mut known = BTreeMap::new();
+    if config.tenants.is_empty() {
+        return Ok(known);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for snapshot in listed.iter().filter_map(|one| one.snapshot.as_ref()) {
+        for share in snapshot.keys.iter().filter(|share| seen.insert(share.key)) {
+            let tenant = match recovery.unwrap_tenant_key(&snapshot.writer, share.key) {
+                Ok(opened) => opened.tenant.clone(),
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some(rule) = config.tenants.iter().find(|rule| rule.tenant == tenant) {
+                known.insert(share.key, (tenant, rule.keep));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// Puts the record, if anything expires; its name.
+fn put(
+    context: &Context,
+    config: &Config,
+    repository: &Repository,
+    plan: &Plan<'_>,
+) -> Result<Option<String>> {
+    let draft = GcDraft { snapshots: plan.snapshots(), keys: plan.keys(), ..GcDraft::default() };
+    if draft.snapshots.is_empty() && draft.keys.is_empty() {
+        return Ok(None);
+    }
+    let credentials = context.credentials(config.host()?)?;
+    let maintainer = Maintainer::open(repository, credentials.into(), &context.clock, &context.entropy)?;
+    let seq = maintainer.put_gc(&draft)?;
+    Ok(Some(lifeboat_repo::format::names::gc(seq).map_err(RepositoryError::from)?.to_string()))
+}
+
+fn value(plan: &Plan<'_>, record: Option<&str>) -> Value {
+    let components = plan.components.iter().map(|decided| {
+        let decisions = decided.decisions.iter().map(|decision| {
+            json!({ "snapshot": decision.name, "run": decision.run, "moment": decision.moment.rfc3339(),
+                    "decision": decision.word(), "why": tame(&decision.why()) })
+        });
+        let keys = decided.keys.iter().map(|(tenant, key)| {
+            json!({ "snapshot": key.snapshot, "run": key.run, "tenant": tenant, "key": key.key,
+                    "decision": if key.fate == KeyFate::Expired { "expired" } else { "kept" },
+                    "why": key.to_string() })
+        });
+        json!({ "component": decided.component, "rules": decided.ruled,
+                "expired": decided.expired().count(), "expired_keys": decided.expired_keys().count(),
+                "decisions": decisions.collect::<Vec<_>>(), "keys": keys.collect::<Vec<_>>() })
+    });
+    json!({ "region": plan.region.name, "record": record, "tenants_unknown": plan.tenants_unknown,
+            "components": components.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_disagree_expire_nothing() {
+        let now = Timestamp::new(1_764_000_000, 0);
+        let day = CLOCKS_APART_MAX;
+        assert!(
+            refuse_clocks_apart(now, now.plus(day)).is_ok()
+                && refuse_clocks_apart(now.plus(day), now).is_ok()
+        );
+        for (here, there) in [(now.plus(day * 2), now), (now, now.plus(day * 2))] {
+            let failure = refuse_clocks_apart(here, there).unwrap_err();
+            assert_eq!((failure.exit, failure.code), (Exit::Refused, Code::ClocksApart));
+            assert!(failure.what.contains("2 d apart"), "{}", failure.what);
+        }
+    }
+}

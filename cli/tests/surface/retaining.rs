@@ -1,0 +1,34 @@
+//! `retain` by the program: what it says it would expire, it expires, once.
+
+use crate::world::{World, said};
+
+const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
+const OFFICER: &str = "--officer-key=keys/officer-alice";
+
+#[test]
+fn what_retain_says_it_records_once() {
+    let world = World::with(
+        "\n[components.chats.keep]\nlast = 1\nminimum_age = \"0s\"\n[tenants.acme]\nkeep = \"90d\"\n",
+    );
+    for _ in 0..3 {
+        world.ends(&["backup", "--all"], 0);
+    }
+    // Without a recovery identity nobody can tell whose keys are whose.
+    let output = world.ends(&["retain", "--dry-run"], 3);
+    assert!(said(&output).contains("2 snapshots would expire; nothing was done"), "{}", said(&output));
+    assert!(said(&output).contains("kept: 1st of the last 1; the newest complete one"), "{}", said(&output));
+    world.ends(&["retain", "--dry-run", IDENTITY], 0);
+    // The host that backs up is no maintainer.
+    world.ends(&["retain", IDENTITY], 7);
+    let text = std::fs::read_to_string(world.at().join("lifeboat.toml")).unwrap().replace("host-1", "m1");
+    std::fs::write(world.at().join("m1.toml"), text).unwrap();
+    world.ends(&["keys", "maintainer", "new", "--config", "m1.toml"], 0);
+    world.ends(&["keys", "maintainer", "add", "m1", "--config", "m1.toml", OFFICER, IDENTITY], 0);
+    let output = world.ends(&["retain", "--config", "m1.toml", IDENTITY], 0);
+    assert!(said(&output).contains("2 snapshots expired, by gc/00000000"), "{}", said(&output));
+    let output = world.ends(&["retain", "--config", "m1.toml", IDENTITY], 0);
+    assert!(said(&output).contains("nothing expires"), "{}", said(&output));
+    let output = world.ends(&["snapshots", "--json"], 0);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["result"]["snapshots"].as_array().unwrap().len(), 1);
+}
