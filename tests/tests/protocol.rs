@@ -195,7 +195,10 @@ fn no_key_in_use_is_destroyed_with_its_seal() {
 #[test]
 fn what_was_erased_never_comes_back() {
     use erasure::Wording;
-    holds("erasure: 2 runs, 2 erasers", Erasure { wording: Wording::AsWritten });
+    holds("erasure: 1 run, 2 erasers", Erasure { wording: Wording::AsWritten, runs: 1 });
+    if soak() {
+        holds("erasure: 2 runs, 2 erasers", Erasure { wording: Wording::AsWritten, runs: 2 });
+    }
     for wording in [
         Wording::NotWrittenDown,
         Wording::NoGraves,
@@ -203,6 +206,6 @@ fn what_was_erased_never_comes_back() {
         Wording::ListedBeforeTombstone,
         Wording::LookedOnce,
     ] {
-        breaks(&format!("erasure: {wording:?}"), Erasure { wording });
+        breaks(&format!("erasure: {wording:?}"), Erasure { wording, runs: 1 });
     }
 }

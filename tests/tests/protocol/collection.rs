@@ -3,7 +3,7 @@
 
 use stateright::{Model, Property};
 
-use crate::sets::{Set, has, member, members, parts, set_of};
+use crate::sets::{Set, member, members, parts, set_of};
 use crate::state::{At, COLLECTORS, COPIES, Collector, Name, Plan, RECORDS, Run, State};
 
 /// How the protocol is worded.
@@ -214,7 +214,7 @@ impl<const R: usize> Collection<R> {
                 Collector::Looked { .. } => {}
                 Collector::Waiting { runs, .. } => {
                     let fence =
-                        |run: &u8| matches!(state.runs[*usize::from(run)].name, Name::Free | Name::Gone);
+                        |run: &u8| matches!(state.runs[usize::from(*run)].name, Name::Free | Name::Gone);
                     actions.extend(members(runs).filter(fence).map(|run| Action::Fence(c, run)));
                     if members(runs).all(|run| state.over(run)) || self.wording == Wording::NoFence {
                         actions.push(Action::ReadRecords(c));

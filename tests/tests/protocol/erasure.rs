@@ -10,8 +10,6 @@ const RUNS: usize = 2;
 const ERASERS: usize = 2;
 /// Where keys lie: where runs put them, and where they are sealed anew or replicated to.
 const PLACES: usize = 2;
-/// Keys: 0 was there, `1 + r` is what run `r` makes.
-const KEYS: u8 = 1 + RUNS as u8;
 
 /// How the protocol is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub(crate) enum Wording {
 pub(crate) struct Erasure {
     /// How the protocol is worded.
     pub(crate) wording: Wording,
+    /// Runs at work, at most two.
+    pub(crate) runs: usize,
 }
 
 /// Who has what.
@@ -108,7 +108,7 @@ impl State {
 
 impl Erasure {
     fn agent_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        for (number, run) in state.runs.iter().enumerate() {
+        for (number, run) in state.runs.iter().enumerate().take(self.runs) {
             let r = member(number);
             match run {
                 Run::Idle => actions.push(Action::Look(r)),
@@ -265,9 +265,9 @@ impl Model for Erasure {
                 let there = state.keys.iter().fold(0, |all, keys| all | keys);
                 !state.complete || state.used() & there == 0
             }),
-            Property::sometimes("an erasure completes", |_, state: &State| {
+            Property::sometimes("an erasure completes", |model: &Self, state: &State| {
                 let graves = state.graves.iter().fold(0, |all, graves| all | graves);
-                state.complete && graves.count_ones() == u32::from(KEYS)
+                state.complete && graves == (2 << model.runs) - 1
             }),
             Property::sometimes("a run is refused after it made a key", |_, state: &State| {
                 state.runs.iter().enumerate().any(|(r, run)| {

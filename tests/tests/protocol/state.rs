@@ -164,7 +164,7 @@ impl<const R: usize> State<R> {
     /// Runs that are announced and not over.
     pub(crate) fn open(&self) -> Set {
         let begun = (0..member(R)).filter(|run| {
-            !matches!(self.runs[*usize::from(run)].at, At::Idle | At::Early(_)) && !self.over(*run)
+            !matches!(self.runs[usize::from(*run)].at, At::Idle | At::Early(_)) && !self.over(*run)
         });
         set_of(begun)
     }

@@ -1,8 +1,8 @@
 //! What each step of the model of collection does.
 
 use crate::collection::{Action, Collection, Wording};
-use crate::sets::{member, members, set_of};
-use crate::state::{At, Collector, Doomed, Name, Plan, State};
+use crate::sets::{member, members};
+use crate::state::{At, Collector, Doomed, Name, State};
 
 impl<const R: usize> Collection<R> {
     /// A step of a run.
