@@ -164,11 +164,11 @@ impl Erasure {
                 Eraser::Burying { names } => *names,
             };
             let mut left = false;
-            for place in 0..PLACES {
+            for (place, wanted) in names.iter().enumerate() {
                 let at = member(place);
-                let there = names[place] & state.keys[place];
+                let there = wanted & state.keys[place];
                 actions.extend(members(there).map(|key| Action::Delete(e, at, key)));
-                let free = names[place] & !state.keys[place] & !state.graves[place];
+                let free = wanted & !state.keys[place] & !state.graves[place];
                 left |= there != 0;
                 if self.wording != Wording::NoGraves {
                     left |= free != 0;

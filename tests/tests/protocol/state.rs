@@ -188,8 +188,8 @@ impl<const R: usize> State<R> {
         state.packs = map(self.packs, 1);
         state.indexes = map(self.indexes, 1);
         state.copies = self.copies.map(|copy| map(copy, 2));
-        for to in 0..R {
-            state.runs[to] = Run { needs: segment(self.runs[order[to]].needs), ..self.runs[order[to]] };
+        for (to, from) in order.iter().enumerate() {
+            state.runs[to] = Run { needs: segment(self.runs[*from].needs), ..self.runs[*from] };
         }
         for plan in &mut state.plans {
             *plan = Plan {
