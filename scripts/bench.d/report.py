@@ -17,6 +17,8 @@ NAMES = {
     "changed": "1 % changed backup",
     "restore": "full restore",
     "check": "read, check all",
+    "get": "plain get",
+    "put": "plain put",
     "stored": "stored MB",
 }
 

@@ -16,6 +16,9 @@ use crate::walk::TenantKeys;
 
 /// A segment is sealed once it holds this much plaintext.
 const SEGMENT_TARGET: usize = 4 << 20;
+/// One of what outlived others: the smaller a segment, the more segments differ in how much of them lives, and the less
+/// that lives must be stored anew for what is dead to go. It compresses a little less.
+const SETTLED_TARGET: usize = 1 << 20;
 /// What the assembler needs of the run: everything that touches the repository.
 pub(crate) trait Desk {
     /// Takes a staged pack.
@@ -47,6 +50,14 @@ pub(super) enum Lane {
 }
 
 impl Lane {
+    /// How much plaintext of it makes a segment.
+    fn target(self) -> usize {
+        match self {
+            Self::Settled | Self::SettledSolid => SETTLED_TARGET,
+            Self::Data | Self::Solid | Self::Manifest => SEGMENT_TARGET,
+        }
+    }
+
     /// Where content goes.
     pub(super) fn of(solid: bool, settled: bool) -> Self {
         match (solid, settled) {
@@ -174,7 +185,7 @@ impl<'a, D: Desk> Filling<'a, D> {
         open.plain.extend_from_slice(data);
         open.chunks.push(chunk);
         let number = open.number;
-        let full = open.plain.len() >= SEGMENT_TARGET;
+        let full = open.plain.len() >= lane.target();
         self.table.insert(&chunk.0, number);
         if full {
             self.seal(slot)?;
