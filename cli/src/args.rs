@@ -92,6 +92,9 @@ pub(crate) enum Verb {
     /// Prove that backups are whole, open, and fit their objectives
     #[cfg(feature = "recover")]
     Verify(Reading<verbs::verify::Args>),
+    /// Copy what counts in repositories into their replicas, as it is stored
+    #[cfg(feature = "recover")]
+    Replicate(verbs::replicate::Args),
     /// One look: last snapshot, age and objectives of every component
     Status(Reading<verbs::status::Args>),
     /// Keys: writers, officers, what belongs in the safe
@@ -135,6 +138,8 @@ impl Verb {
             Self::Locks(_) => "locks",
             #[cfg(feature = "recover")]
             Self::Verify(_) => "verify",
+            #[cfg(feature = "recover")]
+            Self::Replicate(_) => "replicate",
             Self::Status(_) => "status",
             Self::Keys(args) => args.name(),
             Self::Explain(_) => "explain",

@@ -190,7 +190,7 @@ impl Context {
                     "say where it lies with replica = \"s3://BUCKET/PREFIX\" in its section of lifeboat.toml",
                 ));
         }
-        let store = self.throttled(open_store(region)?);
+        let store = self.store(region)?;
         let opened = match region.role {
             Role::Primary => Repository::open(store, &region.pins()),
             Role::Replica => Repository::open_replica(store, &region.pins()),
@@ -213,6 +213,11 @@ impl Context {
             .next("correct the region's name, jurisdiction or repository in lifeboat.toml"));
         }
         Ok(repository)
+    }
+
+    /// The store of a region, held back to what this host may use of the network.
+    pub(crate) fn store(&self, region: &Region) -> Result<Arc<dyn Store>> {
+        Ok(self.throttled(open_store(region)?))
     }
 
     /// The store, held back to what this host may use of the network.

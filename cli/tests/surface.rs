@@ -17,6 +17,8 @@ mod logs;
 mod manual;
 #[path = "surface/operating.rs"]
 mod operating;
+#[path = "surface/replicas.rs"]
+mod replicas;
 #[path = "surface/restoring.rs"]
 mod restoring;
 #[path = "surface/retaining.rs"]

@@ -120,10 +120,14 @@ impl World {
     /// Restores every snapshot that counts or is not recorded yet and compares it with what it should bring
     /// back; how many there were.
     pub fn assert_restorable(&self, store: &Arc<dyn Store>, expected: &Expected, context: &str) -> usize {
-        let repository = self.repository_over(Arc::clone(store));
-        let recovery = self.recovery(&repository);
+        self.assert_restorable_in(&self.repository_over(Arc::clone(store)), expected, context)
+    }
+
+    /// The same in a repository, or a replica, that is opened.
+    pub fn assert_restorable_in(&self, repository: &Repository, expected: &Expected, context: &str) -> usize {
+        let recovery = self.recovery(repository);
         let listed =
-            Judge::new(&repository, recovery.catalog()).expect("a judge").list(None).expect("a listing");
+            Judge::new(repository, recovery.catalog()).expect("a judge").list(None).expect("a listing");
         let mut restored = 0;
         for one in &listed {
             assert!(
@@ -153,13 +157,18 @@ impl World {
     /// Runs inventory, integrity and a full readback.
     #[must_use]
     pub fn verify(&self, store: &Arc<dyn Store>) -> Verdict {
-        let repository = self.repository_over(Arc::clone(store));
-        let recovery = self.recovery(&repository);
+        self.verify_in(&self.repository_over(Arc::clone(store)))
+    }
+
+    /// The same in a repository, or a replica, that is opened.
+    #[must_use]
+    pub fn verify_in(&self, repository: &Repository) -> Verdict {
+        let recovery = self.recovery(repository);
         let scope = Scope { component: None, threads: Threads::new(2) };
-        let there = inventory(&repository, recovery.catalog(), &scope, &Silent).expect("an inventory");
+        let there = inventory(repository, recovery.catalog(), &scope, &Silent).expect("an inventory");
         let pins = [self.officer.public()];
-        let whole = integrity(&repository, &pins, &SystemClock, Threads::new(2), &Silent)
-            .expect("an integrity check");
+        let whole =
+            integrity(repository, &pins, &SystemClock, Threads::new(2), &Silent).expect("an integrity check");
         let draw = Draw { amount: Amount::Full, seed: SeedFrom::Checkpoint { nonce: Vec::new() } };
         let read = readback(&recovery, &scope, &draw, &Silent).expect("a readback");
         let mut findings = there.findings;

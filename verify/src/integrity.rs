@@ -29,6 +29,7 @@ use crate::workers::{self, Threads};
 use gc::GcRecords;
 use seals::NewestSeals;
 
+mod bundles;
 mod checkpoints;
 mod gc;
 mod objects;
@@ -115,6 +116,7 @@ pub fn integrity(
     }
     observer.tell(Event::Phase("comparing checkpoints"));
     checkpoints::check(repository, &ledgers, &listed, &gc, &mut findings);
+    bundles::check(repository, &listed, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     Ok(IntegrityReport {
         outcome: Outcome::of(&findings),

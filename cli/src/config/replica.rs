@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::place::{Place, check_place};
 use super::raw::RawRegion;
-use super::{Config, Source};
+use super::{Config, Region, Source};
 use crate::failure::Result;
 use lifeboat_repo::repository::Role;
 
@@ -52,11 +52,16 @@ impl Config {
     /// The same with every region's replica in the place of its repository, for verbs that only read.
     pub(crate) fn at_replicas(mut self) -> Self {
         for region in &mut self.regions {
-            region.role = Role::Replica;
-            if let Some(replica) = &region.replica {
-                region.repository = replica.clone();
-            }
+            *region = region.at_replica();
         }
         self
+    }
+}
+
+impl Region {
+    /// The same with its replica in the place of its repository.
+    pub(crate) fn at_replica(&self) -> Self {
+        let repository = self.replica.as_ref().unwrap_or(&self.repository).clone();
+        Self { role: Role::Replica, repository, ..self.clone() }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) mod manual;
 #[cfg(feature = "recover")]
 pub(crate) mod policy;
 #[cfg(feature = "recover")]
+pub(crate) mod replicate;
+#[cfg(feature = "recover")]
 pub(crate) mod restore;
 #[cfg(feature = "recover")]
 pub(crate) mod restore_region;
@@ -66,6 +68,8 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Locks(args) => locks::run(context, args),
         #[cfg(feature = "recover")]
         Verb::Verify(args) => verify::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Replicate(args) => replicate::run(context, args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
         Verb::Keys(args) => keys::run(context, args),
         Verb::Explain(args) => explain::run(context, args),

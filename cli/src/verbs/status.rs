@@ -15,6 +15,9 @@ use crate::measured::{self, Measured};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
 use crate::survey::{self, Asked};
 use crate::when::{show_duration, show_objective};
+use replica::Copied;
+
+mod replica;
 
 /// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
 const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
@@ -31,6 +34,7 @@ struct Look<'c> {
     snapshot: Option<Snapshot>,
     age: Option<Duration>,
     measured: Option<Measured>,
+    replica: Option<Copied>,
     exit: Exit,
 }
 
@@ -46,8 +50,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         }
         match survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context)) {
             Ok(listed) => {
+                let copies = replica::look(context, &config, region, args.asked.identities.files(context));
                 let components = config.components_of(&region.name).filter(wanted);
-                looks.extend(components.map(|component| look(context, &config, component, &listed)));
+                looks.extend(components.map(|component| {
+                    let replica = copies.as_ref().map(|copies| Copied::of(context, copies, component));
+                    Look { replica, ..look(context, &config, component, &listed) }
+                }));
             }
             // One region out of reach must not hide how the others are.
             Err(failure) => failures.push((region.name.clone(), failure.into_check())),
@@ -87,7 +95,7 @@ fn look<'c>(context: &Context, config: &Config, component: &'c Component, listed
     if late || measured.as_ref().is_some_and(|measured| measured.exit() == Exit::Missed) {
         exit = Exit::Missed;
     }
-    Look { component, snapshot, age, measured, exit }
+    Look { component, snapshot, age, measured, replica: None, exit }
 }
 
 fn table(looks: &[Look<'_>]) -> Table {
@@ -153,6 +161,7 @@ fn advise(page: &mut crate::render::Page, looks: &[Look<'_>]) {
                 counts.errors, counts.changed, counts.undeclared
             ));
         }
+        advice.extend(look.replica.as_ref().and_then(|copied| copied.advice(look.component)));
         if look.measured.is_none() {
             advice.push(format!(
                 "nobody has measured how long {name} takes to restore: `lifeboat verify --level objective {name}`"
@@ -177,6 +186,7 @@ fn value(look: &Look<'_>) -> Value {
         "age_seconds": look.age.map(|age| age.as_secs()), "rpo_seconds": look.component.rpo.as_secs(),
         "rpo": if met { "met" } else { "missed" },
         "rto": look.measured.as_ref().map(Measured::value),
+        "replica": look.replica.as_ref().map(Copied::value),
         "exit": look.exit.code(),
     })
 }

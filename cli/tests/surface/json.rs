@@ -35,6 +35,14 @@ fn holds(validator: &Validator, value: &Value, whose: &str) {
     assert!(errors.is_empty(), "{whose}: {errors:#?}\n{value:#}");
 }
 
+/// What a verb printed is documented, to the last field.
+#[track_caller]
+pub(crate) fn documented(value: &Value) {
+    let mut closed = schema("json-schema.json");
+    close(&mut closed);
+    holds(&jsonschema::validator_for(&closed).unwrap(), value, "--json");
+}
+
 #[test]
 fn every_verb_prints_what_is_documented() {
     let documented = schema("json-schema.json");

@@ -10,6 +10,7 @@ pub mod names;
 pub mod pack;
 pub mod records;
 pub mod snapshot;
+pub mod tar;
 pub mod text;
 pub mod trust;
 

@@ -16,6 +16,7 @@ pub struct Condemned {
     snapshots: HashSet<ObjectName>,
     keys: HashSet<(ObjectName, KeyId)>,
     locked: Vec<Locked>,
+    indexes: HashSet<ObjectName>,
     /// The records read.
     pub census: Census,
 }
@@ -31,6 +32,7 @@ impl Condemned {
         let mut snapshots = HashSet::new();
         let mut keys = HashSet::new();
         let mut locked = Vec::new();
+        let mut indexes = HashSet::new();
         let mut records = Vec::new();
         for object in &listed {
             let Some(Place::Gc(seq)) = place(&object.name) else {
@@ -43,8 +45,9 @@ impl Condemned {
             snapshots.extend(body.snapshots);
             keys.extend(body.keys);
             locked.extend(body.locked);
+            indexes.extend(body.indexes);
         }
-        Ok(Self { packs, snapshots, keys, locked, census: Census::of(records.into_iter()) })
+        Ok(Self { packs, snapshots, keys, locked, indexes, census: Census::of(records.into_iter()) })
     }
 
     /// Whether a pack is condemned: nothing new may rely on it.
@@ -63,7 +66,7 @@ impl Condemned {
     #[cfg(test)]
     pub(crate) fn stating(locked: Vec<Locked>) -> Self {
         let (packs, snapshots, keys) = (HashSet::new(), HashSet::new(), HashSet::new());
-        Self { packs, snapshots, keys, locked, census: Census::of(std::iter::empty()) }
+        Self { packs, snapshots, keys, locked, indexes: HashSet::new(), census: Census::of(std::iter::empty()) }
     }
 
     /// Whether a snapshot counts as expired.
@@ -78,6 +81,12 @@ impl Condemned {
         let of =
             |name: &ObjectName| matches!(place(name), Some(Place::Snapshot(its, _)) if its == *component);
         self.snapshots.iter().any(of)
+    }
+
+    /// Whether an index object is condemned: nothing live was known by it alone, and it may be gone or damaged.
+    #[must_use]
+    pub fn index(&self, name: &ObjectName) -> bool {
+        self.indexes.contains(name)
     }
 
     /// Whether a key in a snapshot counts as expired.

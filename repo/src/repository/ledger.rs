@@ -89,7 +89,25 @@ pub(crate) fn sound_head(repository: &Repository, writer: &Label) -> Result<Opti
 /// It is missing, damaged or not its writer's.
 pub fn read_entry(repository: &Repository, writer: &Label, seq: Seq) -> Result<LedgerEntry, RepositoryError> {
     let name = names::ledger(writer, seq)?;
-    let signed = repository.read_signed(&name, &[Kind::Ledger], JudgedAt::Any, RECORD_MAX)?;
+    let bytes = repository
+        .store()
+        .read(&name, RECORD_MAX)
+        .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+    check_entry(repository, writer, seq, bytes)
+}
+
+/// Checks the bytes of one entry; its place in the chain is not checked here.
+///
+/// # Errors
+/// They are damaged or not its writer's.
+pub(crate) fn check_entry(
+    repository: &Repository,
+    writer: &Label,
+    seq: Seq,
+    bytes: Vec<u8>,
+) -> Result<LedgerEntry, RepositoryError> {
+    let name = names::ledger(writer, seq)?;
+    let signed = repository.check_signed(&name, bytes, &[Kind::Ledger], JudgedAt::Any)?;
     let body: LedgerBody = format::decode(&signed.body, "ledger entry")
         .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
     let signer = repository.judge(&signed.key, Kind::Ledger, &name, JudgedAt::Moment(body.run.moment()))?;

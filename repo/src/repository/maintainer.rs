@@ -180,6 +180,16 @@ impl MaintenanceRun<'_> {
         self.journal.id
     }
 
+    /// Who runs.
+    pub(crate) fn agent(&self) -> &Agent<'_> {
+        &self.journal.agent
+    }
+
+    /// Names in a ledger entry what was recorded since the last one.
+    pub(crate) fn enter(&mut self) -> Result<(), RepositoryError> {
+        self.journal.enter()
+    }
+
     /// Notes an object that the run put, for the next ledger entry.
     pub fn record(&mut self, object: Recorded) {
         self.journal.record(object);

@@ -25,6 +25,8 @@ pub mod trust;
 pub mod versions;
 
 #[cfg(feature = "recover")]
+pub mod bundles;
+#[cfg(feature = "recover")]
 pub mod locks;
 #[cfg(feature = "recover")]
 pub mod maintainer;
@@ -38,6 +40,8 @@ pub mod order;
 pub mod recover;
 #[cfg(feature = "recover")]
 pub mod renewal;
+#[cfg(feature = "recover")]
+pub mod replicate;
 #[cfg(feature = "recover")]
 pub mod reseal;
 #[cfg(feature = "recover")]

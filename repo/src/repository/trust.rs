@@ -87,7 +87,7 @@ impl Trust {
     }
 
     /// Checks one trust file against the one before, or against the pins.
-    fn check(
+    pub(crate) fn check(
         name: &ObjectName,
         bytes: &[u8],
         previous: Option<&Self>,

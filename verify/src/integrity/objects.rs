@@ -99,7 +99,9 @@ impl Check<'_> {
     fn signed(&self, object: &Listed, place: &Place, record: Option<&Record>) -> Checked {
         let name = &object.name;
         let limit = match place {
-            Place::Index(..) | Place::Snapshot(..) | Place::Replica(_) => CATALOGED_STORED_MAX,
+            Place::Index(..) | Place::Snapshot(..) | Place::Replica(_) | Place::Bundle(..) => {
+                CATALOGED_STORED_MAX
+            }
             _ => RECORD_MAX,
         };
         let found = |finding| Checked { finding: Some(finding), unrecorded_snapshot: false };

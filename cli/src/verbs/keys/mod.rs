@@ -9,6 +9,8 @@ use crate::render::Outcome;
 use crate::trusted::Role;
 
 #[cfg(feature = "recover")]
+mod bundle;
+#[cfg(feature = "recover")]
 mod check;
 #[cfg(feature = "recover")]
 mod maintainers;
@@ -51,6 +53,9 @@ enum What {
     /// Try whether a recovery identity opens everything
     #[cfg(feature = "recover")]
     Check(check::Args),
+    /// Put a copy of seals and keys under a lock, every day
+    #[cfg(feature = "recover")]
+    Bundle(bundle::Args),
     /// Print what belongs in a safe
     #[cfg(feature = "recover")]
     Paper(paper::Args),
@@ -131,6 +136,8 @@ impl Args {
             What::Check(_) => "keys check",
             #[cfg(feature = "recover")]
             What::Paper(_) => "keys paper",
+            #[cfg(feature = "recover")]
+            What::Bundle(_) => "keys bundle",
         }
     }
 }
@@ -164,5 +171,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::Check(args) => check::run(context, args),
         #[cfg(feature = "recover")]
         What::Paper(args) => paper::run(context, args),
+        #[cfg(feature = "recover")]
+        What::Bundle(args) => bundle::run(context, args),
     }
 }

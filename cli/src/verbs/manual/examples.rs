@@ -39,6 +39,26 @@ const EXAMPLES: Examples = &[
         ],
     ),
     (
+        "lifeboat keys bundle",
+        &[
+            (
+                "lifeboat keys bundle",
+                "Put today's copy of seals and keys, and delete those over 14 days old.",
+            ),
+            ("lifeboat keys bundle --list", "List the copies that there are."),
+        ],
+    ),
+    (
+        "lifeboat replicate",
+        &[
+            ("lifeboat replicate --dry-run", "Say what the replicas lack."),
+            (
+                "lifeboat replicate --region eu-fra",
+                "Fill one region's replica, every night after the backups.",
+            ),
+        ],
+    ),
+    (
         "lifeboat snapshots",
         &[
             ("lifeboat snapshots", "List what can be restored."),
