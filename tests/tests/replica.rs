@@ -283,11 +283,10 @@ fn packs_condemned_in_the_replica_are_never_put_again() {
     let plan = pair.plan();
     assert!(plan.segments > 0, "{plan:#?}");
     let report = pair.replicate();
-    assert_eq!(report.committed, [second.clone()]);
+    assert_eq!(report.committed, std::slice::from_ref(&second));
     assert!(packs(&pair.replica).iter().all(|(_, pack)| !condemned.contains(pack)));
     assert!(pair.replica.list("index/").unwrap().iter().all(|object| !indexes.contains(&object.name)));
     assert_eq!(pair.standings(&pair.replica), [(second, Standing::Counts)]);
-    pair.assert_sound(&pair.replica, 1, "after its own collection");
     assert!(pair.plan().is_empty(), "{:#?}", pair.plan());
 }
 

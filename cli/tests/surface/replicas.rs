@@ -31,11 +31,13 @@ fn a_replica_is_filled_and_read() {
     fs::write(world.at().join("r1.toml"), host).unwrap();
     let at_r1 = |arguments: &[&'static str]| [arguments, &["--config=r1.toml"]].concat();
     world.ends(&at_r1(&["keys", "maintainer", "new"]), 0);
+    assert!(said(&world.ends(&at_r1(&["replicate", "--dry-run"]), 7)).contains("not there yet"));
     world.ends(&at_r1(&["replicate"]), 7);
     world.ends(&at_r1(&["keys", "maintainer", "add", "r1", "--officer-key=keys/officer-alice", IDENTITY]), 0);
 
     assert!(said(&world.ends(&["status"], 0)).contains("the replica could not be looked at"));
-    assert!(said(&world.ends(&at_r1(&["replicate", "--dry-run"]), 7)).contains("not there yet"));
+    let planned = json(&world, &at_r1(&["replicate", "--dry-run"]), 0);
+    assert_eq!(planned["regions"][0]["snapshots"].as_array().map(Vec::len), Some(1), "{planned}");
     let done = json(&world, &at_r1(&["replicate"]), 0);
     let region = &done["regions"][0];
     assert_eq!(region["snapshots"].as_array().map(Vec::len), Some(1), "{done}");

@@ -66,7 +66,14 @@ impl Condemned {
     #[cfg(test)]
     pub(crate) fn stating(locked: Vec<Locked>) -> Self {
         let (packs, snapshots, keys) = (HashSet::new(), HashSet::new(), HashSet::new());
-        Self { packs, snapshots, keys, locked, indexes: HashSet::new(), census: Census::of(std::iter::empty()) }
+        Self {
+            packs,
+            snapshots,
+            keys,
+            locked,
+            indexes: HashSet::new(),
+            census: Census::of(std::iter::empty()),
+        }
     }
 
     /// Whether a snapshot counts as expired.
