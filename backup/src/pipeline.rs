@@ -247,7 +247,10 @@ impl<'a, 'r> Backup<'a, 'r> {
                 let (rules, previous) = (&tree.tenants, previous.map(|previous| *previous));
                 let excluding = Excluding::new(&tree.excludes, &self.excluded);
                 let problem = |problem| self.note(problem);
-                Walk::new(rules, excluding, watch, outlet, previous, &card, &problem).run(&tree.root)
+                let erased = |tenant: &Tenant| lock(&self.run).agent().is_erased(tenant);
+                let mut walk = Walk::new(rules, excluding, watch, outlet, previous, &card, &problem);
+                walk.erased = &erased;
+                walk.run(&tree.root)
             }
             Input::Stream { source, started } => {
                 let Outlet { readers, tokens } = outlet;

@@ -77,6 +77,8 @@ pub enum ProblemKind {
     Changed,
     /// It belongs to no declared tenant.
     Undeclared,
+    /// It belongs to a tenant that officers erased; it was not taken.
+    Erased,
 }
 
 /// Problems: the first by name, all by number.

@@ -55,6 +55,8 @@ pub(crate) struct Walk<'a> {
     /// Gives a tenant's card, making a key where there is none.
     pub(crate) card: &'a (dyn Fn(&Tenant) -> Result<Arc<Card>, BackupError> + Sync),
     pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
+    /// Whether officers erased a tenant.
+    pub(crate) erased: &'a (dyn Fn(&Tenant) -> bool + Sync),
     tenants: HashMap<Tenant, Arc<TenantKeys>>,
     links: HashMap<(u32, FileId), Vec<u8>>,
     names: Names,
@@ -110,6 +112,7 @@ impl<'a> Walk<'a> {
             previous,
             card,
             problem,
+            erased: &|_| false,
             tenants,
             links,
             names,
@@ -186,6 +189,9 @@ impl<'a> Walk<'a> {
             Belongs::Tenant(_) => above.clone(),
             _ => self.rules.belongs(path, directory),
         };
+        if !matches!(above, Belongs::Tenant(_)) && self.leaves_out_erased(path, &belongs) {
+            return Ok(None);
+        }
         // What cannot be listed is known before its own entry is written, so that one entry speaks of it.
         let mut below = None;
         if directory && !self.excluding.stays_outside(&stat) {
@@ -359,8 +365,20 @@ impl<'a> Walk<'a> {
             Belongs::Tenant(_) => above.clone(),
             _ => self.rules.belongs(path, false),
         };
+        if self.leaves_out_erased(path, &belongs) {
+            return Ok(());
+        }
         let keys = self.keys(&belongs)?;
         self.broken(path, &keys, error)
+    }
+
+    /// Whether an entry, and all below it, is of a tenant that officers erased; then that is told.
+    fn leaves_out_erased(&self, path: &[u8], belongs: &Belongs) -> bool {
+        let erased = matches!(belongs, Belongs::Tenant(tenant) if (self.erased)(tenant));
+        if erased {
+            self.tell(path, ProblemKind::Erased, "officers erased its tenant; nothing of it is taken");
+        }
+        erased
     }
 
     fn broken(&mut self, path: &[u8], keys: &Arc<TenantKeys>, error: Errno) -> Result<(), Ended> {

@@ -97,6 +97,9 @@ pub(crate) enum Verb {
     Replicate(verbs::replicate::Args),
     /// One look: last snapshot, age and objectives of every component
     Status(Reading<verbs::status::Args>),
+    /// Erase a tenant from every backup, and prove it
+    #[cfg(feature = "recover")]
+    Erase(verbs::erase::Args),
     /// Keys: writers, officers, what belongs in the safe
     Keys(verbs::keys::Args),
     /// Say what an error's code means and what to do
@@ -141,6 +144,8 @@ impl Verb {
             #[cfg(feature = "recover")]
             Self::Replicate(_) => "replicate",
             Self::Status(_) => "status",
+            #[cfg(feature = "recover")]
+            Self::Erase(_) => "erase",
             Self::Keys(args) => args.name(),
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",

@@ -153,6 +153,11 @@ hash_id!(
     IdentityId, 8, "an identity id (16 lower-case hex digits)"
 );
 
+hash_id!(
+    /// Stands for a tenant of a writer in a tombstone: BLAKE3 keyed with what only that writer and the officers know.
+    TenantToken, 32, "a tenant token (64 lower-case hex digits)"
+);
+
 impl SegmentId {
     /// The part of the id that snapshots carry.
     #[must_use]

@@ -55,7 +55,12 @@ impl HostStore {
                 writer == self.writer
             }
             Some(
-                Place::Trust(_) | Place::Seal(..) | Place::Snapshot(..) | Place::Ledger(..) | Place::Gc(_),
+                Place::Trust(_)
+                | Place::Seal(..)
+                | Place::Snapshot(..)
+                | Place::Ledger(..)
+                | Place::Gc(_)
+                | Place::Erasure(..),
             ) => true,
             Some(Place::State(component, ..)) => component == label("files"),
             _ => false,

@@ -16,6 +16,7 @@ use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::erasures::Erasures;
 use lifeboat_repo::repository::trust::Trust;
 use lifeboat_repo::store::Listed;
 use lifeboat_repo::units::{Bytes, Timestamp};
@@ -92,8 +93,12 @@ pub fn integrity(
     let listed = repository.store().list("")?;
     let gc = gc::load(repository, &listed, &mut findings);
     let keys = ledgers.keys();
-    let survey = Survey::of(&listed, &ledgers, &gc, &keys);
-    survey.report(&ledgers, &gc, &mut findings);
+    let erasures = Erasures::load(repository).unwrap_or_else(|error| {
+        findings.push(Finding::of_error(Subject::Area("erasures/"), &error));
+        Erasures::default()
+    });
+    let survey = Survey::of(&listed, &ledgers, &gc, &keys, &erasures);
+    survey.report(&ledgers, &gc, &erasures, &mut findings);
     let newest = survey.newest.clone();
     newest.report(repository, &listed, &mut findings);
     let check = objects::Check {
@@ -101,6 +106,7 @@ pub fn integrity(
         ledgers: &ledgers,
         gc: &gc,
         keys: &keys,
+        erasures: &erasures,
         runs: survey.runs(),
         newest,
         now: clock.now(),
@@ -156,7 +162,13 @@ struct Survey<'l> {
 }
 
 impl<'l> Survey<'l> {
-    fn of(listed: &'l [Listed], ledgers: &Ledgers, gc: &GcRecords, keys: &HashSet<(Label, KeyId)>) -> Self {
+    fn of(
+        listed: &'l [Listed],
+        ledgers: &Ledgers,
+        gc: &GcRecords,
+        keys: &HashSet<(Label, KeyId)>,
+        erasures: &Erasures,
+    ) -> Self {
         let mut survey = Self {
             known: HashMap::with_capacity(listed.len()),
             names: listed.iter().map(|object| &object.name).collect(),
@@ -180,7 +192,7 @@ impl<'l> Survey<'l> {
                 Place::Pack(_) | Place::Index(..) | Place::Key(..) | Place::Card(..) | Place::Run(..)
             );
             let recorded = ledgers.recorded.contains_key(&object.name) || is_sealed_anew(&place, keys);
-            if recordable && !recorded && !gc.excuses(&object.name, &place) {
+            if recordable && !recorded && !is_erased(erasures, &place) && !gc.excuses(&object.name, &place) {
                 add(&mut survey.unrecorded, object);
             }
             survey.known.insert(&object.name, (object, place));
@@ -189,7 +201,7 @@ impl<'l> Survey<'l> {
     }
 
     /// What is missing, unrecorded or unknown.
-    fn report(&self, ledgers: &Ledgers, gc: &GcRecords, findings: &mut Vec<Finding>) {
+    fn report(&self, ledgers: &Ledgers, gc: &GcRecords, erasures: &Erasures, findings: &mut Vec<Finding>) {
         let sealed: HashSet<(&Label, KeyId)> = self
             .known
             .values()
@@ -199,6 +211,7 @@ impl<'l> Survey<'l> {
             })
             .collect();
         let excused = |name: &ObjectName| match place(name) {
+            Some(place) if is_erased(erasures, &place) => true,
             // Under a later seal it is there.
             Some(Place::Key(_, writer, key)) => sealed.contains(&(&writer, key)),
             Some(place) => gc.excuses(name, &place),
@@ -224,7 +237,7 @@ impl<'l> Survey<'l> {
             findings.push(Finding::notice(&group.first, what));
         }
         for (area, group) in &self.unknown {
-            let reserved = matches!(area.as_str(), "erasures" | "wal");
+            let reserved = area == "wal";
             let why = if reserved {
                 "a newer Lifeboat stores such objects"
             } else {
@@ -266,6 +279,11 @@ fn is_sealed_anew(place: &Place, keys: &HashSet<(Label, KeyId)>) -> bool {
         Place::Key(_, writer, key) => keys.contains(&(writer.clone(), *key)),
         _ => false,
     }
+}
+
+/// Whether officers erased this key object or card.
+fn is_erased(erasures: &Erasures, place: &Place) -> bool {
+    matches!(place, Place::Key(_, _, key) | Place::Card(_, key) if erasures.key(*key))
 }
 
 impl Group {

@@ -233,7 +233,7 @@ fn may_record(writer: &Label, reach: Reach, name: &ObjectName, hash: ObjectHash)
             Place::Key(_, owner, _) | Place::Card(owner, _) | Place::Index(owner, ..) | Place::Run(owner, _),
         ) => owner == *writer || reach == Reach::Copied,
         // Who may sign a snapshot is for trust to say; what a newer version stores, for that version.
-        Some(Place::Snapshot(..) | Place::Replica(_) | Place::Bundle(..)) | None => true,
+        Some(Place::Snapshot(..) | Place::Replica(_) | Place::Bundle(..) | Place::Erasure(..)) | None => true,
         Some(_) => false,
     }
 }

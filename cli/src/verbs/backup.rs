@@ -226,6 +226,7 @@ fn render_problems(page: &mut Page, report: &Report) {
         (ProblemKind::Vanished, "vanished while it was read"),
         (ProblemKind::Changed, "kept changing; stored as last read"),
         (ProblemKind::Undeclared, "belong to no declared tenant; stored under _system"),
+        (ProblemKind::Erased, "of tenants that officers erased; not taken"),
     ];
     for (kind, words) in kinds.iter().filter(|(kind, _)| problems.of(*kind) > 0) {
         page.toned(Tone::Warn, &format!("  {} {words}:", show_count(problems.of(*kind))));
@@ -242,6 +243,9 @@ fn render_problems(page: &mut Page, report: &Report) {
         if rest > 0 {
             page.item("-", &format!("and {} more", show_count(rest)));
         }
+    }
+    if problems.of(ProblemKind::Erased) > 0 {
+        page.item("→", "delete them here, or let the tenant in again with `lifeboat erase --readmit`");
     }
     if problems.of(ProblemKind::Undeclared) > 0 {
         page.item("→", "add a pattern to tenants, or say with system = \"…\" why it is nobody's");
@@ -291,6 +295,7 @@ fn problem_value(problem: &Problem) -> Value {
         ProblemKind::Vanished => "vanished",
         ProblemKind::Changed => "changed",
         ProblemKind::Undeclared => "undeclared",
+        ProblemKind::Erased => "erased",
     };
     json!({ "path": text::display(&problem.path), "kind": kind, "why": tame(&problem.why) })
 }

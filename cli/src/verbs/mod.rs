@@ -14,6 +14,8 @@ pub(crate) mod demo;
 #[cfg(feature = "recover")]
 pub(crate) mod diff;
 pub(crate) mod doctor;
+#[cfg(feature = "recover")]
+pub(crate) mod erase;
 pub(crate) mod explain;
 #[cfg(feature = "recover")]
 pub(crate) mod find;
@@ -71,6 +73,8 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         Verb::Replicate(args) => replicate::run(context, args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Erase(args) => erase::run(context, args),
         Verb::Keys(args) => keys::run(context, args),
         Verb::Explain(args) => explain::run(context, args),
         Verb::Completions(args) => completions::run(context, args),

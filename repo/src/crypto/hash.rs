@@ -88,6 +88,12 @@ pub fn segment_id(stored: &[u8]) -> SegmentId {
     SegmentId::from_bytes(*blake3::hash(stored).as_bytes())
 }
 
+/// BLAKE3 of a text, keyed with a key that is derived from a secret for one context.
+#[must_use]
+pub fn keyed_text(context: &'static str, secret: &[u8], text: &str) -> [u8; 32] {
+    *blake3::keyed_hash(&blake3::derive_key(context, secret), text.as_bytes()).as_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -201,6 +201,14 @@ pub fn gc(seq: Seq) -> Result<ObjectName, BadId> {
     name(&format!("gc/{seq}"))
 }
 
+/// `erasures/<seq>/<officer>`
+///
+/// # Errors
+/// The number is beyond eight digits.
+pub fn erasure(seq: Seq, officer: &Label) -> Result<ObjectName, BadId> {
+    name(&format!("erasures/{seq}/{officer}"))
+}
+
 /// What a name says about the object under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -226,6 +234,8 @@ pub enum Place {
     Ledger(Label, Seq),
     /// `gc/<seq>`
     Gc(Seq),
+    /// `erasures/<seq>/<officer>`
+    Erasure(Seq, Label),
     /// `replicas/<run>`
     Replica(RunId),
     /// `bundles/<date>.<seq>`
@@ -256,6 +266,7 @@ pub fn place(name: &ObjectName) -> Option<Place> {
         ["runs", writer, run] => Place::Run(writer.parse().ok()?, run.parse().ok()?),
         ["ledger", writer, seq] => Place::Ledger(writer.parse().ok()?, seq.parse().ok()?),
         ["gc", seq] => Place::Gc(seq.parse().ok()?),
+        ["erasures", seq, officer] => Place::Erasure(seq.parse().ok()?, officer.parse().ok()?),
         ["replicas", run] => Place::Replica(run.parse().ok()?),
         ["bundles", id] => {
             let (day, seq) = id.split_once('.')?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::format::names::Seq;
-use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, SegmentId};
+use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RepositoryId, RunId, SegmentId, TenantToken};
 use crate::units::{Bytes, Timestamp};
 
 /// `lifeboat.json`: trusted for nothing.
@@ -129,6 +129,24 @@ pub struct GcBody {
 /// earlier one condemns, is locked at least until `until`: `["<until_put>","<until>"]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Locked(pub Timestamp, pub Timestamp);
+
+/// `erasures/<seq>/<officer>`: a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureBody {
+    /// Format version.
+    pub format: u32,
+    /// Its number.
+    pub seq: Seq,
+    /// When.
+    pub time: Timestamp,
+    /// Tenant keys that are erased, for ever.
+    pub keys: Vec<(Label, KeyId)>,
+    /// What stands for the tenant, for each writer.
+    pub tenants: BTreeMap<Label, TenantToken>,
+    /// Whether the tenant is let in again, rather than kept out.
+    #[serde(default)]
+    pub readmit: bool,
+}
 
 /// `ledger/<writer>/<seq>`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use crate::format::records::Recorded;
 use crate::format::{self, FORMAT_VERSION};
 use crate::ids::{KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
 use crate::repository::catalog::Catalog;
+use crate::repository::erasures::{Erasures, tenant_token};
 use crate::repository::seals::{newest_of, newest_seal};
 use crate::repository::{JudgedAt, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
@@ -59,6 +60,8 @@ pub struct Agent<'r> {
     seal: SealRecipient,
     since: Option<Timestamp>,
     cards: BTreeMap<Tenant, Arc<Card>>,
+    /// What officers erased, as it was when the cards were read.
+    erasures: Erasures,
     /// Every card of the writer with its key object, those that are not used included, for whoever must record them.
     made: Vec<Made>,
 }
@@ -102,6 +105,7 @@ impl<'r> Agent<'r> {
             seal: seal.seal.clone(),
             since: seal.since,
             cards: BTreeMap::new(),
+            erasures: Erasures::default(),
             made: Vec::new(),
         })
     }
@@ -164,6 +168,18 @@ impl<'r> Agent<'r> {
     #[must_use]
     pub fn card(&self, tenant: &Tenant) -> Option<Arc<Card>> {
         self.cards.get(tenant).cloned()
+    }
+
+    /// Whether officers erased a tenant, so that no data of it is taken.
+    #[must_use]
+    pub fn is_erased(&self, tenant: &Tenant) -> bool {
+        self.is_erased_by(&self.erasures, tenant)
+    }
+
+    /// The same by what officers have erased by now.
+    pub(crate) fn is_erased_by(&self, erasures: &Erasures, tenant: &Tenant) -> bool {
+        let token = tenant_token(&self.repository.id(), &self.credentials.card.recipient(), tenant);
+        erasures.tenant(self.writer(), token)
     }
 
     /// The card in use of every tenant the writer has a key for.

@@ -7,6 +7,7 @@ use crate::format::names::{Place, Seq, place};
 use crate::format::records::{Census, GcBody, Locked};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{KeyId, Label, ObjectName, PackId};
+use crate::repository::erasures::Erasures;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 
 /// Everything that gc records condemn and expire.
@@ -17,12 +18,14 @@ pub struct Condemned {
     keys: HashSet<(ObjectName, KeyId)>,
     locked: Vec<Locked>,
     indexes: HashSet<ObjectName>,
+    /// What officers erased counts as expired wherever it is.
+    erasures: Erasures,
     /// The records read.
     pub census: Census,
 }
 
 impl Condemned {
-    /// Lists and reads every gc record.
+    /// Lists and reads every gc record, and every tombstone.
     ///
     /// # Errors
     /// The store failed, or a record is damaged or not a maintainer's: then nothing may be assumed.
@@ -47,7 +50,16 @@ impl Condemned {
             locked.extend(body.locked);
             indexes.extend(body.indexes);
         }
-        Ok(Self { packs, snapshots, keys, locked, indexes, census: Census::of(records.into_iter()) })
+        let erasures = Erasures::load(repository)?;
+        Ok(Self {
+            packs,
+            snapshots,
+            keys,
+            locked,
+            indexes,
+            erasures,
+            census: Census::of(records.into_iter()),
+        })
     }
 
     /// Whether a pack is condemned: nothing new may rely on it.
@@ -96,10 +108,16 @@ impl Condemned {
         self.indexes.contains(name)
     }
 
-    /// Whether a key in a snapshot counts as expired.
+    /// What officers erased.
+    #[must_use]
+    pub fn erasures(&self) -> &Erasures {
+        &self.erasures
+    }
+
+    /// Whether a key in a snapshot counts as expired, or is erased.
     #[must_use]
     pub fn key(&self, name: &ObjectName, key: KeyId) -> bool {
-        self.keys.contains(&(name.clone(), key))
+        self.erasures.key(key) || self.keys.contains(&(name.clone(), key))
     }
 }
 

@@ -7,6 +7,7 @@
 mod adopt;
 pub mod agent;
 pub mod catalog;
+pub mod erasures;
 pub mod error;
 pub mod expiry;
 pub mod floor;
@@ -26,6 +27,8 @@ pub mod versions;
 
 #[cfg(feature = "recover")]
 pub mod bundles;
+#[cfg(feature = "recover")]
+pub mod erase;
 #[cfg(feature = "recover")]
 pub mod locks;
 #[cfg(feature = "recover")]

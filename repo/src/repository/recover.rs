@@ -13,6 +13,7 @@ use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, Tenant};
 use crate::repository::agent::parse_key;
 use crate::repository::catalog::Catalog;
+use crate::repository::erasures::Erasures;
 use crate::repository::seals::newest_seal;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 use crate::units::Timestamp;
@@ -26,6 +27,8 @@ pub struct Recovery<'r> {
     /// The recipients of the identities it was opened with.
     holders: Vec<String>,
     officers: OfficersSeal,
+    /// What officers erased.
+    erasures: Erasures,
     /// When it was opened: keys that an officer sealed anew are judged then.
     now: Timestamp,
     opened: Mutex<HashMap<(Label, KeyId), Arc<TenantKey>>>,
@@ -82,7 +85,8 @@ impl<'r> Recovery<'r> {
         let catalog = Catalog::new(&officers.catalogs)?;
         let holders = identities.iter().map(|identity| identity.recipient().to_string()).collect();
         let now = clock.now();
-        Ok(Self { repository, catalog, seals, holders, officers, now, opened: Mutex::default() })
+        let erasures = Erasures::load(repository)?;
+        Ok(Self { repository, catalog, seals, holders, officers, erasures, now, opened: Mutex::default() })
     }
 
     /// The repository.
@@ -148,7 +152,7 @@ impl<'r> Recovery<'r> {
         Ok(listed
             .iter()
             .filter_map(|object| match place(&object.name) {
-                Some(Place::Key(_, writer, key)) => Some((writer, key)),
+                Some(Place::Key(_, writer, key)) if !self.erasures.key(key) => Some((writer, key)),
                 _ => None,
             })
             .collect())
@@ -174,6 +178,12 @@ impl<'r> Recovery<'r> {
 
     /// Below the seal in use, or where it was not sealed anew yet, below a condemned one.
     fn open_key(&self, writer: &Label, key: KeyId) -> Result<TenantKey, RepositoryError> {
+        if self.erasures.key(key) {
+            return Err(RepositoryError::refused(
+                format!("key {key}"),
+                "officers erased its tenant; nobody reads what it sealed",
+            ));
+        }
         let mut first: Option<RepositoryError> = None;
         for (id, seal) in &self.seals {
             match self.open_key_below(*id, seal, writer, key) {

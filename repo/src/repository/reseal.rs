@@ -33,6 +33,7 @@ use crate::store::Created;
 
 mod finish;
 
+pub(crate) use finish::bundled_until;
 pub use finish::{BUNDLE_AGE_MAX, Finished, Outlook, Step, finish, finish_replica, outlook};
 
 /// Who seals anew, and with what.

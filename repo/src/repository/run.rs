@@ -13,6 +13,7 @@ use crate::format::snapshot::Snapshot;
 use crate::ids::{Label, ObjectName, PackId, RunId, Tenant};
 use crate::repository::adopt::{self, Purpose};
 use crate::repository::agent::{Agent, Card, recorded};
+use crate::repository::erasures::Erasures;
 use crate::repository::floor;
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
@@ -106,6 +107,9 @@ impl<'r> Run<'r> {
     /// # Errors
     /// The key could not be confirmed stored.
     pub fn card(&mut self, tenant: &Tenant) -> Result<Arc<Card>, RepositoryError> {
+        if self.agent().is_erased(tenant) {
+            return Err(self.erased("it takes no data of that tenant"));
+        }
         if let Some(card) = self.agent().card(tenant) {
             return Ok(card);
         }
@@ -221,6 +225,7 @@ impl<'r> Run<'r> {
         if trust.cutoff(self.agent().writer()).is_some() {
             return Err(self.journal.revoked("nothing of it was committed"));
         }
+        self.refuse_erased(snapshot)?;
         let name = names::snapshot(&self.component, self.id())?;
         let plain = snapshot.encode().map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let sealed = self.agent().catalog().seal(&plain, name.as_str())?;
@@ -259,6 +264,30 @@ impl<'r> Run<'r> {
              to this store besides its writers and maintainers, then run the backup again"
         };
         RepositoryError::refused(name.as_str(), what)
+    }
+
+    /// Officers put a tombstone first and list keys second, so each run either sees it here or its keys are listed.
+    fn refuse_erased(&self, snapshot: &Snapshot) -> Result<(), RepositoryError> {
+        let agent = self.agent();
+        let erasures = Erasures::load(agent.repository)?;
+        let mut erased = snapshot.keys.iter().any(|share| erasures.key(share.key));
+        for card in agent.cards() {
+            let held = || snapshot.keys.iter().any(|share| share.key == card.key);
+            erased |= agent.is_erased_by(&erasures, &card.tenant) && held();
+        }
+        if erased {
+            return Err(self.erased("nothing of it was committed"));
+        }
+        Ok(())
+    }
+
+    fn erased(&self, what: &str) -> RepositoryError {
+        RepositoryError::refused(
+            format!("run {}", self.id()),
+            format!(
+                "officers erased a tenant whose data it holds; {what}; run the backup again, which leaves that tenant out"
+            ),
+        )
     }
 
     fn snapshot_names(&self) -> Result<BTreeSet<ObjectName>, RepositoryError> {

@@ -9,6 +9,7 @@ use lifeboat_repo::format::records::{FenceBody, RunBody};
 use lifeboat_repo::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::repository::erasures::{Erasures, GRAVE};
 use lifeboat_repo::repository::{JudgedAt, Principal, Repository, RepositoryError, Signed};
 use lifeboat_repo::store::Listed;
 use lifeboat_repo::units::{Bytes, Timestamp};
@@ -30,6 +31,8 @@ pub(super) struct Check<'c> {
     pub(super) gc: &'c GcRecords,
     /// Tenant keys that ledgers name, under whatever seal.
     pub(super) keys: &'c HashSet<(Label, KeyId)>,
+    /// What officers erased.
+    pub(super) erasures: &'c Erasures,
     /// Runs that were announced.
     pub(super) runs: HashSet<RunId>,
     pub(super) newest: NewestSeals,
@@ -48,6 +51,10 @@ impl Check<'_> {
     /// Reads an object and says what is wrong with it.
     pub(super) fn object(&self, object: &Listed, observer: &dyn Observer) -> Result<Checked, VerifyError> {
         let Some(place) = place(&object.name) else { return Ok(Checked::default()) };
+        if super::is_erased(self.erasures, &place) {
+            observer.tell(Event::Progress { items: 1, bytes: object.length });
+            return Ok(Checked { finding: self.grave(object), ..Checked::default() });
+        }
         let record = self.ledgers.recorded.get(&object.name);
         let mut checked = match place {
             Place::Pack(pack) => {
@@ -61,6 +68,17 @@ impl Check<'_> {
         };
         checked.finding = checked.finding.map(|finding| self.weigh(finding, &object.name, &place, record));
         Ok(checked)
+    }
+
+    /// Where officers erased something, only a grave may stand.
+    fn grave(&self, object: &Listed) -> Option<Finding> {
+        let back = "officers erased it, and it is there again; run `lifeboat erase --sweep`";
+        match self.repository.store().read(&object.name, RECORD_MAX) {
+            Ok(bytes) if bytes == GRAVE => None,
+            Ok(_) => Some(Finding::damage(&object.name, back)),
+            Err(error) if error.is_missing() => None,
+            Err(error) => Some(Finding::of_store_error(&object.name, &error)),
+        }
     }
 
     /// Damage to what nothing relies on is worth knowing, no more.
@@ -143,6 +161,8 @@ impl Check<'_> {
     ) -> Result<Signed, RepositoryError> {
         let by_entry = record.map_or(JudgedAt::Any, |record| JudgedAt::Moment(record.moment));
         match place {
+            // Read, and judged at its own time, before.
+            Place::Erasure(..) => self.repository.check_signed(name, bytes, &[Kind::Erasure], JudgedAt::Any),
             Place::Seal(seq, which) => self.seal(name, bytes, *seq, *which),
             Place::Key(_, writer, _) => self.key(name, bytes, by_entry, writer),
             Place::Card(writer, _) => self.of_writer(name, bytes, Kind::Card, by_entry, writer),

@@ -2,6 +2,9 @@
 
 use clap::Subcommand;
 
+#[cfg(feature = "recover")]
+pub(super) use writers::OfficerArgs;
+
 use crate::context::Context;
 use crate::failure::Result;
 use crate::render::Outcome;

@@ -22,17 +22,17 @@ use crate::when::show_moment;
 
 /// What an officer needs to act.
 #[derive(clap::Args)]
-pub(super) struct OfficerArgs {
+pub(crate) struct OfficerArgs {
     /// The officer's signing key
     #[arg(long, value_name = "FILE")]
     officer_key: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) identities: Identities,
+    pub(crate) identities: Identities,
 }
 
 impl OfficerArgs {
     /// Reads the officer's signing key.
-    pub(super) fn key(&self, context: &Context) -> Result<SigningKey> {
+    pub(crate) fn key(&self, context: &Context) -> Result<SigningKey> {
         let path =
             self.officer_key.as_ref().or(context.environment.officer_key.as_ref()).ok_or_else(|| {
                 Failure::usage("this needs an officer's signing key, and none was given")

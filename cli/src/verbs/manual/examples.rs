@@ -188,6 +188,23 @@ const EXAMPLES: Examples = &[
         &[("lifeboat keys writer list --region eu-fra", "List the writers of one region.")],
     ),
     (
+        "lifeboat erase",
+        &[
+            (
+                "lifeboat erase acme --region eu-fra --dry-run --officer-key officer-alice --identity recovery-eu-fra.txt",
+                "Say what would be erased, and from when on that is beyond recovery.",
+            ),
+            (
+                "lifeboat erase acme --region eu-fra --irrevocably --officer-key officer-alice --identity recovery-eu-fra.txt",
+                "Erase the tenant: its keys are destroyed, and nobody takes or gives back its data.",
+            ),
+            (
+                "lifeboat erase --prove 0 --region eu-fra --officer-key officer-alice --identity recovery-eu-fra.txt",
+                "Try whether anything that is left opens what tombstone 0 erased.",
+            ),
+        ],
+    ),
+    (
         "lifeboat keys reseal",
         &[
             (

@@ -10,6 +10,7 @@ use crate::format::names::{self, Place, place};
 use crate::format::records::Recorded;
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, ObjectHash, ObjectName, RunId};
+use crate::repository::erasures::Erasures;
 use crate::repository::{JudgedAt, RepositoryError};
 use crate::units::Bytes;
 
@@ -50,6 +51,7 @@ impl Agent<'_> {
     /// Reads every card whose key object is there under the living seal: a card without its key would make data
     /// that nobody can ever open.
     pub(super) fn load_cards(&mut self) -> Result<(), RepositoryError> {
+        self.erasures = Erasures::load(self.repository)?;
         let writer = self.writer().clone();
         let sealed = self.keys_under(self.seal.id)?;
         let prefix = format!("cards/{writer}/");
@@ -57,6 +59,9 @@ impl Agent<'_> {
             self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
         for object in listed {
             let Some(Place::Card(_, key)) = place(&object.name) else { continue };
+            if self.erasures.key(key) {
+                continue;
+            }
             if !sealed.contains(&key) {
                 tracing::warn!(card = %object.name, "no key object under the living seal; the card is not used");
                 continue;

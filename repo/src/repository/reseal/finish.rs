@@ -299,7 +299,7 @@ fn needed_keys(recovery: &Recovery<'_>) -> Result<HashSet<(Label, KeyId)>, Repos
 }
 
 /// Until when the last bundle lasts that may hold what was there at `by` (`None`: what is there now).
-fn bundled_until(
+pub(crate) fn bundled_until(
     repository: &Repository,
     by: Option<Timestamp>,
 ) -> Result<Option<Timestamp>, RepositoryError> {

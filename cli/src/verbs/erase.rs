@@ -1,0 +1,270 @@
+//! `erase`: a tenant's keys destroyed, so that nothing opens what is stored of it, and the proof of that.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lifeboat_repo::format::names::Seq;
+use lifeboat_repo::ids::{Label, Tenant};
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::erase::{self, Plan, Proof, Put, Swept};
+use lifeboat_repo::repository::officer::Officer;
+use lifeboat_repo::repository::reseal::Acting;
+use lifeboat_repo::store::Store;
+use lifeboat_repo::units::{Bytes, Timestamp};
+use serde_json::{Value, json};
+
+use crate::codes::Code;
+use crate::config::Region;
+use crate::context::{Context, open_store, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, tame};
+use crate::keyfiles;
+use crate::render::{Outcome, Page, Tone};
+use crate::trusted;
+use crate::verbs::keys::OfficerArgs;
+use crate::when::{count_of, show_moment};
+
+/// As many key objects at once as requests to a store far away are worth.
+const LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["tenant", "sign", "sweep", "prove", "readmit"])))]
+pub(crate) struct Args {
+    /// The tenant to erase
+    #[arg(value_name = "TENANT")]
+    tenant: Option<Tenant>,
+    /// The region
+    #[arg(long, value_name = "REGION")]
+    region: Label,
+    /// Sign a tombstone that another officer put
+    #[arg(long, value_name = "NUMBER")]
+    sign: Option<u32>,
+    /// Destroy again what tombstones name, and what came late: a day after an erasure
+    #[arg(long)]
+    sweep: bool,
+    /// Try whether anything outside bundles opens what a tombstone erased
+    #[arg(long, value_name = "NUMBER")]
+    prove: Option<u32>,
+    /// Let a tenant in again, with keys made anew
+    #[arg(long, value_name = "TENANT")]
+    readmit: Option<Tenant>,
+    /// Do it: what is erased nobody brings back
+    #[arg(long)]
+    irrevocably: bool,
+    #[command(flatten)]
+    officer: OfficerArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let config = context.config()?;
+    let region = config.region(&args.region)?;
+    let repository = context.open(region)?;
+    let signing = args.officer.key(context)?;
+    let officer = Officer { name: trusted::officer_of(&repository, &signing)?, signing: &signing };
+    let files = args.officer.identities.files(context);
+    context.recover(&repository, files)?;
+    let mut identities = Vec::new();
+    for file in files {
+        identities.extend(keyfiles::read_identities(file, "recovery identity")?);
+    }
+    let acting = Acting {
+        repository: &repository,
+        identities: &identities,
+        officer: &officer,
+        clock: &context.clock,
+        lanes: LANES,
+    };
+    let places = places(context, region, &repository)?;
+    let places: Vec<&dyn Store> = places.iter().map(Arc::as_ref).collect();
+    let mut page = context.page();
+    let done = perform(&acting, &places, args, &mut page);
+    let (exit, mut value) = done.map_err(|failure| failure.at(repository_place(region)))?;
+    if let Some(value) = value.as_object_mut() {
+        value.insert("region".into(), json!(region.name));
+        value.insert("dry_run".into(), json!(args.dry_run));
+    }
+    Ok(Outcome { exit, value, page: page.finish() })
+}
+
+/// Every place that holds keys: the repository, and its replica.
+fn places(context: &Context, region: &Region, repository: &Repository) -> Result<Vec<Arc<dyn Store>>> {
+    let mut places = vec![repository.store_shared()];
+    if region.replica.is_some() {
+        places.push(open_store(context.config()?.at_replicas().region(&region.name)?)?);
+    }
+    Ok(places)
+}
+
+fn perform(
+    acting: &Acting<'_>,
+    places: &[&dyn Store],
+    args: &Args,
+    page: &mut Page,
+) -> Result<(Exit, Value)> {
+    if let Some(number) = args.prove {
+        return Ok(render_proof(Seq(number), &erase::prove(acting, Seq(number), places)?, page));
+    }
+    let mut value = json!({});
+    let put = if let Some(tenant) = &args.tenant {
+        let plan = erase::plan(&acting.open()?, tenant)?;
+        value = render_plan(&plan, page);
+        if args.dry_run {
+            return Ok((Exit::Ok, value));
+        }
+        refuse_unless_meant(args)?;
+        Some(erase::put(acting, &plan)?)
+    } else if args.dry_run {
+        page.item(
+            "-",
+            "would sign, or destroy what tombstones name; `erase TENANT --dry-run` shows what that is",
+        );
+        return Ok((Exit::Ok, value));
+    } else if let Some(number) = args.sign {
+        refuse_unless_meant(args)?;
+        Some(erase::sign(acting, Seq(number))?)
+    } else if let Some(tenant) = &args.readmit {
+        Some(erase::readmit(acting, tenant)?)
+    } else {
+        None
+    };
+    if let Some(put) = &put {
+        merge(&mut value, render_put(put, page));
+        if !put.effective {
+            return Ok((Exit::Partly, value));
+        }
+    }
+    if args.readmit.is_some() {
+        page.item("-", "the next backup takes data of this tenant, under keys that it makes anew");
+        return Ok((Exit::Ok, value));
+    }
+    let swept = erase::sweep(acting, places)?;
+    merge(&mut value, render_swept(&swept, places.len(), page));
+    Ok((Exit::Ok, value))
+}
+
+fn refuse_unless_meant(args: &Args) -> Result<()> {
+    if args.irrevocably {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Refused, "an erasure cannot be taken back, and --irrevocably was not given")
+        .code(Code::NotAllowed)
+        .next("look at the plan with --dry-run, then say --irrevocably"))
+}
+
+fn render_plan(plan: &Plan, page: &mut Page) -> Value {
+    let writers: BTreeSet<&Label> = plan.keys.iter().map(|(writer, _)| writer).collect();
+    let bytes: Bytes = plan.snapshots.iter().map(|(_, bytes)| *bytes).sum();
+    page.item(
+        "-",
+        &format!(
+            "tenant {} has {} of {}, in {} that hold {} of it (before deduplication)",
+            plan.tenant,
+            count_of(plan.keys.len() as u64, "key", "keys"),
+            count_of(writers.len() as u64, "writer", "writers"),
+            count_of(plan.snapshots.len() as u64, "snapshot", "snapshots"),
+            bytes,
+        ),
+    );
+    match plan.bundled {
+        Some(until) => page.item(
+            "-",
+            &format!(
+                "beyond recovery from {} on, when the last bundle with its keys has expired",
+                show_moment(until)
+            ),
+        ),
+        None => page.item("-", "there are no bundles: beyond recovery at once"),
+    };
+    page.item("-", "space comes back when `lifeboat gc` collects what nothing needs any more");
+    json!({
+        "keys": plan.keys.iter().map(|(writer, key)| json!({ "writer": writer, "key": key })).collect::<Vec<_>>(),
+        "snapshots": plan.snapshots.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect::<Vec<_>>(),
+        "irreversible": moment(plan.bundled),
+    })
+}
+
+fn moment(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.rfc3339())
+}
+
+fn render_put(put: &Put, page: &mut Page) -> Value {
+    if put.effective {
+        page.item("-", &format!("tombstone {} is signed; from now on it holds", put.seq.0));
+    } else {
+        let more = count_of(put.wanted as u64, "officer", "officers");
+        page.item(
+            "→",
+            &format!(
+                "{more} more must sign: `lifeboat erase --sign {}`; until then nothing is erased",
+                put.seq.0
+            ),
+        );
+    }
+    json!({ "seq": put.seq.0, "effective": put.effective, "wanted": put.wanted })
+}
+
+fn render_swept(swept: &Swept, places: usize, page: &mut Page) -> Value {
+    let places = count_of(places as u64, "place", "places");
+    page.item(
+        "-",
+        &format!(
+            "{} objects destroyed in {places}, every version; {} graves stand",
+            swept.destroyed, swept.graves
+        ),
+    );
+    if swept.late > 0 {
+        page.item(
+            "-",
+            &format!("{} of them were made after the tombstone", count_of(swept.late as u64, "key", "keys")),
+        );
+    }
+    page.item(
+        "→",
+        "tomorrow, run `lifeboat erase --sweep` once more for what comes late, then `lifeboat erase --prove`",
+    );
+    json!({ "destroyed": swept.destroyed, "graves": swept.graves, "late": swept.late })
+}
+
+fn render_proof(seq: Seq, proof: &Proof, page: &mut Page) -> (Exit, Value) {
+    page.item(
+        "-",
+        &format!(
+            "tombstone {}: {}; {} tried on {} of theirs and {} below seals/, keys/ and cards/",
+            seq.0,
+            count_of(proof.keys as u64, "key", "keys"),
+            count_of(proof.identities as u64, "identity", "identities"),
+            count_of(proof.segments as u64, "segment", "segments"),
+            count_of(proof.objects as u64, "object", "objects"),
+        ),
+    );
+    let holds = proof.found.is_empty();
+    if holds {
+        page.marked("ok  ", Tone::Good, "nothing that is left outside bundles opens what was erased");
+    } else {
+        page.marked("FAIL", Tone::Bad, "something does");
+        for one in proof.found.iter().take(20) {
+            page.item("    -", &tame(one));
+        }
+        page.paragraph(7, "→ run `lifeboat erase --sweep`, then prove it again");
+    }
+    match proof.bundled {
+        Some(until) => page.item("-", &format!("bundles may hold the keys until {}", show_moment(until))),
+        None => page.item("-", "no bundle may hold the keys"),
+    };
+    let value = json!({
+        "seq": seq.0, "proved": holds, "keys": proof.keys, "identities": proof.identities, "objects": proof.objects,
+        "segments": proof.segments, "found": proof.found.iter().map(|one| tame(one)).collect::<Vec<_>>(),
+        "irreversible": moment(proof.bundled),
+    });
+    (if holds { Exit::Ok } else { Exit::Damaged }, value)
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
+        into.extend(more);
+    }
+}

@@ -1,0 +1,283 @@
+//! Erasing a tenant: tombstones, the destruction of keys and cards, and the proof that nothing opens what is left.
+//! FORMAT.md §17. Absent from an agent-only build.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::crypto::envelope::Recipient;
+use crate::crypto::sign::{Kind, sign_object};
+use crate::format::names::{self, Place, Seq, place};
+use crate::format::records::ErasureBody;
+use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
+use crate::ids::{KeyId, Label, ObjectName, Tenant, TenantToken};
+use crate::repository::RepositoryError;
+use crate::repository::erasures::{Act, Erasures, GRAVE, may_be_grave, tenant_token};
+use crate::repository::recover::Recovery;
+use crate::repository::reseal::{Acting, bundled_until, in_lanes};
+use crate::repository::snapshots::{Judge, Standing};
+use crate::store::{Created, Store};
+use crate::units::{Bytes, Timestamp};
+
+mod prove;
+
+pub use prove::{Proof, prove};
+
+/// What an erasure would do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whom it concerns.
+    pub tenant: Tenant,
+    /// The tenant's keys, sorted.
+    pub keys: Vec<(Label, KeyId)>,
+    /// What stands for the tenant, for each writer enrolled now.
+    pub tokens: BTreeMap<Label, TenantToken>,
+    /// Snapshots that hold data of the tenant: their names, with what of it they hold.
+    pub snapshots: Vec<(ObjectName, Bytes)>,
+    /// Until when bundles may hold the keys; nothing where there is no bundle.
+    pub bundled: Option<Timestamp>,
+}
+
+/// What came of a tombstone.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Its number.
+    pub seq: Seq,
+    /// Whether enough officers signed it.
+    pub effective: bool,
+    /// How many are still needed.
+    pub wanted: usize,
+}
+
+/// What a sweep destroyed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Keys that were made after a tombstone was put, and that another one names now.
+    pub late: usize,
+    /// Objects destroyed, every version, with a grave in their place.
+    pub destroyed: usize,
+    /// Graves that stand.
+    pub graves: usize,
+}
+
+/// Looks at what erasing a tenant would do, and does nothing.
+///
+/// # Errors
+/// The tenant cannot be erased, or the store failed.
+pub fn plan(recovery: &Recovery<'_>, tenant: &Tenant) -> Result<Plan, RepositoryError> {
+    if *tenant == Tenant::System {
+        return Err(RepositoryError::refused(
+            "_system",
+            "it is no tenant: what belongs to nobody ends by retention alone",
+        ));
+    }
+    let repository = recovery.repository();
+    let mut keys = Vec::new();
+    for (writer, key) in recovery.keys()? {
+        match recovery.unwrap_tenant_key(&writer, key) {
+            Ok(opened) if opened.tenant == *tenant => keys.push((writer, key)),
+            Ok(_) => {}
+            // Whose it is cannot be told, and it opens nothing.
+            Err(error) if error.is_damage() => tracing::warn!(%error, "passed over"),
+            Err(error) => return Err(error),
+        }
+    }
+    let wanted: HashSet<KeyId> = keys.iter().map(|(_, key)| *key).collect();
+    let mut snapshots = Vec::new();
+    for one in Judge::new(repository, recovery.catalog())?.list(None)? {
+        let Some(snapshot) = one.snapshot.filter(|_| one.standing != Standing::Expired) else { continue };
+        let shares: Vec<_> = snapshot.keys.iter().filter(|share| wanted.contains(&share.key)).collect();
+        if !shares.is_empty() {
+            snapshots.push((one.name, shares.iter().map(|share| share.bytes).sum()));
+        }
+    }
+    let tokens = tokens(recovery, tenant)?;
+    let bundled = bundled_until(repository, None)?;
+    Ok(Plan { tenant: tenant.clone(), keys, tokens, snapshots, bundled })
+}
+
+/// Puts the tombstone of a plan. From when enough officers signed it, nobody takes, keeps or gives back data of the tenant.
+///
+/// # Errors
+/// The officer may not, another officer put a tombstone of that number, or the store failed.
+pub fn put(acting: &Acting<'_>, plan: &Plan) -> Result<Put, RepositoryError> {
+    put_act(acting, plan.keys.clone(), plan.tokens.clone(), false)
+}
+
+/// Lets a tenant in again: data of it is taken from now on, under keys that are made anew. What was erased stays erased.
+///
+/// # Errors
+/// The tenant is not erased, the officer may not, or the store failed.
+pub fn readmit(acting: &Acting<'_>, tenant: &Tenant) -> Result<Put, RepositoryError> {
+    let recovery = acting.open()?;
+    let erasures = Erasures::load(acting.repository)?;
+    let tokens = tokens(&recovery, tenant)?;
+    if !tokens.iter().any(|(writer, token)| erasures.tenant(writer, *token)) {
+        return Err(RepositoryError::refused(
+            format!("tenant {tenant}"),
+            "it is not erased here; nothing keeps it out",
+        ));
+    }
+    put_act(acting, Vec::new(), tokens, true)
+}
+
+/// Signs a tombstone that another officer put.
+///
+/// # Errors
+/// There is none of that number, the officer may not or has signed it, or the store failed.
+pub fn sign(acting: &Acting<'_>, seq: Seq) -> Result<Put, RepositoryError> {
+    let erasures = Erasures::load(acting.repository)?;
+    let act = erasures.acts().iter().find(|act| act.body.seq == seq).ok_or_else(|| {
+        RepositoryError::refused(format!("erasures/{seq}"), "there is no such tombstone; look at the number")
+    })?;
+    let body = act.body.clone();
+    put_body(acting, &body)
+}
+
+/// Destroys what tombstones name, in every place given; repeats harmlessly. Keys of erased tenants that were made after
+/// their tombstone was put get one of their own first.
+///
+/// # Errors
+/// The store failed, or refuses to delete.
+pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, RepositoryError> {
+    let mut swept = Swept::default();
+    let late = late_keys(&acting.open()?)?;
+    for ((_, tokens), keys) in late {
+        swept.late += keys.len();
+        put_act(acting, keys, tokens, false)?;
+    }
+    let erasures = Erasures::load(acting.repository)?;
+    for store in places {
+        let mut names = Vec::new();
+        for prefix in ["keys/", "cards/"] {
+            let listed = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
+            for object in listed.into_iter().filter(|object| is_erased(&erasures, &object.name)) {
+                if may_be_grave(object.length) && is_grave(*store, &object.name)? {
+                    swept.graves += 1;
+                } else {
+                    names.push(object.name);
+                }
+            }
+        }
+        in_lanes(acting.lanes, &names, |name| bury(*store, name))?;
+        if !names.is_empty() {
+            forget_states(*store)?;
+        }
+        swept.destroyed += names.len();
+        swept.graves += names.len();
+    }
+    Ok(swept)
+}
+
+/// Whether this is the name of a key object or card that is erased.
+pub(crate) fn is_erased(erasures: &Erasures, name: &ObjectName) -> bool {
+    matches!(place(name), Some(Place::Key(_, _, key) | Place::Card(_, key)) if erasures.key(key))
+}
+
+pub(crate) fn is_grave(store: &dyn Store, name: &ObjectName) -> Result<bool, RepositoryError> {
+    match store.read(name, RECORD_MAX) {
+        Ok(bytes) => Ok(bytes == GRAVE),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(RepositoryError::store(name.as_str(), error)),
+    }
+}
+
+/// Destroys an object and puts a grave at its name, so that nothing late comes back.
+fn bury(store: &dyn Store, name: &ObjectName) -> Result<(), RepositoryError> {
+    let failed = |error| RepositoryError::store(name.as_str(), error);
+    store.delete(name).map_err(failed)?;
+    match store.create(name, GRAVE).map_err(failed)? {
+        Created::New => Ok(()),
+        // Somebody was faster. The next sweep looks at what it is.
+        Created::Exists if is_grave(store, name)? => Ok(()),
+        Created::Exists => Err(RepositoryError::refused(
+            name.as_str(),
+            "somebody put it again while it was destroyed; run `lifeboat erase --sweep` again",
+        )),
+    }
+}
+
+/// What hosts remember names paths of tenants. It is a cache, which the next backup makes anew.
+fn forget_states(store: &dyn Store) -> Result<(), RepositoryError> {
+    let listed = store.list("state/").map_err(|error| RepositoryError::store("state/", error))?;
+    for object in listed {
+        store.delete(&object.name).map_err(|error| RepositoryError::store(object.name.as_str(), error))?;
+    }
+    Ok(())
+}
+
+/// What stands for a tenant, for each writer enrolled now.
+fn tokens(recovery: &Recovery<'_>, tenant: &Tenant) -> Result<BTreeMap<Label, TenantToken>, RepositoryError> {
+    let id = recovery.repository().id();
+    let mut tokens = BTreeMap::new();
+    for writer in recovery.officers_seal().writers {
+        let card: Recipient = writer
+            .recipient
+            .parse()
+            .map_err(|_| RepositoryError::damaged("seals/", "a writer's recipient in it is malformed"))?;
+        tokens.insert(writer.name, tenant_token(&id, &card, tenant));
+    }
+    Ok(tokens)
+}
+
+type Late = BTreeMap<(Tenant, BTreeMap<Label, TenantToken>), Vec<(Label, KeyId)>>;
+
+/// Keys of tenants that are erased, but which no tombstone names.
+fn late_keys(recovery: &Recovery<'_>) -> Result<Late, RepositoryError> {
+    let erasures = Erasures::load(recovery.repository())?;
+    let mut late = Late::new();
+    let mut known: BTreeMap<Tenant, BTreeMap<Label, TenantToken>> = BTreeMap::new();
+    for (writer, key) in recovery.keys()? {
+        let Ok(opened) = recovery.unwrap_tenant_key(&writer, key) else { continue };
+        if !known.contains_key(&opened.tenant) {
+            known.insert(opened.tenant.clone(), tokens(recovery, &opened.tenant)?);
+        }
+        let Some(tokens) = known.get(&opened.tenant) else { continue };
+        if tokens.get(&writer).is_some_and(|token| erasures.tenant(&writer, *token)) {
+            late.entry((opened.tenant.clone(), tokens.clone())).or_default().push((writer, key));
+        }
+    }
+    Ok(late)
+}
+
+fn put_act(
+    acting: &Acting<'_>,
+    keys: Vec<(Label, KeyId)>,
+    tenants: BTreeMap<Label, TenantToken>,
+    readmit: bool,
+) -> Result<Put, RepositoryError> {
+    let listed = acting
+        .repository
+        .store()
+        .list("erasures/")
+        .map_err(|error| RepositoryError::store("erasures/", error))?;
+    let newest = listed.iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Erasure(seq, _)) => Some(seq),
+        _ => None,
+    });
+    let seq = newest.max().map_or(Seq(0), Seq::next);
+    let time = acting.clock.now();
+    put_body(acting, &ErasureBody { format: FORMAT_VERSION, seq, time, keys, tenants, readmit })
+}
+
+fn put_body(acting: &Acting<'_>, body: &ErasureBody) -> Result<Put, RepositoryError> {
+    let repository = acting.repository;
+    let name = names::erasure(body.seq, &acting.officer.name)?;
+    let bytes =
+        format::encode(body, "tombstone").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+    let object = sign_object(acting.officer.signing, Kind::Erasure, &repository.id(), &name, &bytes)
+        .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+    let created = repository
+        .store()
+        .create(&name, &object)
+        .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+    if created == Created::Exists {
+        return Err(RepositoryError::refused(
+            name.as_str(),
+            "there is one of that number by this officer; look at it and repeat the command",
+        ));
+    }
+    let erasures = Erasures::load(repository)?;
+    let quorum = (repository.trust().header.quorum as usize).max(1);
+    let signed: BTreeSet<&Label> =
+        erasures.acts().iter().filter(|act| act.body == *body).flat_map(|act: &Act| &act.officers).collect();
+    Ok(Put { seq: body.seq, effective: signed.len() >= quorum, wanted: quorum.saturating_sub(signed.len()) })
+}
