@@ -167,7 +167,7 @@ fn a_tenant_is_erased_and_its_neighbours_are_not() {
         verdict
             .findings
             .iter()
-            .any(|one| one.severity == Severity::Damage && one.what.contains("there again"))
+            .any(|one| one.severity == Severity::Damage && one.what.contains("still or again"))
     );
     assert_eq!(by_hand(&world, &memory).0, 1);
     restored(&world, &[]);
@@ -278,7 +278,11 @@ fn erasing_may_be_cut_off_at_every_operation() {
             }
             stopped += 1;
             let context = format!("stopped at operation {at}, {fault:?}: {:?}", faulty.log().last());
-            world.verify(&store).assert_undamaged(&context);
+            // Between tombstone and sweep the only complaint is that something is to be swept.
+            let verdict = world.verify(&store);
+            let damage = verdict.findings.iter().filter(|one| one.severity == Severity::Damage);
+            let damage: Vec<_> = damage.filter(|one| !one.what.contains("erase --sweep")).collect();
+            assert!(damage.is_empty(), "{context}: {damage:#?}");
             // The same again: by name where no tombstone holds yet, and swept.
             let named = act(&world, &store, |acting| erase::plan(&acting.open()?, &tenant("acme"))).unwrap();
             if named.keys.is_empty() {

@@ -72,7 +72,7 @@ impl Check<'_> {
 
     /// Where officers erased something, only a grave may stand.
     fn grave(&self, object: &Listed) -> Option<Finding> {
-        let back = "officers erased it, and it is there again; run `lifeboat erase --sweep`";
+        let back = "officers erased it, and it is there, still or again; run `lifeboat erase --sweep`";
         match self.repository.store().read(&object.name, RECORD_MAX) {
             Ok(bytes) if bytes == GRAVE => None,
             Ok(_) => Some(Finding::damage(&object.name, back)),
