@@ -14,7 +14,7 @@ use crate::format::records::{ErasureBody, Recorded};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{KeyId, Label, ObjectName, RepositoryId, Tenant, TenantToken};
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
-use crate::units::Timestamp;
+use crate::units::Bytes;
 
 /// What stands at the name of a destroyed key object or card, so that nothing late comes back. Not signed: what a tombstone
 /// names counts for nothing, whatever lies there.
@@ -138,6 +138,6 @@ pub fn tenant_token(repository: &RepositoryId, card: &Recipient, tenant: &Tenant
 
 /// Whether an object as long as this may be a grave.
 #[must_use]
-pub fn may_be_grave(length: crate::units::Bytes) -> bool {
-    length == crate::units::Bytes::of(GRAVE)
+pub fn may_be_grave(length: Bytes) -> bool {
+    length == Bytes::of(GRAVE)
 }

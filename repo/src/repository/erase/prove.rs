@@ -1,12 +1,12 @@
 //! The proof of an erasure: whatever identity is there to be had, it opens nothing of the tenant.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::is_grave;
 use crate::crypto::envelope::{self, Identity};
 use crate::crypto::sign::split_object;
 use crate::format::keys::{KeyBody, OfficersSeal};
-use crate::format::names::{Place, SealFor, Seq, place};
+use crate::format::names::{self, Place, SealFor, Seq, place};
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{KeyId, Label, ObjectName, SegmentPrefix};
 use crate::repository::RepositoryError;
@@ -69,8 +69,7 @@ pub fn prove(acting: &Acting<'_>, seq: Seq, places: &[&dyn Store]) -> Result<Pro
         proof.bundled = proof.bundled.max(bundled_until(repository, None)?);
     }
     proof.identities = identities.len();
-    let mut wanted: std::collections::BTreeMap<Label, HashSet<SegmentPrefix>> =
-        std::collections::BTreeMap::new();
+    let mut wanted: BTreeMap<Label, HashSet<SegmentPrefix>> = BTreeMap::new();
     for one in Judge::new(repository, recovery.catalog())?.list(None)? {
         let Some(snapshot) = one.snapshot else { continue };
         for share in snapshot.keys.iter().filter(|share| keys.contains(&share.key)) {
@@ -82,7 +81,7 @@ pub fn prove(acting: &Acting<'_>, seq: Seq, places: &[&dyn Store]) -> Result<Pro
         let map = SegmentMap::load(repository, recovery.catalog(), &writer, &prefixes)?;
         for segment in map.segments().iter().filter(|segment| keys.contains(&segment.key)) {
             for at in &segment.places {
-                let name = crate::format::names::pack(at.pack)?;
+                let name = names::pack(at.pack)?;
                 let mut bytes = Vec::new();
                 match repository.store().read_range(&name, at.offset, at.length, &mut bytes) {
                     Ok(()) => {}
@@ -132,7 +131,7 @@ fn open_keys(
     for prefix in ["keys/", "cards/"] {
         let listed = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
         for object in listed {
-            let (Some(Place::Key(_, _, key) | Place::Card(_, key))) = place(&object.name) else { continue };
+            let Some(Place::Key(_, _, key) | Place::Card(_, key)) = place(&object.name) else { continue };
             proof.objects += 1;
             if keys.contains(&key) {
                 if !may_be_grave(object.length) || !is_grave(store, &object.name)? {
