@@ -84,6 +84,7 @@ impl Condemned {
             keys,
             locked,
             indexes: HashSet::new(),
+            erasures: Erasures::default(),
             census: Census::of(std::iter::empty()),
         }
     }
