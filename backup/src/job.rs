@@ -13,7 +13,7 @@ use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId, RunId, SegmentId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
-use lifeboat_repo::repository::index::{self, DedupTable, KnownSegment, SegmentNumber};
+use lifeboat_repo::repository::index::{DedupTable, KnownSegment, SegmentNumber};
 use lifeboat_repo::repository::run::Run;
 use lifeboat_repo::repository::state::StateKeeper;
 use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
@@ -199,20 +199,20 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn perform(&self, run: Run<'_>) -> Result<Report, BackupError> {
+    fn perform(&self, mut run: Run<'_>) -> Result<Report, BackupError> {
         let began = Instant::now();
         let start = self.clock.now();
         let present = run.present_packs()?;
-        let mut indexes: HashSet<ObjectName> =
-            index::names_of(self.repository, run.agent().writer())?.into_iter().collect();
-        let last = last_walk(self.state, &indexes);
+        let mut indexes: HashSet<ObjectName> = run.index_names()?.into_iter().collect();
+        let last = last_walk(self.state, &run, &indexes);
         let (victims, rewritten) = match &last {
             Some((table, _)) => self.victims(&run, table, &present, start)?,
             None => Default::default(),
         };
         let parent = last.as_ref().map(|(table, _)| table.run);
         let holdings = last.as_ref().map(|(table, _)| holdings_of(table)).unwrap_or_default();
-        let (known, previous) = last.map(|last| remembered(last, &run, &present, victims)).unzip();
+        let remembered = last.map(|last| remembered(last, &mut run, &present, victims)).transpose()?;
+        let (known, previous) = remembered.unzip();
         let (input, recovery_point) = self.input(previous, start)?;
         let backup = Backup::new(self.job, run, &present, (self.state, &indexes), self.observer);
         let done = backup.pipeline(self.repository, known.unwrap_or_default(), input)?;
@@ -343,9 +343,11 @@ impl Attempt<'_> {
 }
 
 /// The walk of last time, unless nobody would find what it refers to.
-fn last_walk(state: &State, indexes: &HashSet<ObjectName>) -> Option<(Table, WalkReader)> {
+fn last_walk(state: &State, run: &Run<'_>, indexes: &HashSet<ObjectName>) -> Option<(Table, WalkReader)> {
     let (table, records) = state.load()?;
-    if let Some(gone) = table.indexes.iter().find(|name| !indexes.contains(*name)) {
+    // What only a condemned one knew is live no more.
+    let gone = |name: &&ObjectName| !indexes.contains(*name) && !run.condemned().index(name);
+    if let Some(gone) = table.indexes.iter().find(gone) {
         tracing::warn!(index = %gone, "an index object is gone; every file is read anew");
         return None;
     }
@@ -361,18 +363,23 @@ fn holdings_of(table: &Table) -> HashMap<SegmentId, Holding> {
 /// The walk of last time in terms of this run, with what it needs found present and none of the victims.
 fn remembered(
     (table, records): (Table, WalkReader),
-    run: &Run<'_>,
+    run: &mut Run<'_>,
     present: &HashMap<PackId, Bytes>,
     victims: Vec<SegmentId>,
-) -> (DedupTable, Previous) {
+) -> Result<(DedupTable, Previous), BackupError> {
+    let there = |pack: &PackId, length: &Bytes| present.get(pack) == Some(length);
+    // What has no length was gone before.
+    let all = table.segments.iter().all(|(_, pack, length, _)| *length == Bytes::ZERO || there(pack, length));
+    let moved = if all { None } else { Some(run.moved(present)?) };
     let mut known = DedupTable::default();
     known.exclude(victims);
     let segments: Arc<[Option<SegmentNumber>]> = table
         .segments
         .iter()
         .map(|(id, pack, length, key)| {
-            let there = present.get(pack) == Some(length);
-            there.then(|| known.add_segment(KnownSegment { id: *id, pack: Some(*pack), key: *key })).flatten()
+            let elsewhere = || moved.as_ref().and_then(|moved| moved.find(id));
+            let pack = if there(pack, length) { Some(*pack) } else { elsewhere() };
+            pack.and_then(|pack| known.add_segment(KnownSegment { id: *id, pack: Some(pack), key: *key }))
         })
         .collect();
     for (chunk, ordinal) in &table.manifests {
@@ -385,5 +392,5 @@ fn remembered(
         .iter()
         .map(|(tenant, key)| run.agent().card(tenant).map(|card| card.key).filter(|found| found == key))
         .collect();
-    (known, Previous { table, records, tenants, segments, next: None })
+    Ok((known, Previous { table, records, tenants, segments, next: None }))
 }

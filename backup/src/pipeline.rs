@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use lifeboat_repo::format::snapshot::{Counts, Share};
-use lifeboat_repo::ids::{ObjectName, PackId, RunId, Tenant};
+use lifeboat_repo::ids::{ObjectName, PackId, RunId, SegmentId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
-use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::DedupTable;
 use lifeboat_repo::repository::pack::StagedPack;
@@ -88,9 +88,12 @@ impl Desk for Backup<'_, '_> {
     }
 
     fn load_index(&self, table: &mut DedupTable) -> Result<(), BackupError> {
-        table.shelve_in(self.state.shelves(), lock(&self.run).id());
-        let already = self.state.load_chunks(self.indexes, self.present, table);
-        for error in lock(&self.run).load_index(self.present, &already, table)? {
+        let mut run = lock(&self.run);
+        table.shelve_in(self.state.shelves(), run.id());
+        let already = self.load_chunks(&mut run, table)?;
+        let damaged = run.load_index(self.present, &already, table)?;
+        drop(run);
+        for error in damaged {
             if self.state.is_relied_on() {
                 // What it knew may stand in the snapshot already, as it was remembered.
                 self.state.forget()?;
@@ -213,6 +216,28 @@ impl<'a, 'r> Backup<'a, 'r> {
             what: format!("component {}", self.job.component),
             kind: BackupErrorKind::Limits(error),
         })
+    }
+
+    /// The table of chunks that this host kept. What was moved since is found where it is now.
+    fn load_chunks(
+        &self,
+        run: &mut Run<'_>,
+        table: &mut DedupTable,
+    ) -> Result<HashSet<ObjectName>, RepositoryError> {
+        let condemned = run.condemned().clone();
+        let gone = |name: &ObjectName| !self.indexes.contains(name) && !condemned.index(name);
+        let (mut failed, mut moved) = (None, None);
+        let mut find = |segment: SegmentId| {
+            if moved.is_none() && failed.is_none() {
+                match run.moved(self.present) {
+                    Ok(found) => moved = Some(found),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            moved.as_ref().and_then(|moved| moved.find(&segment))
+        };
+        let covered = self.state.load_chunks(&gone, self.present, &mut find, table);
+        failed.map_or(Ok(covered), Err)
     }
 
     fn recorder(&self, id: RunId, input: &Input<'_>) -> Result<Recorder, BackupError> {

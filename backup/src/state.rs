@@ -6,7 +6,7 @@
 //! Beside the walk lies the table of chunks to deduplicate with, so that a night with changes need not read the
 //! whole index from the repository.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -202,15 +202,17 @@ impl State {
         Ok(())
     }
 
-    /// Takes the table of chunks that was kept, as far as packs are present, and gives the index objects that need not
-    /// be read then: none where there is no table, or where one of its index objects is gone.
+    /// Takes the table of chunks that was kept, as far as packs are present or segments were `moved` to packs that are, and gives the index objects
+    /// that need not be read then: none where there is no table, or where one of its index objects is gone that no gc
+    /// record condemns.
     pub(crate) fn load_chunks(
         &self,
-        indexes: &HashSet<ObjectName>,
+        gone: &dyn Fn(&ObjectName) -> bool,
         present: &HashMap<PackId, Bytes>,
+        moved: &mut dyn FnMut(SegmentId) -> Option<PackId>,
         table: &mut DedupTable,
     ) -> HashSet<ObjectName> {
-        if let Some(covered) = self.open_shelf(indexes, present, table) {
+        if let Some(covered) = self.open_shelf(gone, present, moved, table) {
             return covered;
         }
         let bytes = self.read_whole(CHUNKS, "chunks").unwrap_or_else(|why| {
@@ -223,8 +225,13 @@ impl State {
         let Ok(ChunksHeader { indexes: covered }) = header else { return HashSet::new() };
         let covered: HashSet<ObjectName> = covered.into_iter().collect();
         let slots = bytes.get(line + 1..).unwrap_or_default();
-        let known = |pack, length| present.get(&pack) == Some(&length);
-        if covered.is_subset(indexes) && table.absorb_bytes(slots, known) { covered } else { HashSet::new() }
+        let place = |segment, pack, length| match present.get(&pack) {
+            Some(known) if *known == length => Some(pack),
+            // What has no length was never in a pack.
+            _ if length == Bytes::ZERO => None,
+            _ => moved(segment),
+        };
+        if !covered.iter().any(gone) && table.absorb_bytes(slots, place) { covered } else { HashSet::new() }
     }
 
     /// Keeps the table of chunks for the next run.
@@ -265,8 +272,9 @@ impl State {
     /// The table on disk, if there is one that can be used, and the index objects that it covers.
     fn open_shelf(
         &self,
-        indexes: &HashSet<ObjectName>,
+        gone: &dyn Fn(&ObjectName) -> bool,
         present: &HashMap<PackId, Bytes>,
+        moved: &mut dyn FnMut(SegmentId) -> Option<PackId>,
         table: &mut DedupTable,
     ) -> Option<HashSet<ObjectName>> {
         let path = self.dir.join(SHELF);
@@ -274,10 +282,10 @@ impl State {
             return None;
         }
         let known = |pack, length| present.get(&pack) == Some(&length);
-        let opened = Shelf::open(&path, &self.shelves(), known, |_| None)
+        let opened = Shelf::open(&path, &self.shelves(), known, moved)
             .and_then(|shelf| shelf.indexes().map(|covered| (shelf, covered)));
         match opened {
-            Ok((shelf, covered)) if covered.is_subset(indexes) => {
+            Ok((shelf, covered)) if !covered.iter().any(gone) => {
                 table.take_shelf(shelf);
                 return Some(covered);
             }

@@ -108,10 +108,11 @@ fn by_name(one: &Listed) -> Result<Chosen<'_>, RestoreError> {
         Standing::Fenced => {
             Err(RestoreError::refused(what, "its run was ended before it was complete; choose another"))
         }
-        Standing::Expired => Err(RestoreError::refused(
-            what,
-            "retention expired it, and its packs may be gone; choose another",
-        )),
+        Standing::Expired => {
+            let by = one.expired_by.as_ref().map_or_else(String::new, |record| format!(" ({record})"));
+            let why = format!("retention expired it{by}, and its packs may be gone; choose another");
+            Err(RestoreError::refused(what, why))
+        }
         Standing::Void(why) => {
             Err(RestoreError::damaged(what, format!("it does not count: {why}; choose another")))
         }

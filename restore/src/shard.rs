@@ -197,7 +197,7 @@ impl Work {
         }
         let sparse = self.sparse.into_iter();
         let sparse = sparse.filter_map(|(node, content)| Some((*numbers.get(&node)?, content))).collect();
-        Self { tree, keys: self.keys, fetches, uses, parts: own_parts, values, sparse }
+        Self { tree, keys: self.keys, fetches, uses, parts: own_parts, values, sparse, again: self.again }
     }
 }
 

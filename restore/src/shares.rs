@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::recover::{Recovery, TenantKey};
 use lifeboat_repo::repository::segments::{SegmentMap, SegmentReader};
+use lifeboat_repo::repository::spare::Spare;
 use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::units::Bytes;
 
@@ -94,7 +96,9 @@ pub(crate) fn segments(
     shares: &Shares<'_>,
 ) -> Result<SegmentMap, RestoreError> {
     let wanted: HashSet<_> = shares.open.iter().flat_map(|one| one.share.segments.iter().copied()).collect();
-    Ok(SegmentMap::load(recovery.repository(), recovery.catalog(), &snapshot.writer, &wanted)?)
+    let keys: HashSet<_> = shares.open.iter().map(|one| one.share.key).collect();
+    let (repository, catalog) = (recovery.repository(), recovery.catalog());
+    Ok(SegmentMap::load_for(repository, catalog, &snapshot.writer, &wanted, &keys)?)
 }
 
 /// A share that cannot be had, or not all of it.
@@ -187,6 +191,7 @@ pub(crate) struct ManifestReader<'m> {
     map: &'m SegmentMap,
     reader: SegmentReader<'m>,
     decoded: VecDeque<(u32, Vec<u8>)>,
+    spare: Spare,
 }
 
 /// Why the entries of a manifest ended early.
@@ -202,7 +207,7 @@ impl<'m> ManifestReader<'m> {
     /// The machine gave no decompression context.
     pub(crate) fn new(recovery: &'m Recovery<'_>, map: &'m SegmentMap) -> Result<Self, RestoreError> {
         let reader = SegmentReader::new(recovery.repository().store())?;
-        Ok(Self { map, reader, decoded: VecDeque::new() })
+        Ok(Self { map, reader, decoded: VecDeque::new(), spare: Spare::default() })
     }
 
     /// Gives every entry of a share's manifest to `take`, in order.
@@ -226,8 +231,26 @@ impl<'m> ManifestReader<'m> {
     /// The bytes of a chunk of this share, compared with its id.
     ///
     /// # Errors
-    /// No index says where it is, its segment cannot be read, or it is not what was stored.
+    /// No index says where it is, its segment cannot be read, or it is not what was stored; and no other copy of it can
+    /// be had.
     pub(crate) fn chunk(&mut self, one: &OpenShare<'_>, chunk: &ChunkRef) -> Result<&[u8], RepositoryError> {
+        match self.decode(one, chunk) {
+            Ok(range) => {
+                let plain = self.decoded.front().map(|(_, plain)| plain.as_slice()).unwrap_or_default();
+                Ok(plain.get(range).unwrap_or_default())
+            }
+            Err(error) if error.is_damage() => {
+                let again = self.map.again();
+                let spare =
+                    again.and_then(|again| self.spare.chunk(&again, &mut self.reader, &one.key, chunk));
+                spare.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decodes the segment that a chunk lies in to the front, and says where in it.
+    fn decode(&mut self, one: &OpenShare<'_>, chunk: &ChunkRef) -> Result<Range<usize>, RepositoryError> {
         let damaged =
             |why: &str| RepositoryError::damaged(format!("a chunk of tenant {}", one.key.tenant), why);
         let place = self
@@ -237,11 +260,10 @@ impl<'m> ManifestReader<'m> {
             .ok_or_else(|| damaged("no index says where it is"))?;
         let plain = self.segment(place.segment, one)?;
         let start = place.offset as usize;
-        let bytes = plain
-            .get(start..start.saturating_add(place.length as usize))
-            .ok_or_else(|| damaged("it lies beyond its segment"))?;
+        let range = start..start.saturating_add(place.length as usize);
+        let bytes = plain.get(range.clone()).ok_or_else(|| damaged("it lies beyond its segment"))?;
         if chunk_id(&one.key.k_id, bytes) == chunk.0 {
-            Ok(bytes)
+            Ok(range)
         } else {
             Err(damaged("it is not what was stored"))
         }

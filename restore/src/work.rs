@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lifeboat_repo::ids::{ChunkId, KeyId, PackId};
 use lifeboat_repo::repository::recover::TenantKey;
 use lifeboat_repo::repository::segments::{ChunkPlace, NeededSegment, SegmentMap};
+use lifeboat_repo::repository::spare::Again;
 use lifeboat_repo::units::Bytes;
 
 use crate::tree::Tree;
@@ -15,6 +16,10 @@ use crate::tree::Tree;
 pub(crate) trait Locate {
     fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<ChunkPlace>;
     fn segment(&self, number: u32) -> Option<&NeededSegment>;
+    /// What the index says later.
+    fn again(&self) -> Option<Arc<Again>> {
+        None
+    }
 }
 
 impl Locate for SegmentMap {
@@ -24,6 +29,10 @@ impl Locate for SegmentMap {
 
     fn segment(&self, number: u32) -> Option<&NeededSegment> {
         Self::segment(self, number)
+    }
+
+    fn again(&self) -> Option<Arc<Again>> {
+        Self::again(self)
     }
 }
 
@@ -87,6 +96,8 @@ pub(crate) struct Work {
     pub(crate) values: Vec<ValueOf>,
     /// How much content files with holes have, by their node; that of all others is their size.
     pub(crate) sparse: HashMap<u32, Bytes>,
+    /// What the index says later, for when a segment is not where it should be.
+    pub(crate) again: Option<Arc<Again>>,
 }
 
 impl Work {

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use lifeboat_repo::format::index::{ChunkRef, Index, SegmentLine};
 use lifeboat_repo::format::names::{Place as NamePlace, place};
 use lifeboat_repo::format::snapshot::Share;
-use lifeboat_repo::ids::{ChunkId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
+use lifeboat_repo::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::order::IdOrder;
 use lifeboat_repo::repository::segments::{NeededSegment, Place};
 use lifeboat_repo::repository::{Repository, RepositoryError, index};
@@ -23,8 +24,35 @@ pub(crate) struct Source<'s> {
     pub(crate) repository: &'s Repository,
     pub(crate) catalog: &'s Catalog,
     pub(crate) ledgers: &'s Ledgers,
+    pub(crate) condemned: &'s Condemned,
     pub(crate) threads: Threads,
     pub(crate) observer: &'s dyn Observer,
+}
+
+/// What index objects of maintainers say of segments that are needed of anyone.
+pub(crate) struct Maintained {
+    indexes: Vec<Index>,
+    settled: bool,
+}
+
+impl Maintained {
+    /// Reads every maintainer's index objects, but those of whoever is among the writers.
+    pub(crate) fn load(
+        source: &Source<'_>,
+        writers: &[Label],
+        wanted: &HashSet<SegmentPrefix>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Self, VerifyError> {
+        let mut maintained = Self { indexes: Vec::new(), settled: true };
+        for maintainer in source.repository.trust().maintainers() {
+            if !writers.contains(&maintainer) {
+                let read = read_all(source, &maintainer, wanted, findings)?;
+                maintained.settled &= read.settled;
+                maintained.indexes.extend(read.indexes);
+            }
+        }
+        Ok(maintained)
+    }
 }
 
 /// A needed segment and the chunks in it.
@@ -66,16 +94,16 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Reads every index object of a writer. One that cannot be read becomes a finding; what only it knew is
-    /// then missing here.
+    /// Reads every index object of a writer, and takes what maintainers' say of its segments. One that cannot be read
+    /// becomes a finding; what only it knew is then missing here.
     pub(crate) fn load(
         source: &Source<'_>,
+        maintained: &Maintained,
         writer: &Label,
         wanted: &HashSet<SegmentPrefix>,
         findings: &mut Vec<Finding>,
     ) -> Result<Self, VerifyError> {
-        let names = names(source, writer, findings)?;
-        let read = |name: &ObjectName| Ok(read_some(source, name, wanted));
+        let own = read_all(source, writer, wanted, findings)?;
         let mut holdings = Self {
             writer: writer.clone(),
             segments: Vec::new(),
@@ -83,30 +111,24 @@ impl Holdings {
             owners: Vec::new(),
             by_id: IdOrder::default(),
             by_prefix: Vec::new(),
-            settled: true,
+            settled: own.settled && maintained.settled,
             packs: HashMap::new(),
         };
         let mut numbers = HashMap::new();
-        for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?)
-        {
-            match outcome {
-                Ok(index) => holdings.absorb(index, &mut numbers),
-                Err(error) => {
-                    let finding = Finding::of_error(name, &error);
-                    holdings.settled &= finding.severity == Severity::Damage;
-                    findings.push(finding);
-                }
+        for index in own.indexes {
+            holdings.packs.extend(index.header.packs.iter().map(|pack| (pack.0, pack.1)));
+            for line in index.segments {
+                holdings.take(line, &mut numbers);
             }
         }
-        holdings.settle();
-        Ok(holdings)
-    }
-
-    fn absorb(&mut self, index: Index, numbers: &mut HashMap<SegmentId, usize>) {
-        self.packs.extend(index.header.packs.iter().map(|pack| (pack.0, pack.1)));
-        for line in index.segments {
-            self.take(line, numbers);
+        for index in &maintained.indexes {
+            holdings.packs.extend(index.header.packs.iter().map(|pack| (pack.0, pack.1)));
+            for line in index.segments.iter().filter(|line| wanted.contains(&line.segment.prefix())) {
+                holdings.take(line.clone(), &mut numbers);
+            }
         }
+        holdings.settle(source.condemned);
+        Ok(holdings)
     }
 
     fn take(&mut self, line: SegmentLine, numbers: &mut HashMap<SegmentId, usize>) {
@@ -131,7 +153,10 @@ impl Holdings {
         }
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, condemned: &Condemned) {
+        for segment in &mut self.segments {
+            segment.needed.places.sort_by_key(|place| condemned.pack(place.pack));
+        }
         self.by_id = IdOrder::of(&self.chunks, |chunk| &chunk.0);
         self.by_prefix = self.segments.iter().map(|segment| segment.needed.id.prefix()).zip(0..).collect();
         self.by_prefix.sort_unstable();
@@ -168,6 +193,18 @@ impl Holdings {
         share: &'h Share,
         chunk: &ChunkId,
     ) -> impl Iterator<Item = Copy> + use<'h> {
+        self.copies_of(share.key, chunk).filter(|copy| {
+            self.segments.get(copy.segment).is_some_and(|segment| lists(share, &segment.needed))
+        })
+    }
+
+    /// Every copy of a chunk of a key in a segment that any snapshot lists: where a segment is lost, the writer may have
+    /// stored its chunks again.
+    pub(crate) fn copies_of<'h>(
+        &'h self,
+        key: KeyId,
+        chunk: &ChunkId,
+    ) -> impl Iterator<Item = Copy> + use<'h> {
         self.by_id
             .find(&self.chunks, |known| &known.0, chunk)
             .iter()
@@ -176,8 +213,8 @@ impl Holdings {
                 let segment = *self.owners.get(number as usize)? as usize;
                 Some(Copy { number: ChunkNumber(number), segment, length: known.1 })
             })
-            .filter(|copy| {
-                self.segments.get(copy.segment).is_some_and(|segment| lists(share, &segment.needed))
+            .filter(move |copy| {
+                self.segments.get(copy.segment).is_some_and(|segment| segment.needed.key == key)
             })
     }
 
@@ -194,7 +231,38 @@ pub(crate) fn lists(share: &Share, segment: &NeededSegment) -> bool {
     share.key == segment.key && share.segments.binary_search(&segment.id.prefix()).is_ok()
 }
 
-/// The index objects that there are; those that a ledger names and that are gone become findings.
+/// What was read of somebody's index.
+struct ReadAll {
+    indexes: Vec<Index>,
+    /// Whether every index object was read or is damaged.
+    settled: bool,
+}
+
+/// Reads somebody's index objects, with those segments that are wanted.
+fn read_all(
+    source: &Source<'_>,
+    writer: &Label,
+    wanted: &HashSet<SegmentPrefix>,
+    findings: &mut Vec<Finding>,
+) -> Result<ReadAll, VerifyError> {
+    let names = names(source, writer, findings)?;
+    let read = |name: &ObjectName| Ok(read_some(source, name, wanted));
+    let mut all = ReadAll { indexes: Vec::new(), settled: true };
+    for (name, outcome) in names.iter().zip(workers::map(&names, source.threads, source.observer, read)?) {
+        match outcome {
+            Ok(index) => all.indexes.extend(index),
+            Err(error) => {
+                let finding = Finding::of_error(name, &error);
+                all.settled &= finding.severity == Severity::Damage;
+                findings.push(finding);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The index objects that there are; those that a ledger names and that are gone become findings, unless a gc record
+/// condemns them.
 fn names(
     source: &Source<'_>,
     writer: &Label,
@@ -208,7 +276,8 @@ fn names(
         .collect();
     let prefix = format!("index/{writer}/");
     for (name, record) in &source.ledgers.recorded {
-        if record.binds && name.as_str().starts_with(&prefix) && names.binary_search(name).is_err() {
+        let gone = record.binds && names.binary_search(name).is_err() && !source.condemned.index(name);
+        if gone && name.as_str().starts_with(&prefix) {
             findings
                 .push(Finding::damage(name, format!("it is missing, although {} names it", record.entry)));
         }
@@ -216,14 +285,15 @@ fn names(
     Ok(names)
 }
 
-/// One index object with only those segments that are wanted.
+/// One index object with only those segments that are wanted; nothing where it is condemned and of no use.
 fn read_some(
     source: &Source<'_>,
     name: &ObjectName,
     wanted: &HashSet<SegmentPrefix>,
-) -> Result<Index, RepositoryError> {
-    let mut index = index::read(source.repository, source.catalog, name)?;
+) -> Result<Option<Index>, RepositoryError> {
+    let read = index::read_if_any(source.repository, source.catalog, source.condemned, name)?;
+    let Some(mut index) = read else { return Ok(None) };
     index.segments.retain(|line| wanted.contains(&line.segment.prefix()));
     index.segments.shrink_to_fit();
-    Ok(index)
+    Ok(Some(index))
 }

@@ -1,7 +1,7 @@
 //! The first level: whatever counting snapshots need is there with its length. No content is read, so a night's
 //! inventory of a large repository costs a few listings; what it cannot see is a byte that changed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use lifeboat_repo::format::names::{self, Place, place};
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId};
@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::damage::{Finding, Severity, Subject};
 use crate::error::VerifyError;
-use crate::holdings::lists;
+use crate::holdings::{Holdings, lists};
 use crate::levels::Outcome;
+use crate::moved;
 use crate::needs::{Needs, Scope};
 use crate::trace::{Hurt, attribute};
 
@@ -43,6 +44,16 @@ pub struct InventoryReport {
 /// # Errors
 /// A listing failed, gc records are damaged, or the observer asked to stop: then nothing is known.
 pub fn inventory(
+    repository: &Repository,
+    catalog: &Catalog,
+    scope: &Scope,
+    observer: &dyn Observer,
+) -> Result<InventoryReport, VerifyError> {
+    let look = || look(repository, catalog, scope, observer);
+    moved::unless_moved(repository, look, |report| &report.outcome)
+}
+
+fn look(
     repository: &Repository,
     catalog: &Catalog,
     scope: &Scope,
@@ -127,23 +138,37 @@ fn find_lost_packs(
         .collect();
     let mut blamed: HashMap<PackId, usize> = HashMap::new();
     for (writer, holdings) in needs.holdings.iter().enumerate() {
-        for (at, segment) in holdings.segments().iter().enumerate() {
-            let fits = |at: &segments::Place| {
-                let length = there.get(&at.pack).copied();
-                length.is_some_and(|length| at.offset + at.length <= length)
-                    && holdings.packs.get(&at.pack).is_none_or(|stated| length == Some(*stated))
-            };
-            if segment.needed.places.iter().any(fits) {
-                continue;
-            }
+        let gone = gone_segments(holdings, &there);
+        for at in &gone {
+            let Some(segment) = holdings.segments().get(*at) else { continue };
+            let healed = holdings.chunks_of(segment).all(|(_, chunk)| {
+                let mut copies = holdings.copies_of(segment.needed.key, &chunk.0);
+                copies.any(|copy| copy.length == chunk.1 && !gone.contains(&copy.segment))
+            });
             for place in &segment.needed.places {
                 let finding = *blamed.entry(place.pack).or_insert(findings.len());
                 if finding == findings.len() {
                     let stated = holdings.packs.get(&place.pack).copied();
                     findings.push(lost_pack(place.pack, there.get(&place.pack).copied(), stated)?);
                 }
-                hurt.add_segment(needs, writer, at, finding);
+                let Some(told) = findings.get_mut(finding) else { continue };
+                if !healed {
+                    told.severity = Severity::Damage;
+                    hurt.add_segment(needs, writer, *at, finding);
+                }
+                if let Some(record) = needs.condemned.lost(segment.needed.id)
+                    && !told.what.contains(record.as_str())
+                {
+                    told.what.push_str(&format!("; {record} says that segments in it are lost"));
+                }
             }
+        }
+    }
+    for at in blamed.values() {
+        if let Some(finding) = findings.get_mut(*at)
+            && finding.severity == Severity::Notice
+        {
+            finding.what.push_str("; all that snapshots need of it is stored elsewhere too");
         }
     }
     let needed: HashSet<PackId> =
@@ -151,6 +176,18 @@ fn find_lost_packs(
     note_unrecorded(needs, needed, &there, findings)
 }
 
+/// The places of segments that lie in no pack that is there at its length.
+fn gone_segments(holdings: &Holdings, there: &HashMap<PackId, Bytes>) -> BTreeSet<usize> {
+    let fits = |at: &segments::Place| {
+        let length = there.get(&at.pack).copied();
+        length.is_some_and(|length| at.offset + at.length <= length)
+            && holdings.packs.get(&at.pack).is_none_or(|stated| length == Some(*stated))
+    };
+    let all = holdings.segments().iter().enumerate();
+    all.filter(|(_, segment)| !segment.needed.places.iter().any(fits)).map(|(at, _)| at).collect()
+}
+
+/// What is the matter with a pack; it is damage only once something in it is lost.
 fn lost_pack(pack: PackId, found: Option<Bytes>, stated: Option<Bytes>) -> Result<Finding, VerifyError> {
     let name = names::pack(pack).map_err(RepositoryError::from)?;
     let what = match (found, stated) {
@@ -160,7 +197,7 @@ fn lost_pack(pack: PackId, found: Option<Bytes>, stated: Option<Bytes>) -> Resul
         }
         (Some(found), None) => format!("it is {found} long, and a segment in it should lie beyond that"),
     };
-    Ok(Finding::damage(name, what))
+    Ok(Finding::notice(name, what))
 }
 
 /// A pack that is needed, but that no ledger names: a keyless verifier would not miss it.

@@ -29,6 +29,7 @@ pub mod workers;
 mod holdings;
 mod ledgers;
 mod manifests;
+mod moved;
 mod segments;
 
 pub use damage::{Affected, Extent, Finding, Severity, Subject};

@@ -166,8 +166,8 @@ impl<'w> Walker<'w> {
         let damaged = |needs, why: &str| Ended::new(Finding::damage(subject(needs, at.share), why));
         let needs = self.task.needs;
         let copies = copies(at, chunk);
-        let Some(copy) = copies.iter().find(|copy| self.task.hurt.spares(at.share.writer, copy)).copied()
-        else {
+        let mut any = copies.iter().copied().chain(self.others(at, chunk, &copies));
+        let Some(copy) = any.find(|copy| self.task.hurt.spares(at.share.writer, copy)) else {
             let known = self.task.hurt.why(at.share.writer, &copies);
             let known =
                 if copies.is_empty() { self.task.hurt.lost(at.share).into_iter().collect() } else { known };
@@ -188,6 +188,18 @@ impl<'w> Walker<'w> {
         } else {
             Err(damaged(needs, "a chunk of it is not what was stored"))
         }
+    }
+
+    /// Copies of a chunk that the share does not list, where what it lists cannot be had.
+    fn others<'a>(
+        &self,
+        at: &'a At<'_>,
+        chunk: &'a ChunkRef,
+        listed: &[Copy],
+    ) -> impl Iterator<Item = Copy> + use<'a> {
+        let lost = !listed.is_empty() || self.task.hurt.lost(at.share).is_some();
+        let others = lost.then(|| at.holdings.copies_of(at.share.share.key, &chunk.0));
+        others.into_iter().flatten().filter(|copy| copy.length == chunk.1)
     }
 
     /// The plaintext of a segment, from memory if it was read lately.
@@ -243,6 +255,9 @@ impl<'w> Walker<'w> {
                 continue;
             }
             let copies = self::copies(at, chunk);
+            if self.others(at, chunk, &copies).any(|copy| self.task.hurt.spares(at.share.writer, &copy)) {
+                continue;
+            }
             why.extend(self.task.hurt.why(at.share.writer, &copies));
             if copies.is_empty() {
                 match self.task.hurt.lost(at.share) {

@@ -10,12 +10,13 @@ use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::snapshots::{Judge, Listed, Standing};
 use lifeboat_repo::units::Bytes;
 
 use crate::damage::Finding;
 use crate::error::VerifyError;
-use crate::holdings::{Holdings, Segment};
+use crate::holdings::{Holdings, Maintained, Segment};
 use crate::ledgers::{self, Ledgers};
 use crate::workers::Threads;
 
@@ -35,6 +36,8 @@ pub struct Needs {
     /// By writer.
     pub(crate) holdings: Vec<Holdings>,
     pub(crate) ledgers: Ledgers,
+    /// What gc records condemn and give up.
+    pub(crate) condemned: Condemned,
     /// What was found on the way: snapshots that are gone or void, index objects that cannot be read.
     pub(crate) findings: Vec<Finding>,
 }
@@ -98,12 +101,20 @@ impl Needs {
                 findings.push(Finding::damage(name, what));
             }
         }
+        let condemned = judge.condemned().clone();
         drop(judge);
         observer.tell(Event::Phase("reading the index"));
-        let holdings =
-            collected.load_holdings(repository, catalog, scope, observer, &ledgers, &mut findings)?;
+        let source = crate::holdings::Source {
+            repository,
+            catalog,
+            ledgers: &ledgers,
+            condemned: &condemned,
+            threads: scope.threads,
+            observer,
+        };
+        let holdings = collected.load_holdings(&source, &mut findings)?;
         let Collected { snapshots, shares, .. } = collected;
-        Ok(Self { snapshots, shares, holdings, ledgers, findings })
+        Ok(Self { snapshots, shares, holdings, ledgers, condemned, findings })
     }
 
     /// How many snapshots count.
@@ -239,12 +250,8 @@ impl Collected {
     }
 
     fn load_holdings(
-        &mut self,
-        repository: &Repository,
-        catalog: &Catalog,
-        scope: &Scope,
-        observer: &dyn Observer,
-        ledgers: &Ledgers,
+        &self,
+        source: &crate::holdings::Source<'_>,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Holdings>, VerifyError> {
         let mut wanted: BTreeMap<usize, HashSet<_>> = BTreeMap::new();
@@ -252,12 +259,12 @@ impl Collected {
             wanted.entry(share.writer).or_default().extend(share.share.segments.iter().copied());
         }
         let none = HashSet::new();
+        let anyone = wanted.values().flatten().copied().collect();
+        let maintained = Maintained::load(source, &self.writers, &anyone, findings)?;
         let mut all = Vec::with_capacity(self.writers.len());
         for (at, writer) in self.writers.iter().enumerate() {
             let wanted = wanted.get(&at).unwrap_or(&none);
-            let source =
-                crate::holdings::Source { repository, catalog, ledgers, threads: scope.threads, observer };
-            all.push(Holdings::load(&source, writer, wanted, findings)?);
+            all.push(Holdings::load(source, &maintained, writer, wanted, findings)?);
         }
         Ok(all)
     }

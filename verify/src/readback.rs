@@ -15,6 +15,7 @@ use crate::error::VerifyError;
 use crate::inventory::find_lost_segments;
 use crate::levels::Outcome;
 use crate::manifests::Task;
+use crate::moved;
 use crate::needs::{Needs, Scope};
 use crate::sample::{Amount, Bound, Seed, draw};
 use crate::segments::{Pass, read_segments};
@@ -88,6 +89,16 @@ pub fn readback(
     wanted: &Draw,
     observer: &dyn Observer,
 ) -> Result<ReadbackReport, VerifyError> {
+    let look = || look(recovery, scope, wanted, observer);
+    moved::unless_moved(recovery.repository(), look, |report| &report.outcome)
+}
+
+fn look(
+    recovery: &Recovery<'_>,
+    scope: &Scope,
+    wanted: &Draw,
+    observer: &dyn Observer,
+) -> Result<ReadbackReport, VerifyError> {
     let needs = Needs::load(recovery.repository(), recovery.catalog(), scope, observer)?;
     let mut findings = needs.findings.clone();
     let mut hurt = Hurt::default();
@@ -107,6 +118,7 @@ pub fn readback(
         entries += walk.entries;
         settle(&mut findings, &needs, walk);
     }
+    hurt.excuse(&mut findings);
     let (population, population_bytes) = needs.population();
     let sample = chosen.places.len() as u64;
     let clean = read.good == sample;

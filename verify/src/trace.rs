@@ -56,6 +56,20 @@ impl Hurt {
         }
     }
 
+    /// Findings about segments that, now that every manifest was read, hit nobody: whatever snapshots need of them is
+    /// stored elsewhere too.
+    pub(crate) fn excuse(&self, findings: &mut [Finding]) {
+        for finding in self.segments.values().flatten().chain(self.lost.values()) {
+            if let Some(finding) = findings.get_mut(*finding)
+                && finding.severity == Severity::Damage
+                && finding.affects.is_empty()
+            {
+                finding.severity = Severity::Notice;
+                finding.what.push_str("; all that snapshots need of it is stored elsewhere too");
+            }
+        }
+    }
+
     pub(crate) fn key(&self, share: &NeededShare) -> Option<usize> {
         self.keys.get(&(share.writer, share.share.key)).copied()
     }

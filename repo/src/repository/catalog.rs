@@ -1,5 +1,7 @@
 //! The catalog: what opens and seals indexes, snapshots and pack tables. Agents, maintainers and officers hold it.
 
+use std::sync::Arc;
+
 use crate::crypto::codec::{Compressor, Decompressor};
 use crate::crypto::envelope::{self, Identity, Recipient};
 use crate::crypto::sign::Kind;
@@ -12,8 +14,9 @@ use crate::repository::{JudgedAt, Repository, RepositoryError, Signed};
 const LEVEL: i32 = 3;
 
 /// The catalog identities of a repository.
+#[derive(Clone)]
 pub struct Catalog {
-    identities: Vec<Identity>,
+    identities: Arc<[Identity]>,
     current: Recipient,
 }
 
@@ -26,7 +29,7 @@ impl Catalog {
         let identities = named
             .iter()
             .map(|named| named.identity.parse::<Identity>())
-            .collect::<Result<Vec<_>, _>>()
+            .collect::<Result<Arc<[_]>, _>>()
             .map_err(|error| RepositoryError::damaged("catalog identity", error.to_string()))?;
         let current = identities
             .last()

@@ -1,12 +1,12 @@
-//! What gc records say: packs condemned, snapshots expired. FORMAT.md §11.
+//! What gc records say: packs and index objects condemned, snapshots expired, segments lost. FORMAT.md §11.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::crypto::sign::Kind;
 use crate::format::names::{Place, Seq, place};
 use crate::format::records::{Census, GcBody, Locked};
 use crate::format::{self, RECORD_MAX};
-use crate::ids::{KeyId, Label, ObjectName, PackId};
+use crate::ids::{KeyId, Label, ObjectName, PackId, SegmentId};
 use crate::repository::erasures::Erasures;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 
@@ -14,10 +14,13 @@ use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 #[derive(Debug, Clone)]
 pub struct Condemned {
     packs: HashSet<PackId>,
-    snapshots: HashSet<ObjectName>,
+    /// With the first record that expires each.
+    snapshots: HashMap<ObjectName, ObjectName>,
     keys: HashSet<(ObjectName, KeyId)>,
     locked: Vec<Locked>,
     indexes: HashSet<ObjectName>,
+    /// With the first record that gives each up.
+    lost: HashMap<SegmentId, ObjectName>,
     /// What officers erased counts as expired wherever it is.
     erasures: Erasures,
     /// The records read.
@@ -32,10 +35,11 @@ impl Condemned {
     pub fn load(repository: &Repository) -> Result<Self, RepositoryError> {
         let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
         let mut packs = HashSet::new();
-        let mut snapshots = HashSet::new();
+        let mut snapshots = HashMap::new();
         let mut keys = HashSet::new();
         let mut locked = Vec::new();
         let mut indexes = HashSet::new();
+        let mut lost = HashMap::new();
         let mut records = Vec::new();
         for object in &listed {
             let Some(Place::Gc(seq)) = place(&object.name) else {
@@ -45,10 +49,15 @@ impl Condemned {
             records.push(&object.name);
             let body = read(repository, &object.name, seq)?;
             packs.extend(body.packs);
-            snapshots.extend(body.snapshots);
+            for name in body.snapshots {
+                snapshots.entry(name).or_insert_with(|| object.name.clone());
+            }
             keys.extend(body.keys);
             locked.extend(body.locked);
             indexes.extend(body.indexes);
+            for segment in body.lost {
+                lost.entry(segment).or_insert_with(|| object.name.clone());
+            }
         }
         let erasures = Erasures::load(repository)?;
         Ok(Self {
@@ -57,6 +66,7 @@ impl Condemned {
             keys,
             locked,
             indexes,
+            lost,
             erasures,
             census: Census::of(records.into_iter()),
         })
@@ -92,7 +102,19 @@ impl Condemned {
     /// Whether a snapshot counts as expired.
     #[must_use]
     pub fn snapshot(&self, name: &ObjectName) -> bool {
-        self.snapshots.contains(name)
+        self.snapshots.contains_key(name)
+    }
+
+    /// The record that expires a snapshot.
+    #[must_use]
+    pub fn expired_by(&self, name: &ObjectName) -> Option<&ObjectName> {
+        self.snapshots.get(name)
+    }
+
+    /// The record that says that no place had a segment whole any more. It may have been healed since.
+    #[must_use]
+    pub fn lost(&self, segment: SegmentId) -> Option<&ObjectName> {
+        self.lost.get(&segment)
     }
 
     /// Whether any snapshot of a component ever expired.
@@ -100,7 +122,7 @@ impl Condemned {
     pub fn expires_any_of(&self, component: &Label) -> bool {
         let of =
             |name: &ObjectName| matches!(place(name), Some(Place::Snapshot(its, _)) if its == *component);
-        self.snapshots.iter().any(of)
+        self.snapshots.keys().any(of)
     }
 
     /// Whether an index object is condemned: nothing live was known by it alone, and it may be gone or damaged.

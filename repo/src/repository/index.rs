@@ -7,6 +7,7 @@ use crate::format::index::{Index, SegmentLine, decode_index};
 use crate::format::names::{Place, place};
 use crate::ids::{ChunkId, KeyId, Label, ObjectName, PackId, SegmentId};
 use crate::repository::catalog::Catalog;
+use crate::repository::gc::Condemned;
 use crate::repository::shelf::Slot;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
 use crate::units::Bytes;
@@ -28,6 +29,36 @@ pub fn names_of(repository: &Repository, writer: &Label) -> Result<Vec<ObjectNam
         tracing::warn!(object = %object.name, "no index object has such a name; passed over");
     }
     Ok(named.into_iter().map(|object| object.name).collect())
+}
+
+/// The names of the index objects that may say where a writer's segments lie: its own, oldest first, then those of every
+/// maintainer. Maintainers move segments, and write an index anew where one is lost.
+///
+/// # Errors
+/// The store failed.
+pub fn names_for(repository: &Repository, writer: &Label) -> Result<Vec<ObjectName>, RepositoryError> {
+    let mut names = names_of(repository, writer)?;
+    for maintainer in repository.trust().maintainers().iter().filter(|name| *name != writer) {
+        names.extend(names_of(repository, maintainer)?);
+    }
+    Ok(names)
+}
+
+/// Reads one index object, as far as it is of use: a condemned one may be gone or damaged.
+///
+/// # Errors
+/// It is missing, damaged, or not its writer's, and no gc record condemns it.
+pub fn read_if_any(
+    repository: &Repository,
+    catalog: &Catalog,
+    condemned: &Condemned,
+    name: &ObjectName,
+) -> Result<Option<Index>, RepositoryError> {
+    match read(repository, catalog, name) {
+        Ok(index) => Ok(Some(index)),
+        Err(error) if error.is_damage() && condemned.index(name) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads one index object.
@@ -82,13 +113,15 @@ impl DedupTable {
         self.excluded.extend(segments);
     }
 
-    /// Takes the segments of an index object whose pack `present` says is there and not condemned.
-    pub fn absorb(&mut self, segments: &[SegmentLine], present: impl Fn(PackId) -> bool) {
-        for line in segments {
-            let Some(pack) = line.pack else { continue };
-            if line.chunks.is_empty() || !present(pack) {
-                continue;
-            }
+    /// Takes the segments of an index object for which `place` knows a pack that is there and not condemned: the line's
+    /// own, or one they were moved to.
+    pub fn absorb(
+        &mut self,
+        segments: &[SegmentLine],
+        place: impl Fn(SegmentId, PackId) -> Option<PackId>,
+    ) {
+        for line in segments.iter().filter(|line| !line.chunks.is_empty()) {
+            let Some(pack) = line.pack.and_then(|pack| place(line.segment, pack)) else { continue };
             let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key };
             if self.large.take(&known, line) {
                 continue;
@@ -199,15 +232,19 @@ impl DedupTable {
         }
     }
 
-    /// Takes what [`Self::to_bytes`] wrote, of packs that are present at their length. False where the bytes are
-    /// something else; then nothing was taken.
-    pub fn absorb_bytes(&mut self, bytes: &[u8], present: impl Fn(PackId, Bytes) -> bool) -> bool {
+    /// Takes what [`Self::to_bytes`] wrote, of segments for which `place` knows a pack that is there at its length: their
+    /// own, or one they were moved to. False where the bytes are something else; then nothing was taken.
+    pub fn absorb_bytes(
+        &mut self,
+        bytes: &[u8],
+        mut place: impl FnMut(SegmentId, PackId, Bytes) -> Option<PackId>,
+    ) -> bool {
         let Some((segments, slots)) = split_table(bytes) else { return false };
         let mut numbers = Vec::with_capacity(segments.len());
         for segment in segments {
             let Some((known, length)) = parse_segment(segment) else { return false };
-            let there = known.pack.is_some_and(|pack| present(pack, length));
-            let known = there.then_some(known);
+            let pack = known.pack.and_then(|pack| place(known.id, pack, length));
+            let known = pack.map(|pack| KnownSegment { pack: Some(pack), ..known });
             numbers
                 .push(known.and_then(|known| self.number_of(&known.id).or_else(|| self.add_segment(known))));
         }

@@ -15,6 +15,7 @@ pub mod gc;
 pub mod index;
 mod journal;
 pub mod ledger;
+pub mod moved;
 pub mod pack;
 pub mod replicas;
 pub mod run;
@@ -51,6 +52,8 @@ pub mod reseal;
 pub mod segments;
 #[cfg(feature = "recover")]
 mod signing;
+#[cfg(feature = "recover")]
+pub mod spare;
 
 use std::sync::Arc;
 

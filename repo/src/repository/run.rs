@@ -18,6 +18,7 @@ use crate::repository::floor;
 use crate::repository::gc::Condemned;
 use crate::repository::index::{self, DedupTable};
 use crate::repository::journal::Journal;
+use crate::repository::moved::Moved;
 use crate::repository::pack::StagedPack;
 use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::Created;
@@ -36,6 +37,8 @@ pub struct Run<'r> {
     seen: BTreeSet<ObjectName>,
     packs: Vec<PackRef>,
     segments: Vec<SegmentLine>,
+    /// Where maintainers moved segments to; read once something is not where it was.
+    moved: Option<Arc<Moved>>,
 }
 
 /// A committed run.
@@ -72,6 +75,7 @@ impl<'r> Run<'r> {
             seen: BTreeSet::new(),
             packs: Vec::new(),
             segments: Vec::new(),
+            moved: None,
         };
         run.seen = run.snapshot_names()?;
         run.journal.catch_up()?;
@@ -153,21 +157,45 @@ impl<'r> Run<'r> {
         Ok(None)
     }
 
-    /// Reads the writer's own index into a table to deduplicate with, as far as packs are present. Index objects that
-    /// the table knows `already` are passed over. Gives why others were: they are damaged, and what only they know is
-    /// to be stored again.
+    /// The index objects that say where the writer's segments lie, and are not condemned: its own, and maintainers'.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn index_names(&self) -> Result<Vec<ObjectName>, RepositoryError> {
+        let mut names = index::names_for(self.agent().repository, self.agent().writer())?;
+        names.retain(|name| !self.condemned.index(name));
+        Ok(names)
+    }
+
+    /// Where maintainers moved segments to, as far as packs are present. It is read once, when something is asked for that
+    /// is not where it was. A revoked maintainer is not believed: whoever relies on a place must be able to.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn moved(&mut self, present: &HashMap<PackId, Bytes>) -> Result<Arc<Moved>, RepositoryError> {
+        if let Some(moved) = &self.moved {
+            return Ok(Arc::clone(moved));
+        }
+        let moved = Arc::new(Moved::load(self.agent(), &self.condemned, present)?);
+        self.moved = Some(Arc::clone(&moved));
+        Ok(moved)
+    }
+
+    /// Reads the writer's own index into a table to deduplicate with, as far as packs are present, or segments were moved
+    /// to packs that are. Index objects that the table knows `already` are passed over. Gives why others were: they are
+    /// damaged, and what only they know is to be stored again.
     ///
     /// # Errors
     /// The store failed.
     pub fn load_index(
-        &self,
+        &mut self,
         present: &HashMap<PackId, Bytes>,
         already: &HashSet<ObjectName>,
         table: &mut DedupTable,
     ) -> Result<Vec<RepositoryError>, RepositoryError> {
         let mut damaged = Vec::new();
         for name in index::names_of(self.agent().repository, self.agent().writer())? {
-            if already.contains(&name) {
+            if already.contains(&name) || self.condemned.index(&name) {
                 continue;
             }
             let index = match index::read(self.agent().repository, self.agent().catalog(), &name) {
@@ -178,15 +206,19 @@ impl<'r> Run<'r> {
                 }
                 Err(error) => return Err(error),
             };
-            let whole: HashMap<PackId, bool> = index
-                .header
-                .packs
+            let named = &index.header.packs;
+            let whole: HashSet<PackId> = named
                 .iter()
-                .map(|pack| (pack.0, present.get(&pack.0) == Some(&pack.1)))
+                .filter(|pack| present.get(&pack.0) == Some(&pack.1))
+                .map(|pack| pack.0)
                 .collect();
             let mut segments = index.segments;
             segments.retain(|line| line.lock == self.lock);
-            table.absorb(&segments, |pack| whole.get(&pack).copied().unwrap_or(false));
+            let moved = if whole.len() < named.len() { Some(self.moved(present)?) } else { None };
+            table.absorb(&segments, |segment, pack| {
+                let moved = || moved.as_ref().and_then(|moved| moved.find(&segment));
+                if whole.contains(&pack) { Some(pack) } else { moved() }
+            });
         }
         table.settle();
         Ok(damaged)

@@ -1,6 +1,7 @@
 //! Finding and opening segments: what restore and readback stand on.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::crypto::codec::Decompressor;
 use crate::crypto::envelope::{self, Identity};
@@ -9,7 +10,9 @@ use crate::format::index::{SegmentKind, SegmentLine};
 use crate::format::names;
 use crate::ids::{ChunkId, KeyId, Label, PackId, SegmentId, SegmentPrefix};
 use crate::repository::catalog::Catalog;
+use crate::repository::gc::Condemned;
 use crate::repository::order::IdOrder;
+use crate::repository::spare::Again;
 use crate::repository::{Repository, RepositoryError, index};
 use crate::store::Store;
 use crate::units::Bytes;
@@ -36,7 +39,7 @@ pub struct NeededSegment {
     pub kind: SegmentKind,
     /// The length of its plaintext.
     pub plain: Bytes,
-    /// Every place it is known at; never empty.
+    /// Every place it is known at, those in condemned packs last; never empty.
     pub places: Vec<Place>,
 }
 
@@ -58,61 +61,105 @@ pub struct SegmentMap {
     chunks: Vec<(ChunkId, ChunkPlace)>,
     by_id: IdOrder,
     unreadable: Vec<RepositoryError>,
+    again: Option<Arc<Again>>,
 }
 
 impl SegmentMap {
-    /// Reads a writer's index for the segments with these prefixes.
+    /// Reads the index for those of a writer's segments that have these prefixes: its own index objects, and those of
+    /// every maintainer.
     ///
     /// One damaged index object must not keep back what the others know: it is left out and told by
     /// [`Self::unreadable`].
     ///
     /// # Errors
-    /// The store failed, or a name is none of an index object. Segments that no index names are simply not in the
-    /// map.
+    /// The store failed, gc records are damaged, or a name is none of an index object. Segments that no index names are
+    /// simply not in the map.
     pub fn load(
         repository: &Repository,
         catalog: &Catalog,
         writer: &Label,
         wanted: &HashSet<SegmentPrefix>,
     ) -> Result<Self, RepositoryError> {
+        Self::load_for(repository, catalog, writer, wanted, &HashSet::new())
+    }
+
+    /// The same for whoever opens these tenant keys. Where no index object names a segment any more, everything it knows
+    /// of the keys is in the map: the writer may have stored the same chunks again.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for(
+        repository: &Repository,
+        catalog: &Catalog,
+        writer: &Label,
+        wanted: &HashSet<SegmentPrefix>,
+        keys: &HashSet<KeyId>,
+    ) -> Result<Self, RepositoryError> {
+        let listed = |line: &SegmentLine| wanted.contains(&line.segment.prefix());
+        let mut map = Self::read(repository, catalog, writer, listed)?;
+        let known: HashSet<SegmentPrefix> = map.segments.iter().map(|segment| segment.id.prefix()).collect();
+        if !keys.is_empty() && !wanted.is_subset(&known) {
+            map = Self::read(repository, catalog, writer, |line| listed(line) || keys.contains(&line.key))?;
+        }
+        let keys = map.segments.iter().map(|segment| segment.key).chain(keys.iter().copied()).collect();
+        map.again = Some(Arc::new(Again::new(repository, catalog, writer, keys)));
+        Ok(map)
+    }
+
+    /// Reads the index for the segments that are `wanted`.
+    pub(crate) fn read(
+        repository: &Repository,
+        catalog: &Catalog,
+        writer: &Label,
+        wanted: impl Fn(&SegmentLine) -> bool,
+    ) -> Result<Self, RepositoryError> {
+        let condemned = Condemned::load(repository)?;
         let mut map = Self::default();
-        let mut numbers: HashMap<SegmentId, u32> = HashMap::new();
-        for name in index::names_of(repository, writer)? {
-            let index = match index::read(repository, catalog, &name) {
-                Ok(index) => index,
+        let mut numbers: HashMap<SegmentId, Taken> = HashMap::new();
+        for name in index::names_for(repository, writer)? {
+            let index = match index::read_if_any(repository, catalog, &condemned, &name) {
+                Ok(Some(index)) => index,
+                Ok(None) => continue,
                 Err(error) if error.is_damage() => {
                     map.unreadable.push(error);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            for line in index.segments.into_iter().filter(|line| wanted.contains(&line.segment.prefix())) {
+            for line in index.segments.into_iter().filter(&wanted) {
                 map.take(line, &mut numbers);
             }
+        }
+        for segment in &mut map.segments {
+            segment.places.sort_by_key(|place| condemned.pack(place.pack));
         }
         // A segment known by location lines alone has no chunks anybody could ask for.
         map.by_id = IdOrder::of(&map.chunks, |(id, _)| id);
         Ok(map)
     }
 
-    fn take(&mut self, line: SegmentLine, numbers: &mut HashMap<SegmentId, u32>) {
+    fn take(&mut self, line: SegmentLine, numbers: &mut HashMap<SegmentId, Taken>) {
         let Some(pack) = line.pack else { return };
         let place = Place { pack, offset: line.offset, length: line.length };
-        if let Some(segment) = numbers.get(&line.segment).and_then(|n| self.segments.get_mut(*n as usize)) {
-            if !segment.places.contains(&place) {
-                segment.places.push(place);
-            }
+        let Ok(next) = u32::try_from(self.segments.len()) else { return };
+        let taken = numbers.entry(line.segment).or_insert(Taken { number: next, chunks: false });
+        let number = taken.number;
+        match self.segments.get_mut(number as usize) {
+            Some(segment) if segment.places.contains(&place) => {}
+            Some(segment) => segment.places.push(place),
+            None => self.segments.push(NeededSegment {
+                id: line.segment,
+                key: line.key,
+                kind: line.kind,
+                plain: line.plain,
+                places: vec![place],
+            }),
+        }
+        // Whichever line has them first tells the chunks; one that only gives another place has none.
+        if taken.chunks {
             return;
         }
-        let Ok(number) = u32::try_from(self.segments.len()) else { return };
-        numbers.insert(line.segment, number);
-        self.segments.push(NeededSegment {
-            id: line.segment,
-            key: line.key,
-            kind: line.kind,
-            plain: line.plain,
-            places: vec![place],
-        });
+        taken.chunks = !line.chunks.is_empty();
         let mut offset = 0_u32;
         for chunk in line.chunks {
             self.chunks.push((chunk.0, ChunkPlace { segment: number, offset, length: chunk.1 }));
@@ -141,13 +188,30 @@ impl SegmentMap {
     /// Where a chunk of a tenant key lies.
     #[must_use]
     pub fn find(&self, key: KeyId, chunk: &ChunkId) -> Option<ChunkPlace> {
+        self.copies(key, chunk).next()
+    }
+
+    /// Everywhere that a chunk of a tenant key lies.
+    pub fn copies(&self, key: KeyId, chunk: &ChunkId) -> impl Iterator<Item = ChunkPlace> {
         let found = self.by_id.find(&self.chunks, |(id, _)| id, chunk);
         found
             .iter()
             .filter_map(|at| self.chunks.get(*at as usize))
             .map(|(_, place)| *place)
-            .find(|place| self.segment(place.segment).is_some_and(|segment| segment.key == key))
+            .filter(move |place| self.segment(place.segment).is_some_and(|segment| segment.key == key))
     }
+
+    /// What the index says later, for when a segment is not where it should be.
+    #[must_use]
+    pub fn again(&self) -> Option<Arc<Again>> {
+        self.again.clone()
+    }
+}
+
+/// A segment that a line named, and whether one told its chunks.
+struct Taken {
+    number: u32,
+    chunks: bool,
 }
 
 /// Fetches and opens segments with buffers that are used again.

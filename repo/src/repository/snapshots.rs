@@ -47,6 +47,8 @@ pub struct Listed {
     pub hash: Option<ObjectHash>,
     /// Its stored length.
     pub length: Bytes,
+    /// The gc record that expired it.
+    pub expired_by: Option<ObjectName>,
 }
 
 /// Everything needed to judge snapshots, read once.
@@ -108,9 +110,11 @@ impl<'r> Judge<'r> {
         run: RunId,
         length: Bytes,
     ) -> Result<Listed, RepositoryError> {
+        let expired_by = self.condemned.expired_by(&name).cloned();
+        let (snapshot, hash) = (None, None);
         let mut listed =
-            Listed { name, component, run, standing: Standing::Expired, snapshot: None, hash: None, length };
-        if self.condemned.snapshot(&listed.name) {
+            Listed { name, component, run, standing: Standing::Expired, snapshot, hash, length, expired_by };
+        if listed.expired_by.is_some() {
             return Ok(listed);
         }
         match self.standing(&mut listed) {

@@ -1,5 +1,7 @@
 //! Trust: who may sign what, from a pinned officer to the newest word. FORMAT.md §4.
 
+use std::collections::BTreeSet;
+
 use crate::crypto::hash::sha256;
 use crate::crypto::sign::{self, Kind, VerifyingKey};
 use crate::crypto::signers::AllowedSigners;
@@ -148,6 +150,16 @@ impl Trust {
             self.signers.check(None, key, namespace, moment).map_err(|refusal| refusal.to_string())?;
         Principal::parse(&entry.principal)
             .ok_or_else(|| format!("the signer {:?} has no known role", entry.principal))
+    }
+
+    /// Every maintainer that trust knows, those of the past too.
+    #[must_use]
+    pub fn maintainers(&self) -> BTreeSet<Label> {
+        let named = self.signers.entries().filter_map(|entry| match Principal::parse(&entry.principal) {
+            Some(Principal::Maintainer(name)) => Some(name),
+            _ => None,
+        });
+        named.collect()
     }
 
     /// For a revoked writer, the last entry of its ledger that counts, if any of it does.

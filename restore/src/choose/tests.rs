@@ -39,6 +39,7 @@ fn listed(at: i64, point: i64, standing: Standing) -> Listed {
         snapshot: Some(snapshot),
         hash: None,
         length: Bytes(1),
+        expired_by: None,
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use lifeboat_repo::crypto::hash::chunk_id;
 use lifeboat_repo::repository::recover::TenantKey;
+use lifeboat_repo::format::index::ChunkRef;
 use lifeboat_repo::repository::segments::SegmentReader;
+use lifeboat_repo::repository::spare::Spare;
 use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::units::Bytes;
@@ -74,14 +76,15 @@ fn try_work(site: &Site<'_>, store: &dyn Store, queue: &Queue<'_>) -> Result<(),
     let mut dirs =
         Dirs::new(site).map_err(|trouble| RestoreError::refused(site.root.shown(), trouble.words()))?;
     let mut reader = SegmentReader::new(store)?;
-    let mut plain = Vec::new();
+    let (mut plain, mut spare) = (Vec::new(), Spare::default());
     while !site.stopped() {
         let job = queue.next.fetch_add(1, Ordering::Relaxed);
         if let Some(fetch) = queue.fetches.get(job) {
             for next in queue.fetches.iter().skip(job + 1).take(AHEAD) {
                 reader.expect(&next.segment);
             }
-            segment(site, &mut dirs, &mut reader, fetch, &mut plain, &queue.failures)?;
+            let buffers = (&mut plain, &mut spare);
+            segment(site, &mut dirs, &mut reader, fetch, buffers, &queue.failures)?;
         } else if let Some(batch) = queue.bare.get(job - queue.fetches.len()) {
             for node in *batch {
                 files::bare(site, &mut dirs, *node)?;
@@ -99,21 +102,25 @@ fn segment(
     dirs: &mut Dirs<'_, '_>,
     reader: &mut SegmentReader<'_>,
     fetch: &Fetch,
-    plain: &mut Vec<u8>,
+    (plain, spare): (&mut Vec<u8>, &mut Spare),
     failures: &AtomicU32,
 ) -> Result<(), RestoreError> {
-    let uses = site.uses_of(fetch);
+    let mut uses = site.uses_of(fetch);
     // Every use was planned under its key.
     let Some(key) = site.work.keys.get(&fetch.segment.key) else { return Ok(()) };
-    match reader.read(&fetch.segment, &key.identity, plain) {
-        Ok(()) => failures.store(0, Ordering::Relaxed),
+    let broken = match reader.read(&fetch.segment, &key.identity, plain) {
+        Ok(()) => {
+            failures.store(0, Ordering::Relaxed);
+            site.count_fetch(fetch.segment.places.first().map_or(Bytes::ZERO, |place| place.length));
+            None
+        }
         Err(error) => {
             give_up_on_store(&error, failures)?;
-            return lose(site, dirs, key, uses, &error);
+            plain.clear();
+            Some(error)
         }
-    }
-    site.count_fetch(fetch.segment.places.first().map_or(Bytes::ZERO, |place| place.length));
-    let mut uses = uses;
+    };
+    let mut lost = Vec::new();
     while let Some(first) = uses.first() {
         // All uses of one chunk: compared once, written everywhere.
         let same = uses.iter().take_while(|one| one.at == first.at && one.id == first.id).count();
@@ -121,16 +128,31 @@ fn segment(
         uses = rest;
         let start = first.at as usize;
         let chunk = plain.get(start..start.saturating_add(first.length as usize));
-        match chunk.filter(|chunk| chunk_id(&key.k_id, chunk) == first.id) {
+        let whole = chunk.filter(|chunk| broken.is_none() && chunk_id(&key.k_id, chunk) == first.id);
+        // Damage may have been healed, or gone round, since; where the store fails nothing is known.
+        let again = site.work.again.as_ref().filter(|_| broken.as_ref().is_none_or(is_damage));
+        let found = match (whole, again) {
+            (Some(chunk), _) => Some(chunk),
+            (None, Some(again)) => spare.chunk(again, reader, key, &ChunkRef(first.id, first.length)),
+            (None, None) => None,
+        };
+        match found {
             Some(chunk) => now.iter().try_for_each(|one| hand_out(site, dirs, one, chunk))?,
-            None => {
-                let what = format!("a chunk in segment {}", fetch.segment.id);
-                let error = RepositoryError::damaged(what, "its content is not what its id says");
-                lose(site, dirs, key, now, &error)?;
-            }
+            None => lost.extend_from_slice(now),
         }
     }
-    Ok(())
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let error = broken.unwrap_or_else(|| {
+        let what = format!("a chunk in segment {}", fetch.segment.id);
+        RepositoryError::damaged(what, "its content is not what its id says")
+    });
+    lose(site, dirs, key, &lost, &error)
+}
+
+fn is_damage(error: &RepositoryError) -> bool {
+    error.is_damage()
 }
 
 /// Writes the bytes of a chunk where one use needs them.

@@ -229,6 +229,7 @@ impl<'m> Builder<'m> {
                 parts: self.parts,
                 values: self.values,
                 sparse: self.sparse,
+                again: self.locate.again(),
             },
             entries: self.entries,
             files: self.files,

@@ -91,7 +91,7 @@ fn work(entries: &[(u8, Kind)]) -> Work {
         .map(|from| Fetch { segment: segment(from), uses: from..(from + 8).min(uses.len()) });
     let fetches = fetches.collect();
     let (keys, values, sparse) = Default::default();
-    Work { tree, keys, fetches, uses, parts, values, sparse }
+    Work { tree, keys, fetches, uses, parts, values, sparse, again: None }
 }
 
 fn segment(number: usize) -> NeededSegment {

@@ -16,6 +16,7 @@ use crate::damage::Finding;
 pub(super) struct GcRecords {
     packs: HashSet<PackId>,
     snapshots: HashSet<ObjectName>,
+    indexes: HashSet<ObjectName>,
     /// Every record's name and the snapshots it expires, by number.
     records: Vec<(ObjectName, Vec<ObjectName>)>,
     /// Whether every record could be read.
@@ -24,13 +25,19 @@ pub(super) struct GcRecords {
 
 /// Reads every gc record in a listing.
 pub(super) fn load(repository: &Repository, listed: &[Listed], findings: &mut Vec<Finding>) -> GcRecords {
-    let mut gc =
-        GcRecords { packs: HashSet::new(), snapshots: HashSet::new(), records: Vec::new(), sound: true };
+    let mut gc = GcRecords {
+        packs: HashSet::new(),
+        snapshots: HashSet::new(),
+        indexes: HashSet::new(),
+        records: Vec::new(),
+        sound: true,
+    };
     for object in listed {
         let Some(Place::Gc(seq)) = place(&object.name) else { continue };
         let expired = match read(repository, &object.name, seq) {
             Ok(body) => {
                 gc.packs.extend(body.packs);
+                gc.indexes.extend(body.indexes);
                 gc.snapshots.extend(body.snapshots.iter().cloned());
                 body.snapshots
             }
@@ -59,11 +66,12 @@ fn read(repository: &Repository, name: &ObjectName, seq: Seq) -> Result<GcBody, 
 }
 
 impl GcRecords {
-    /// Whether an object may be gone: a condemned pack, or an expired snapshot.
+    /// Whether an object may be gone: a condemned pack or index object, or an expired snapshot.
     pub(super) fn excuses(&self, name: &ObjectName, place: &Place) -> bool {
         match place {
             Place::Pack(pack) => self.packs.contains(pack),
             Place::Snapshot(..) => self.snapshots.contains(name),
+            Place::Index(..) => self.indexes.contains(name),
             _ => false,
         }
     }

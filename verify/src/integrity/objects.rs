@@ -94,7 +94,7 @@ impl Check<'_> {
         }
         if self.gc.excuses(name, place) {
             finding.severity = Severity::Notice;
-            finding.what.push_str("; it is expired");
+            finding.what.push_str("; a gc record condemns or expires it, so nothing relies on it");
         } else if record.is_none() && !self.is_relied_on(place) {
             finding.severity = Severity::Notice;
             finding.what.push_str("; no ledger names it, so nothing relies on it");

@@ -146,6 +146,7 @@ mod tests {
             snapshot: Some(snapshot),
             hash: None,
             length: Bytes::ZERO,
+            expired_by: None,
         }
     }
 

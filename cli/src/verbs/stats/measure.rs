@@ -7,6 +7,7 @@ use lifeboat_repo::format::index::SegmentKind;
 use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::ids::{KeyId, Label, SegmentPrefix};
 use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::{Repository, RepositoryError, index};
 use lifeboat_repo::units::{Bytes, Timestamp};
 use serde::Serialize;
@@ -133,11 +134,13 @@ fn sizes(
         let prefixes = snapshot.keys.iter().flat_map(|share| &share.segments).copied();
         wanted.entry(&snapshot.writer).or_default().extend(prefixes);
     }
+    let condemned = Condemned::load(repository)?;
     let mut sizes = Sizes::new();
     for (writer, wanted) in wanted {
-        for name in index::names_of(repository, writer)? {
-            let index = match index::read(repository, catalog, &name) {
-                Ok(index) => index,
+        for name in index::names_for(repository, writer)? {
+            let index = match index::read_if_any(repository, catalog, &condemned, &name) {
+                Ok(Some(index)) => index,
+                Ok(None) => continue,
                 Err(error) if error.is_damage() => {
                     unreadable.push(error.to_string());
                     continue;
