@@ -9,11 +9,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use lifeboat_repo::format::snapshot::{Counts, Share};
 use lifeboat_repo::ids::{ObjectName, PackId, RunId, SegmentId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
-use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::repository::agent::Card;
 use lifeboat_repo::repository::index::DedupTable;
 use lifeboat_repo::repository::pack::StagedPack;
 use lifeboat_repo::repository::run::Run;
+use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::Bytes;
 
 use crate::assemble::{Assembler, Desk, Filling, Recorder, Remembered};

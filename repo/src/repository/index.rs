@@ -115,11 +115,7 @@ impl DedupTable {
 
     /// Takes the segments of an index object for which `place` knows a pack that is there and not condemned: the line's
     /// own, or one they were moved to.
-    pub fn absorb(
-        &mut self,
-        segments: &[SegmentLine],
-        place: impl Fn(SegmentId, PackId) -> Option<PackId>,
-    ) {
+    pub fn absorb(&mut self, segments: &[SegmentLine], place: impl Fn(SegmentId, PackId) -> Option<PackId>) {
         for line in segments.iter().filter(|line| !line.chunks.is_empty()) {
             let Some(pack) = line.pack.and_then(|pack| place(line.segment, pack)) else { continue };
             let known = KnownSegment { id: line.segment, pack: Some(pack), key: line.key };

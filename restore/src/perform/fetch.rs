@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use lifeboat_repo::crypto::hash::chunk_id;
-use lifeboat_repo::repository::recover::TenantKey;
 use lifeboat_repo::format::index::ChunkRef;
+use lifeboat_repo::repository::recover::TenantKey;
 use lifeboat_repo::repository::segments::SegmentReader;
 use lifeboat_repo::repository::spare::Spare;
 use lifeboat_repo::repository::{RepositoryError, RepositoryErrorKind};

@@ -211,7 +211,8 @@ pub(super) fn state(bytes: &[u8]) -> bool {
     // Whatever the index objects are that it says it covers.
     let line = bytes.iter().position(|byte| *byte == b'\n');
     let slots = line.and_then(|line| bytes.get(line + 1..));
-    let chunks = slots.is_some_and(|slots| DedupTable::default().absorb_bytes(slots, |_, pack, _| Some(pack)));
+    let chunks =
+        slots.is_some_and(|slots| DedupTable::default().absorb_bytes(slots, |_, pack, _| Some(pack)));
     let changes = lifeboat_backup::testing::reads_state_changes(bytes);
     lifeboat_backup::testing::reads_state_records(bytes) || changes || table || chunks
 }
