@@ -6,7 +6,7 @@
 //! Beside the walk lies the table of chunks to deduplicate with, so that a night with changes need not read the
 //! whole index from the repository.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;

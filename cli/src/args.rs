@@ -95,6 +95,9 @@ pub(crate) enum Verb {
     /// Copy what counts in repositories into their replicas, as it is stored
     #[cfg(feature = "recover")]
     Replicate(verbs::replicate::Args),
+    /// Heal what is damaged from a copy, and mark what no copy has
+    #[cfg(feature = "recover")]
+    Repair(verbs::repair::Args),
     /// One look: last snapshot, age and objectives of every component
     Status(Reading<verbs::status::Args>),
     /// Erase a tenant from every backup, and prove it
@@ -143,6 +146,8 @@ impl Verb {
             Self::Verify(_) => "verify",
             #[cfg(feature = "recover")]
             Self::Replicate(_) => "replicate",
+            #[cfg(feature = "recover")]
+            Self::Repair(_) => "repair",
             Self::Status(_) => "status",
             #[cfg(feature = "recover")]
             Self::Erase(_) => "erase",

@@ -129,7 +129,7 @@ fn an_index_of_millions_of_chunks_is_small_and_quick() {
         let text = encode_index(&header, &lines).unwrap();
         json += text.len();
         let Index { segments, .. } = decode_index(&text).unwrap();
-        table.absorb(&segments, |_| true);
+        table.absorb(&segments, |_, pack| Some(pack));
         most = most.max(private().saturating_sub(before));
     }
     table.settle();
@@ -216,7 +216,7 @@ fn opened_and_looked_up_in() {
     table.shelve_in(place, RunId::new(Timestamp::new(1_764_100_000, 0), [2; 8]));
     table.take_shelf(shelf);
     let (_, lines) = index_object(chunks / PER_INDEX);
-    table.absorb(&lines, |_| true);
+    table.absorb(&lines, |_, pack| Some(pack));
     table.settle();
     table.keep(&path, |_| Some(LENGTH), std::iter::empty()).unwrap();
     let took = processor() - cpu;

@@ -12,7 +12,7 @@ use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::order::IdOrder;
 use lifeboat_repo::repository::segments::{NeededSegment, Place};
 use lifeboat_repo::repository::{Repository, RepositoryError, index};
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, LockClass};
 
 use crate::damage::{Finding, Severity};
 use crate::error::VerifyError;
@@ -58,6 +58,8 @@ impl Maintained {
 /// A needed segment and the chunks in it.
 pub(crate) struct Segment {
     pub(crate) needed: NeededSegment,
+    /// How its packs are locked.
+    pub(crate) lock: LockClass,
     /// The number of its first chunk.
     first: u32,
     /// How many chunks it has.
@@ -138,7 +140,7 @@ impl Holdings {
         if at == self.segments.len() {
             let (id, key, kind, plain) = (line.segment, line.key, line.kind, line.plain);
             let needed = NeededSegment { id, key, kind, plain, places: Vec::new() };
-            self.segments.push(Segment { needed, first: 0, count: 0 });
+            self.segments.push(Segment { needed, lock: line.lock, first: 0, count: 0 });
         }
         let Some(segment) = self.segments.get_mut(at) else { return };
         if !segment.needed.places.contains(&place) {

@@ -30,6 +30,8 @@ pub(crate) mod manual;
 #[cfg(feature = "recover")]
 pub(crate) mod policy;
 #[cfg(feature = "recover")]
+pub(crate) mod repair;
+#[cfg(feature = "recover")]
 pub(crate) mod replicate;
 #[cfg(feature = "recover")]
 pub(crate) mod restore;
@@ -72,6 +74,8 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Verify(args) => verify::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Replicate(args) => replicate::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Repair(args) => repair::run(context, args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Erase(args) => erase::run(context, args),

@@ -45,6 +45,8 @@ pub mod recover;
 #[cfg(feature = "recover")]
 pub mod renewal;
 #[cfg(feature = "recover")]
+pub mod repair;
+#[cfg(feature = "recover")]
 pub mod replicate;
 #[cfg(feature = "recover")]
 pub mod reseal;
@@ -149,6 +151,12 @@ impl Repository {
     #[must_use]
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// The same repository, with the same trust, in another store.
+    #[must_use]
+    pub fn over(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self.clone() }
     }
 
     /// The store, shared.

@@ -25,6 +25,17 @@ const EXAMPLES: Examples = &[
         ],
     ),
     (
+        "lifeboat repair",
+        &[
+            (
+                "lifeboat repair --from replica --dry-run",
+                "Say what the replica heals, and what stays damaged.",
+            ),
+            ("lifeboat repair --from replica", "Heal it, and mark what the replica does not have either."),
+            ("lifeboat repair index", "Read lost parts of the index back from the tables of packs."),
+        ],
+    ),
+    (
         "lifeboat doctor",
         &[
             ("lifeboat doctor", "Check host, configuration and stores, and say what to do."),

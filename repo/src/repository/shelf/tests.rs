@@ -82,8 +82,8 @@ fn a_table_on_disk_knows_what_one_in_memory_knows() {
         disk.shelve_in(place.clone(), run(at));
         for part in 0..10 {
             let lines = lines(part * first / 10..(part + 1) * first / 10);
-            disk.absorb(&lines, |_| true);
-            memory.absorb(&lines, |_| true);
+            disk.absorb(&lines, |_, pack| Some(pack));
+            memory.absorb(&lines, |_, pack| Some(pack));
         }
         disk.settle();
         memory.settle();
@@ -104,7 +104,7 @@ fn a_table_on_disk_knows_what_one_in_memory_knows() {
     table.take_shelf(shelf);
     let found = table.find(KEY_ID, &chunk(9 * 7)).unwrap();
     assert_eq!(table.segment(found).unwrap().pack, Some(pack(7)), "where it was moved to");
-    table.absorb(&lines(3_000..3_020), |_| true);
+    table.absorb(&lines(3_000..3_020), |_, pack| Some(pack));
     table.settle();
     let fresh = KnownSegment { id: SegmentId::from_bytes([9; 32]), pack: None, key: KEY_ID };
     let number = table.add_segment(fresh).unwrap();
@@ -161,7 +161,7 @@ fn no_bit_of_it_can_change() {
     let (path, place) = (dir.path().join("shelf"), place(dir.path(), 100));
     let mut table = DedupTable::default();
     table.shelve_in(place.clone(), run(1));
-    table.absorb(&lines(0..300), |_| true);
+    table.absorb(&lines(0..300), |_, pack| Some(pack));
     table.settle();
     table.keep(&path, |_| Some(Bytes(1)), [index(1)].iter()).unwrap();
     let whole = fs::read(&path).unwrap();

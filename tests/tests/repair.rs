@@ -1,0 +1,282 @@
+//! Repair: every object of a repository deleted once and flipped once, healed from a copy; and without one, what the next
+//! backup heals.
+
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use lifeboat_backup::{BackupError, Job, Report};
+use lifeboat_repo::clock::{SystemClock, SystemEntropy};
+use lifeboat_repo::ids::ObjectName;
+use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::agent::Credentials;
+use lifeboat_repo::repository::index;
+use lifeboat_repo::repository::maintainer::Maintainer;
+use lifeboat_repo::repository::repair;
+use lifeboat_repo::store::Store;
+use lifeboat_repo::store::memory::MemoryStore;
+use lifeboat_repo::units::Bytes;
+use lifeboat_tests::examine::{judge_restore, look_integrity, look_readback, restore, scratch, tree};
+use lifeboat_tests::trees::noise;
+use lifeboat_tests::{World, label, write};
+use lifeboat_verify::Threads;
+use lifeboat_verify::heal::{self, Copy, Marked, Marks, ObjectPlan};
+
+struct Whole {
+    world: World,
+    store: MemoryStore,
+    maintainer: Arc<Credentials>,
+}
+
+/// Two snapshots of three tenants.
+fn whole() -> Whole {
+    let store = MemoryStore::new();
+    let world = World::over(Arc::new(store.clone()), scratch());
+    let maintainer = world.maintainer("m1", 71);
+    let source = world.source();
+    write(&source, "shared/readme", b"what belongs to nobody");
+    write(&source, "tenants/acme/photo", &noise(1, 150_000));
+    write(&source, "tenants/beta/x", &noise(2, 40_000));
+    world.backup().unwrap();
+    write(&source, "tenants/acme/later", &noise(3, 120_000));
+    world.backup().unwrap();
+    Whole { world, store, maintainer }
+}
+
+struct Repaired {
+    plan: ObjectPlan,
+    marks: Option<Marks>,
+    marked: Option<Marked>,
+}
+
+/// What `repair` does.
+fn repair(whole: &Whole, store: &MemoryStore, copy: Option<&MemoryStore>) -> Result<Repaired, String> {
+    let pins = [whole.world.officer.public()];
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    let copies: Vec<Copy> =
+        copy.iter().map(|copy| Copy { name: "replica".into(), store: Arc::new((*copy).clone()) }).collect();
+    let from = copies.first().map(|copy| copy.store.as_ref());
+    let opened = repair::open(shared, from, &pins).map_err(|error| error.to_string())?;
+    let here = &opened.repository;
+    let mut plan =
+        heal::plan_objects(here, &opened.trust, &pins, &copies, &SystemClock, Threads::ONE, &Silent)
+            .map_err(|error| error.to_string())?;
+    heal::heal_objects(here, &mut plan, &copies, &SystemClock, &Silent);
+    let mut repaired = Repaired { plan, marks: None, marked: None };
+    let Ok(maintainer) = Maintainer::open(here, Arc::clone(&whole.maintainer), &SystemClock, &SystemEntropy)
+    else {
+        return Ok(repaired);
+    };
+    let marks = heal::plan_marks(here, maintainer.catalog(), &repaired.plan, &copies, false, &Silent)
+        .map_err(|error| error.to_string())?;
+    if !marks.is_empty() {
+        repaired.marked =
+            Some(heal::put_marks(&maintainer, &marks, &copies).map_err(|error| error.to_string())?);
+    }
+    repaired.marks = Some(marks);
+    Ok(repaired)
+}
+
+fn harm(store: &MemoryStore, name: &ObjectName, delete: bool) -> MemoryStore {
+    let hurt = store.fork();
+    if delete {
+        hurt.remove(name);
+    } else {
+        let mut bytes = store.read(name, Bytes::mib(64)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        hurt.replace(name, &bytes);
+    }
+    hurt
+}
+
+fn names(store: &MemoryStore) -> Vec<ObjectName> {
+    store.list("").unwrap().into_iter().map(|object| object.name).collect()
+}
+
+fn area(name: &ObjectName) -> String {
+    match name.parts().next().unwrap_or_default() {
+        "seals" => format!("seals/{}", name.last()),
+        area => area.to_owned(),
+    }
+}
+
+#[test]
+fn a_copy_heals_every_object_deleted_or_flipped() {
+    let whole = whole();
+    let all = names(&whole.store);
+    assert!(all.len() <= 150, "{}", all.len());
+    let mut table: BTreeMap<String, [u32; 2]> = BTreeMap::new();
+    for name in &all {
+        for delete in [true, false] {
+            let hurt = harm(&whole.store, name, delete);
+            let repaired = repair(&whole, &hurt, Some(&whole.store));
+            let repaired = repaired.unwrap_or_else(|error| panic!("{name} {delete}: {error}"));
+            if name.as_str() != "lifeboat.json" {
+                let healed = |one: &heal::Wrong| one.object == *name && one.from.is_some();
+                assert!(repaired.plan.wrong.iter().any(healed), "{name} {delete}: {:?}", repaired.plan);
+                assert!(repaired.marked.is_none(), "{name} {delete}: {:?}", repaired.marks);
+                assert_eq!(
+                    hurt.read(name, Bytes::mib(64)).unwrap(),
+                    whole.store.read(name, Bytes::mib(64)).unwrap(),
+                    "{name} {delete}"
+                );
+            }
+            let shared: Arc<dyn Store> = Arc::new(hurt);
+            let looks = [look_integrity(&whole.world, &shared), look_readback(&whole.world, &shared)]
+                .map(|look| look.word(""));
+            assert_eq!(looks, ["-", "-"], "{name} {delete}");
+            table.entry(area(name)).or_default()[usize::from(!delete)] += 1;
+        }
+    }
+    println!("healed from a copy, readback clean: {} objects", all.len());
+    println!("{:16} {:>8} {:>8}", "kind", "deleted", "flipped");
+    for (kind, [deleted, flipped]) in &table {
+        println!("{kind:16} {deleted:>8} {flipped:>8}");
+    }
+}
+
+#[test]
+fn without_a_copy_the_next_backup_heals_what_still_exists() {
+    let whole = whole();
+    let mut table: BTreeMap<String, BTreeMap<&str, u32>> = BTreeMap::new();
+    for name in names(&whole.store) {
+        for delete in [true, false] {
+            let hurt = harm(&whole.store, &name, delete);
+            let shared: Arc<dyn Store> = Arc::new(hurt.clone());
+            let state = scratch();
+            copy_dir(&whole.world.dir.path().join("state"), state.path());
+            let repaired = repair(&whole, &hurt, None);
+            if let Ok(repaired) = &repaired
+                && (name.as_str().starts_with("keys/") || name.as_str().starts_with("seals/"))
+                && !repaired.plan.wrong.is_empty()
+            {
+                let told = repaired.plan.left().any(|one| {
+                    one.object == name && one.left.as_ref().is_some_and(|left| left.contains("bundle"))
+                });
+                assert!(told, "{name} {delete}: {:?}", repaired.plan);
+            }
+            let verdict = match backup(&whole.world, Arc::clone(&shared), state.path()) {
+                Err(_) => "needs a copy",
+                Ok(report) => {
+                    let dir = scratch();
+                    let target = dir.path().join("target");
+                    let run = Some(report.run);
+                    let outcome = restore(&whole.world, &shared, &label("files"), run, &target);
+                    match judge_restore(&outcome, &target, &tree(&whole.world.source())) {
+                        "exact" => "healed",
+                        _ => "needs a copy",
+                    }
+                }
+            };
+            let kinds = ["packs", "index", "cards", "keys", "snapshots", "runs", "state"];
+            assert!(
+                verdict == "healed" || !kinds.contains(&area(&name).as_str()),
+                "{name} {delete} is not healed: {:?}",
+                repaired.map(|repaired| repaired.plan)
+            );
+            *table.entry(area(&name)).or_default().entry(verdict).or_default() += 1;
+        }
+    }
+    println!("without a copy, the newest snapshot after the next backup:");
+    for (kind, verdicts) in &table {
+        println!("{kind:16} {verdicts:?}");
+    }
+}
+
+fn backup(world: &World, store: Arc<dyn Store>, state: &Path) -> Result<Report, BackupError> {
+    let repository = Repository::open(store, &[world.officer.public()])?;
+    let job = Job { state: state.to_owned(), ..world.job() };
+    lifeboat_backup::run(&repository, world.credentials(), &job, &SystemClock, &SystemEntropy, &Silent)
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The segment of acme's photo (noise, so it has one of its own): its pack, and a byte in the middle of it.
+fn photo(whole: &Whole) -> (ObjectName, usize) {
+    let repository = whole.world.repository();
+    let recovery = whole.world.recovery(&repository);
+    let name = index::names_of(&repository, &label("w1")).unwrap().remove(0);
+    let index = index::read(&repository, recovery.catalog(), &name).unwrap();
+    let line = index.segments.into_iter().find(|line| line.plain == Bytes(150_000)).unwrap();
+    let pack = lifeboat_repo::format::names::pack(line.pack.unwrap()).unwrap();
+    (pack, usize::try_from(line.offset.0 + line.length.0 / 2).unwrap())
+}
+
+fn restored(whole: &Whole, store: &MemoryStore) -> &'static str {
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    let dir = scratch();
+    let target = dir.path().join("target");
+    let outcome = restore(&whole.world, &shared, &label("files"), None, &target);
+    judge_restore(&outcome, &target, &tree(&whole.world.source()))
+}
+
+fn looks(whole: &Whole, store: &MemoryStore) -> [&'static str; 2] {
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    [look_integrity(&whole.world, &shared), look_readback(&whole.world, &shared)].map(|look| look.word(""))
+}
+
+/// Of a damaged pack what is whole is copied out, the rest is given up; a copy that turns up later heals that too, and the
+/// condemned pack never comes back under its name.
+#[test]
+fn what_no_copy_has_is_marked_and_a_later_copy_still_heals_it() {
+    let whole = whole();
+    let (pack, at) = photo(&whole);
+    let hurt = whole.store.fork();
+    let mut bytes = whole.store.read(&pack, Bytes::mib(64)).unwrap();
+    bytes[at] ^= 1;
+    hurt.replace(&pack, &bytes);
+    let repaired = repair(&whole, &hurt, None).unwrap();
+    let marks = repaired.marks.unwrap();
+    assert_eq!((marks.packs.len(), marks.lost.len(), marks.unknown), (1, 1, 0), "{marks:?}");
+    assert!(marks.moved.len() >= 2, "{marks:?}");
+    assert_eq!(restored(&whole, &hurt), "partial");
+    assert_eq!(looks(&whole, &hurt), ["-", "named"], "known damage, named by readback");
+    hurt.remove(&pack);
+    assert_eq!(restored(&whole, &hurt), "partial", "what was copied out does not need the pack");
+    // Nothing is found or done twice.
+    assert!(repair(&whole, &hurt, None).unwrap().marks.unwrap().is_empty());
+    let later = hurt.fork();
+    let repaired = repair(&whole, &later, Some(&whole.store)).unwrap();
+    assert_eq!(repaired.marks.unwrap().moved, marks.lost);
+    assert!(later.stat(&pack).unwrap().is_none(), "condemned for ever");
+    assert_eq!((restored(&whole, &later), looks(&whole, &later)), ("exact", ["-", "-"]));
+    // And without one, the next backup.
+    let state = scratch();
+    copy_dir(&whole.world.dir.path().join("state"), state.path());
+    let report = backup(&whole.world, Arc::new(hurt.clone()), state.path()).unwrap();
+    assert!(report.stored > Bytes(150_000) && report.stored < Bytes(250_000), "{report:?}");
+    assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]), "older ones too");
+}
+
+#[test]
+fn a_lost_index_is_read_back_from_the_tables_of_packs() {
+    let whole = whole();
+    let hurt = whole.store.fork();
+    for object in whole.store.list("index/w1/").unwrap() {
+        hurt.remove(&object.name);
+    }
+    let marks = repair(&whole, &hurt, None).unwrap().marks.unwrap();
+    assert_eq!((marks.indexes.len(), marks.read_back.len(), marks.unknown), (2, 2, 0), "{marks:?}");
+    assert!(marks.lost.is_empty() && marks.packs.is_empty(), "{marks:?}");
+    assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]));
+    // A writer stores anew what only an index of its own could tell it.
+    let state = scratch();
+    let report = backup(&whole.world, Arc::new(hurt.clone()), state.path()).unwrap();
+    assert!(report.stored > Bytes(300_000), "{report:?}");
+    assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]));
+}

@@ -1,0 +1,283 @@
+//! What no copy heals: marked in a gc record, with all that can still be had copied out before.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use lifeboat_repo::format::index::{PackRef, SegmentLine};
+use lifeboat_repo::format::names::{self, Place, place};
+use lifeboat_repo::format::records::Task;
+use lifeboat_repo::ids::{ObjectName, PackId, SegmentId};
+use lifeboat_repo::observe::{Event, Observer};
+use lifeboat_repo::repository::catalog::Catalog;
+use lifeboat_repo::repository::gc::Condemned;
+use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
+use lifeboat_repo::repository::repair::{read_table, refill, segment_at};
+use lifeboat_repo::repository::{Repository, RepositoryError, index};
+use lifeboat_repo::store::Store;
+use serde::Serialize;
+
+use super::{Copy, ObjectPlan};
+use crate::error::VerifyError;
+use crate::holdings::Segment;
+use crate::needs::{Needs, Scope};
+
+/// What would be marked, and what is copied before.
+#[derive(Debug, Default, Serialize)]
+pub struct Marks {
+    /// Packs to be condemned: they are missing or damaged, and no copy has them.
+    pub packs: Vec<PackId>,
+    /// Live segments that are whole somewhere, to be put into new packs.
+    pub moved: Vec<SegmentId>,
+    /// Live segments that nobody has whole.
+    pub lost: Vec<SegmentId>,
+    /// Index objects to be condemned: they are missing or damaged, and no copy has them.
+    pub indexes: Vec<ObjectName>,
+    /// Packs whose tables are read back into a new index object.
+    pub read_back: Vec<PackId>,
+    /// Damaged keys and cards to be removed: their writer would go on sealing to what nobody can open, or could not begin.
+    pub removed: Vec<ObjectName>,
+    /// Live segments that no index object names, nor the table of any pack that is left.
+    pub unknown: u64,
+    /// Where each of `moved` is whole: the place of its copy, or none for here.
+    #[serde(skip)]
+    sources: Vec<(SegmentLine, Option<usize>)>,
+    #[serde(skip)]
+    tables: Vec<(PackRef, Vec<SegmentLine>)>,
+}
+
+/// What was marked.
+#[derive(Debug, Serialize)]
+pub struct Marked {
+    /// The gc record.
+    pub record: Option<ObjectName>,
+    /// How many segments were copied into new packs.
+    pub moved: u64,
+    /// How many packs were read back into the index.
+    pub read_back: u64,
+    /// Damaged objects that could not be removed, with the reason.
+    pub problems: Vec<String>,
+}
+
+impl Marks {
+    /// Whether there is nothing to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty()
+            && self.moved.is_empty()
+            && self.lost.is_empty()
+            && self.indexes.is_empty()
+            && self.read_back.is_empty()
+            && self.removed.is_empty()
+    }
+}
+
+/// Works out what is to be marked, for the objects that stay damaged once the others are healed. `rebuild` reads back
+/// the tables of all packs that no index object names, whatever is damaged.
+///
+/// # Errors
+/// A listing failed, gc records are damaged, or the observer asked to stop.
+pub fn plan_marks(
+    here: &Repository,
+    catalog: &Catalog,
+    plan: &ObjectPlan,
+    copies: &[Copy],
+    rebuild: bool,
+    observer: &dyn Observer,
+) -> Result<Marks, VerifyError> {
+    observer.tell(Event::Phase("looking for what is lost"));
+    let condemned = Condemned::load(here)?;
+    let mut marks = Marks::default();
+    for wrong in plan.left() {
+        match place(&wrong.object) {
+            Some(Place::Pack(pack)) if !condemned.pack(pack) => marks.packs.push(pack),
+            Some(Place::Index(..)) if !condemned.index(&wrong.object) => {
+                marks.indexes.push(wrong.object.clone());
+            }
+            Some(Place::Key(..) | Place::Card(..)) if here.store().stat(&wrong.object)?.is_some() => {
+                marks.removed.push(wrong.object.clone());
+            }
+            _ => {}
+        }
+    }
+    let broken: HashSet<PackId> = marks.packs.iter().copied().collect();
+    if rebuild || !marks.indexes.is_empty() {
+        read_back(here, catalog, &condemned, &broken, &mut marks)?;
+    }
+    let needs = Needs::load(here, catalog, &Scope::default(), observer)?;
+    let there: HashSet<PackId> = packs_of(here.store())?;
+    let elsewhere = Elsewhere::load(here, catalog, copies)?;
+    let mut known: HashSet<_> =
+        marks.tables.iter().flat_map(|(_, lines)| lines).map(|line| line.segment.prefix()).collect();
+    let whole_pack = |pack: &PackId| there.contains(pack) && !broken.contains(pack) && !condemned.pack(*pack);
+    for holdings in &needs.holdings {
+        for segment in holdings.segments() {
+            known.insert(segment.needed.id.prefix());
+            if segment.needed.places.iter().any(|place| whole_pack(&place.pack)) {
+                continue;
+            }
+            let lines = lines_of(segment, holdings.chunks_of(segment).map(|(_, chunk)| *chunk).collect());
+            let here_whole = lines.iter().find(|line| segment_at(here.store(), line).is_some());
+            if let Some(line) = here_whole {
+                // A condemned pack that is whole is for its collector to empty.
+                if line.pack.is_none_or(|pack| !condemned.pack(pack)) {
+                    marks.sources.push((line.clone(), None));
+                }
+            } else if let Some((line, copy)) = elsewhere.find(segment.needed.id, &lines, copies) {
+                marks.sources.push((line, Some(copy)));
+            } else if condemned.lost(segment.needed.id).is_none() {
+                marks.lost.push(segment.needed.id);
+            }
+        }
+    }
+    let wanted: BTreeSet<_> = needs.shares.iter().flat_map(|share| &share.share.segments).copied().collect();
+    marks.unknown = wanted.iter().filter(|prefix| !known.contains(*prefix)).count() as u64;
+    marks.moved = marks.sources.iter().map(|(line, _)| line.segment).collect();
+    marks.lost.sort_unstable();
+    marks.lost.dedup();
+    Ok(marks)
+}
+
+/// Does it: copies first, then the index, then the record, by which nothing relies on what is damaged any more.
+///
+/// # Errors
+/// Something could not be confirmed. The same done again goes on.
+pub fn put_marks(
+    maintainer: &Maintainer<'_>,
+    marks: &Marks,
+    copies: &[Copy],
+) -> Result<Marked, RepositoryError> {
+    let here = maintainer.repository();
+    let mut marked = Marked { record: None, moved: 0, read_back: 0, problems: Vec::new() };
+    if !marks.sources.is_empty() || !marks.tables.is_empty() {
+        let mut run = maintainer.begin(Task::Maintain)?;
+        let segments: Vec<(SegmentLine, &dyn Store)> = marks
+            .sources
+            .iter()
+            .map(|(line, copy)| {
+                let store =
+                    copy.and_then(|at| copies.get(at)).map_or(here.store(), |copy| copy.store.as_ref());
+                (line.clone(), store)
+            })
+            .collect();
+        refill(maintainer, &mut run, &segments)?;
+        if !marks.tables.is_empty() {
+            let packs = marks.tables.iter().map(|(pack, _)| *pack).collect();
+            let lines: Vec<SegmentLine> = marks.tables.iter().flat_map(|(_, lines)| lines).cloned().collect();
+            run.put_index(packs, &lines)?;
+        }
+        run.finish()?;
+        (marked.moved, marked.read_back) = (segments.len() as u64, marks.tables.len() as u64);
+    }
+    if !marks.packs.is_empty() || !marks.lost.is_empty() || !marks.indexes.is_empty() {
+        let (packs, lost, indexes) = (marks.packs.clone(), marks.lost.clone(), marks.indexes.clone());
+        let seq = maintainer.put_gc(&GcDraft { packs, lost, indexes, ..GcDraft::default() })?;
+        marked.record = Some(names::gc(seq)?);
+    }
+    // Nothing can be read from these, and the record says of index objects that they may be gone.
+    for name in marks.indexes.iter().chain(&marks.removed) {
+        if let Err(error) = here.store().delete(name) {
+            marked.problems.push(format!("{name} cannot be removed: {error}"));
+        }
+    }
+    Ok(marked)
+}
+
+fn packs_of(store: &dyn Store) -> Result<HashSet<PackId>, VerifyError> {
+    let listed = store.list("packs/")?;
+    let packs = listed.iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Pack(pack)) => Some(pack),
+        _ => None,
+    });
+    Ok(packs.collect())
+}
+
+/// The lines that a segment's places make.
+fn lines_of(segment: &Segment, chunks: Vec<lifeboat_repo::format::index::ChunkRef>) -> Vec<SegmentLine> {
+    let needed = &segment.needed;
+    let line = |place: &lifeboat_repo::repository::segments::Place| SegmentLine {
+        segment: needed.id,
+        pack: Some(place.pack),
+        key: needed.key,
+        kind: needed.kind,
+        offset: place.offset,
+        length: place.length,
+        plain: needed.plain,
+        lock: segment.lock,
+        chunks: chunks.clone(),
+    };
+    needed.places.iter().map(line).collect()
+}
+
+/// The packs that no index object names, with what their tables say.
+fn read_back(
+    here: &Repository,
+    catalog: &Catalog,
+    condemned: &Condemned,
+    broken: &HashSet<PackId>,
+    marks: &mut Marks,
+) -> Result<(), VerifyError> {
+    let mut named: HashSet<PackId> = HashSet::new();
+    let damaged: BTreeSet<&ObjectName> = marks.indexes.iter().collect();
+    for object in here.store().list("index/")? {
+        if damaged.contains(&object.name) || condemned.index(&object.name) {
+            continue;
+        }
+        match index::read(here, catalog, &object.name) {
+            Ok(index) => named.extend(index.header.packs.iter().map(|pack| pack.0)),
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let recorded = super::vouched(here)?;
+    let mut unnamed: Vec<PackId> = packs_of(here.store())?.into_iter().collect();
+    unnamed.retain(|pack| !named.contains(pack) && !broken.contains(pack) && !condemned.pack(*pack));
+    unnamed.sort_unstable();
+    for pack in unnamed {
+        // What no ledger names, nobody signed for.
+        if !names::pack(pack).is_ok_and(|name| recorded.contains_key(&name)) {
+            continue;
+        }
+        match read_table(here, catalog, pack) {
+            Ok(table) => {
+                marks.read_back.push(pack);
+                marks.tables.push(table);
+            }
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Where copies have segments: at the places they have here, and wherever index objects of the copies say besides.
+struct Elsewhere {
+    places: Vec<HashMap<SegmentId, Vec<SegmentLine>>>,
+}
+
+impl Elsewhere {
+    fn load(here: &Repository, catalog: &Catalog, copies: &[Copy]) -> Result<Self, VerifyError> {
+        let mut all = Vec::new();
+        for copy in copies {
+            let mut places: HashMap<SegmentId, Vec<SegmentLine>> = HashMap::new();
+            let theirs = here.over(Arc::clone(&copy.store));
+            for object in copy.store.list("index/")? {
+                let Ok(index) = index::read(&theirs, catalog, &object.name) else { continue };
+                for line in index.segments {
+                    places.entry(line.segment).or_default().push(line);
+                }
+            }
+            all.push(places);
+        }
+        Ok(Self { places: all })
+    }
+
+    fn find(&self, id: SegmentId, lines: &[SegmentLine], copies: &[Copy]) -> Option<(SegmentLine, usize)> {
+        let chunks = lines.first().map(|line| line.chunks.clone()).unwrap_or_default();
+        copies.iter().enumerate().zip(&self.places).find_map(|((at, copy), places)| {
+            let more = places.get(&id).into_iter().flatten();
+            let line =
+                lines.iter().chain(more).find(|line| segment_at(copy.store.as_ref(), line).is_some())?;
+            Some((SegmentLine { chunks: chunks.clone(), ..line.clone() }, at))
+        })
+    }
+}
