@@ -87,13 +87,14 @@ impl Condemned {
     /// Records that say this of locks, and nothing else.
     #[cfg(test)]
     pub(crate) fn stating(locked: Vec<Locked>) -> Self {
-        let (packs, snapshots, keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (packs, snapshots, keys) = (HashSet::new(), HashMap::new(), HashSet::new());
         Self {
             packs,
             snapshots,
             keys,
             locked,
             indexes: HashSet::new(),
+            lost: HashMap::new(),
             erasures: Erasures::default(),
             census: Census::of(std::iter::empty()),
         }
