@@ -103,6 +103,9 @@ pub(crate) enum Verb {
     /// Erase a tenant from every backup, and prove it
     #[cfg(feature = "recover")]
     Erase(verbs::erase::Args),
+    /// Collect what no snapshot needs any more: plan, copy what is live, and delete what is due
+    #[cfg(feature = "recover")]
+    Gc(Reading<verbs::gc::Args>),
     /// Keys: writers, officers, what belongs in the safe
     Keys(verbs::keys::Args),
     /// Say what an error's code means and what to do
@@ -151,6 +154,8 @@ impl Verb {
             Self::Status(_) => "status",
             #[cfg(feature = "recover")]
             Self::Erase(_) => "erase",
+            #[cfg(feature = "recover")]
+            Self::Gc(_) => "gc",
             Self::Keys(args) => args.name(),
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",

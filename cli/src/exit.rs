@@ -110,6 +110,7 @@ impl Exit {
             | RepositoryErrorKind::Damaged(_)
             | RepositoryErrorKind::Untrusted(_) => Self::Damaged,
             RepositoryErrorKind::WrongKey(_) | RepositoryErrorKind::Refused(_) => Self::Refused,
+            RepositoryErrorKind::Cancelled => Self::Interrupted,
             _ => Self::Failed,
         }
     }

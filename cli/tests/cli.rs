@@ -246,6 +246,43 @@ fn a_second_host_is_enrolled_and_revoked() {
     assert_eq!(snapshots["result"]["snapshots"][0]["standing"], "counts");
 }
 
+/// A host of its own collects; one that backs up may not.
+#[test]
+fn a_maintainer_collects_until_it_is_revoked() {
+    let directory = made();
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    ends(at, &["gc"], 7);
+    let keeper = fs::read_to_string(at.join("lifeboat.toml")).unwrap().replace("host-1", "keeper-1");
+    let ages = "\n[gc]\npack_age = \"0s\"\nplan_age = \"0s\"\n";
+    fs::write(at.join("keeper.toml"), format!("{keeper}{ages}")).unwrap();
+    let keeper = ["--config", "keeper.toml"];
+    let run = |arguments: &[&str], code: i32| json(at, &[arguments, &keeper[..]].concat(), code);
+    let new = run(&["keys", "maintainer", "new"], 0);
+    assert!(new["result"]["enrol_with"].as_str().unwrap().contains("keys maintainer add keeper-1"));
+    run(&["gc"], 7);
+    run(&[&["keys", "maintainer", "add", "keeper-1"], &OFFICER[..], &IDENTITY[..]].concat(), 0);
+    assert_eq!(run(&["keys", "maintainer", "list"], 0)["result"]["maintainers"][0]["maintainer"], "keeper-1");
+    assert_eq!(run(&["keys", "writer", "list"], 0)["result"]["writers"].as_array().unwrap().len(), 1);
+    // A pack that no index names: a run that was cut off left it.
+    let shard = at.join("repositories/eu-fra/packs").read_dir().unwrap().next().unwrap().unwrap().path();
+    let pack = shard.read_dir().unwrap().next().unwrap().unwrap().path();
+    let index = at.join("repositories/eu-fra/index/host-1");
+    let (there, away) = (index.clone(), at.join("index-away"));
+    fs::rename(&there, &away).unwrap();
+    let told = run(&["gc", "--dry-run"], 4);
+    assert_eq!(told["result"]["regions"][0]["plan"]["left"][0]["reason"], "an index object is lost");
+    run(&["gc"], 4);
+    assert!(pack.exists());
+    fs::rename(&away, &there).unwrap();
+    let done = run(&["gc"], 0);
+    assert_eq!(done["result"]["regions"][0]["sweep"]["deleted"]["packs"], 0);
+    ends(at, &[&["gc"], &keeper[..]].concat(), 0);
+    ends(at, &[&["verify", "--level", "integrity"][..]].concat(), 0);
+    run(&[&["keys", "maintainer", "revoke", "keeper-1"], &OFFICER[..], &IDENTITY[..]].concat(), 0);
+    run(&["gc"], 7);
+}
+
 #[test]
 fn a_second_officer_can_recover_and_the_paper_names_both() {
     let directory = made();

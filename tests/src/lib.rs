@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "test support fails loudly")]
 
 pub mod churn;
+pub mod collecting;
 pub mod compare;
 pub mod model;
 pub mod nobody;

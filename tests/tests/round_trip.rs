@@ -15,11 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::agent::Credentials;
+use lifeboat_repo::repository::collect::Knobs;
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_tests::World;
+use lifeboat_tests::collecting::AT_ONCE;
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::proof::{Ahead, Expected, scratch};
 use proptest::collection::vec;
@@ -67,6 +70,8 @@ enum Step {
     StateLost,
     Backup,
     Interrupted(u8, bool),
+    Expire(u8),
+    Collect(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -91,6 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::StateLost),
         5 => Just(Step::Backup),
         2 => (n(), any::<bool>()).prop_map(|(at, after)| Step::Interrupted(at, after)),
+        2 => n().prop_map(Step::Expire),
+        2 => any::<bool>().prop_map(Step::Collect),
     ]
 }
 
@@ -101,6 +108,8 @@ struct Game {
     store: Arc<dyn Store>,
     clock: Ahead,
     expected: Expected,
+    keepers: [Arc<Credentials>; 2],
+    collected: u64,
     steps: u64,
 }
 
@@ -113,7 +122,8 @@ impl Game {
         }
         let store = Arc::new(memory.clone());
         let clock = Ahead(if ahead { AHEAD } else { Duration::ZERO });
-        Self { world, memory, store, clock, expected: Expected::new(), steps: 0 }
+        let keepers = [world.maintainer("m1", 71), world.maintainer("m2", 72)];
+        Self { world, memory, store, clock, expected: Expected::new(), keepers, collected: 0, steps: 0 }
     }
 
     /// Everything there is, sorted: directories, files.
@@ -233,6 +243,8 @@ impl Game {
             Step::StateLost => drop(fs::remove_dir_all(self.world.dir.path().join("state"))),
             Step::Backup => self.back_up(),
             Step::Interrupted(at, after) => self.interrupted(at, after),
+            Step::Expire(number) => self.expire(number),
+            Step::Collect(other) => self.collect(other),
         }
         if self.entries().0.is_empty() {
             fs::create_dir(self.world.source().join("shared")).unwrap();
@@ -260,10 +272,32 @@ impl Game {
         std::thread::sleep(TICK);
     }
 
+    /// Expires one of the snapshots, but never the last that counts.
+    fn expire(&mut self, number: u8) {
+        let mut listed = self.world.listed(&self.store);
+        listed.retain(|one| matches!(one.standing, Standing::Counts | Standing::Unrecorded));
+        if listed.len() > 1 {
+            let one = &listed[usize::from(number) % listed.len()];
+            self.world.expire(&self.keepers[0], std::slice::from_ref(&one.name));
+            self.expected.remove(&one.run);
+        }
+    }
+
+    /// Collects all that may go; whatever run died is ended.
+    fn collect(&mut self, other: bool) {
+        let knobs = Knobs { run_age_max: Duration::ZERO, ..AT_ONCE };
+        let keeper = &self.keepers[usize::from(other)];
+        let done = self.world.collect(Arc::clone(&self.store), keeper, &knobs).unwrap();
+        assert!(done.condemned.damaged.is_empty() && done.swept.lost.is_empty(), "{done:?}");
+        self.collected += done.swept.deleted.packs;
+    }
+
     /// Every snapshot that nobody knew before holds the tree as it is.
     fn remember(&mut self) {
         let mut now = None;
-        for one in self.world.listed(&self.store) {
+        let mut listed = self.world.listed(&self.store);
+        listed.retain(|one| matches!(one.standing, Standing::Counts | Standing::Unrecorded));
+        for one in listed {
             self.expected.entry(one.run).or_insert_with(|| {
                 Arc::clone(now.get_or_insert_with(|| Arc::new(Tree::of(&self.world.source()))))
             });
@@ -294,7 +328,7 @@ fn every_snapshot_brings_back_its_tree() {
         max_shrink_iters: 200,
         ..ProptestConfig::default()
     };
-    let (sequences, steps, snapshots) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let [sequences, steps, snapshots, packs] = [const { AtomicU64::new(0) }; 4];
     let outcome = proptest::test_runner::TestRunner::new(config).run(
         &(vec(step(), 5..60), any::<bool>()),
         |(played, ahead)| {
@@ -303,6 +337,7 @@ fn every_snapshot_brings_back_its_tree() {
                 game.step(step);
             }
             game.back_up();
+            game.collect(false);
             let restored = game.world.assert_restorable(&game.store, &game.expected, "at the end");
             let listed = game.world.listed(&game.store);
             let counting = listed.iter().filter(|one| one.standing == Standing::Counts).count();
@@ -311,6 +346,7 @@ fn every_snapshot_brings_back_its_tree() {
             sequences.fetch_add(1, Ordering::Relaxed);
             steps.fetch_add(game.steps, Ordering::Relaxed);
             snapshots.fetch_add(restored as u64, Ordering::Relaxed);
+            packs.fetch_add(game.collected, Ordering::Relaxed);
             Ok(())
         },
     );
@@ -318,6 +354,7 @@ fn every_snapshot_brings_back_its_tree() {
         panic!("{failure}");
     }
     eprintln!(
-        "{sequences:?} sequences of changes, {steps:?} steps, {snapshots:?} snapshots restored and compared"
+        "{sequences:?} sequences of changes, {steps:?} steps, {snapshots:?} snapshots restored and compared, {packs:?} packs \
+         collected"
     );
 }

@@ -71,7 +71,18 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
     })?;
     let components = check_needs(source, components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
-    Ok(Config { path: source.path.to_owned(), host, limits, outlets, regions, components, policy, tenants })
+    Ok(Config {
+        path: source.path.to_owned(),
+        host,
+        limits,
+        outlets,
+        #[cfg(feature = "recover")]
+        gc: super::collecting::check(source, &raw.gc)?,
+        regions,
+        components,
+        policy,
+        tenants,
+    })
 }
 
 /// What a region says for all its components.

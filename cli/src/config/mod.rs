@@ -17,6 +17,8 @@ use crate::failure::{Failure, Result, shown};
 
 mod amounts;
 mod check;
+#[cfg(feature = "recover")]
+mod collecting;
 pub(crate) mod edit;
 mod keep;
 mod limits;
@@ -50,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Who is told how it went.
     pub(crate) outlets: Outlets,
+    /// When and how much is collected.
+    #[cfg(feature = "recover")]
+    pub(crate) gc: lifeboat_repo::repository::collect::Knobs,
     /// In the file's order.
     pub(crate) regions: Vec<Region>,
     /// In the file's order.

@@ -17,6 +17,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) policy: RawPolicy,
     #[serde(default)]
+    pub(super) gc: RawGc,
+    #[serde(default)]
     pub(super) regions: BTreeMap<Spanned<String>, RawRegion>,
     #[serde(default)]
     pub(super) components: BTreeMap<Spanned<String>, RawComponent>,
@@ -214,4 +216,19 @@ pub(super) struct RawWindow {
     pub(super) hours: Spanned<String>,
     pub(super) bandwidth: Spanned<String>,
     pub(super) tz: Option<Spanned<String>>,
+}
+
+/// When and how much is collected.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(feature = "recover"),
+    expect(dead_code, reason = "an agent does not collect, yet reads the same file")
+)]
+pub(super) struct RawGc {
+    pub(super) pack_age: Option<Spanned<String>>,
+    pub(super) plan_age: Option<Spanned<String>>,
+    pub(super) run_age: Option<Spanned<String>>,
+    pub(super) dead_share: Option<Spanned<i64>>,
+    pub(super) copy: Option<Spanned<String>>,
 }

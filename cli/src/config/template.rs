@@ -136,4 +136,12 @@ rpo = "24h"                                  # how much may be lost
 # start = "/start"                           # and as it begins; nothing is asked for then without this
 # failure = "/{exit}"                        # and when it ended otherwise; {exit} stands for the exit code
 # allow_private = true                       # allow_http, ca_file: as for buckets
+
+# When a maintainer collects what no snapshot needs any more (`lifeboat gc`), and how much.
+# [gc]
+# pack_age = "3d"                            # younger packs are left alone
+# plan_age = "7d"                            # from condemning to deleting: readers have so long to finish
+# run_age = "7d"                             # a backup that takes longer is ended where it is waited for
+# dead_share = 25                            # hundredths; from there on a pack is rewritten
+# copy = "64GiB"                             # so much is copied in one go
 "#;

@@ -25,6 +25,7 @@ const fn repository_code(kind: &RepositoryErrorKind) -> Code {
         RepositoryErrorKind::Untrusted(_) => Code::Untrusted,
         RepositoryErrorKind::WrongKey(_) => Code::WrongKey,
         RepositoryErrorKind::Refused(_) => Code::NotAllowed,
+        RepositoryErrorKind::Cancelled => Code::Interrupted,
         RepositoryErrorKind::Machine(_) => Code::Machine,
         _ => Code::Failed,
     }

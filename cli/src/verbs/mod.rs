@@ -20,6 +20,8 @@ pub(crate) mod explain;
 #[cfg(feature = "recover")]
 pub(crate) mod find;
 #[cfg(feature = "recover")]
+pub(crate) mod gc;
+#[cfg(feature = "recover")]
 pub(crate) mod init;
 pub(crate) mod keys;
 #[cfg(feature = "recover")]
@@ -79,6 +81,8 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Erase(args) => erase::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Gc(args) => gc::run(&context.at(args.side), &args.args),
         Verb::Keys(args) => keys::run(context, args),
         Verb::Explain(args) => explain::run(context, args),
         Verb::Completions(args) => completions::run(context, args),

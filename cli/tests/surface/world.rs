@@ -41,6 +41,8 @@ impl World {
     pub(crate) fn backed_up() -> Self {
         let world = Self::new();
         world.ends(&["backup", "--all"], 0);
+        let text = fs::read_to_string(world.at().join("lifeboat.toml")).unwrap();
+        fs::write(world.at().join("keeper.toml"), text.replace("host-1", "keeper-1")).unwrap();
         world
     }
 
@@ -86,6 +88,8 @@ pub(crate) fn both(output: &Output) -> String {
 
 const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
 const OFFICER: &str = "--officer-key=keys/officer-alice";
+/// The configuration of a host that maintains.
+const KEEPER: &str = "--config=keeper.toml";
 
 /// Calls of every verb in a world that is backed up, with how each ends: what goes well first, mistakes then. The
 /// order matters: later ones rely on earlier ones.
@@ -139,6 +143,14 @@ pub(crate) const TOUR: &[(&[&str], i32)] = &[
     (&["erase", "--prove", "0", "--region", "eu-fra", OFFICER, IDENTITY], 0),
     (&["erase", "--readmit", "globex", "--region", "eu-fra", OFFICER, IDENTITY], 0),
     (&["backup", "--all"], 0),
+    (&["keys", "maintainer", "new", KEEPER], 0),
+    (&["keys", "maintainer", "add", "keeper-1", "--dry-run", KEEPER, OFFICER, IDENTITY], 0),
+    (&["keys", "maintainer", "add", "keeper-1", KEEPER, OFFICER, IDENTITY], 0),
+    (&["keys", "maintainer", "list"], 0),
+    (&["gc", "--dry-run", KEEPER], 0),
+    (&["gc", KEEPER], 0),
+    (&["keys", "maintainer", "revoke", "keeper-1", OFFICER, IDENTITY], 0),
+    (&["gc"], 7),
     (&["explain"], 0),
     (&["explain", "LB-201"], 0),
     (&["manual", "--out", "man"], 0),

@@ -37,6 +37,9 @@ pub enum RepositoryErrorKind {
     /// It is not there, or not ours to use; the text says what to do.
     #[error("{0}")]
     Refused(String),
+    /// It was asked to stop.
+    #[error("it was stopped; what was done by then stays, and nothing is lost")]
+    Cancelled,
     /// Something of the machine failed: randomness, a library.
     #[error("{0}")]
     Machine(String),
@@ -80,6 +83,12 @@ impl RepositoryError {
     #[must_use]
     pub fn wrong_key(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), kind: RepositoryErrorKind::WrongKey(why.into()) }
+    }
+
+    /// `what` was asked to stop.
+    #[cfg(feature = "recover")]
+    pub(crate) fn cancelled(what: impl Into<String>) -> Self {
+        Self { what: what.into(), kind: RepositoryErrorKind::Cancelled }
     }
 
     pub(crate) fn machine(what: impl Into<String>, why: impl ToString) -> Self {

@@ -23,6 +23,8 @@ pub struct Condemned {
     lost: HashMap<SegmentId, ObjectName>,
     /// What officers erased counts as expired wherever it is.
     erasures: Erasures,
+    /// With the first record that gives each up.
+    lost: HashMap<SegmentId, ObjectName>,
     /// The records read.
     pub census: Census,
 }
@@ -138,6 +140,12 @@ impl Condemned {
         &self.erasures
     }
 
+    /// The record that says that no place had a segment whole any more. It may have been healed since.
+    #[must_use]
+    pub fn lost(&self, segment: SegmentId) -> Option<&ObjectName> {
+        self.lost.get(&segment)
+    }
+
     /// Whether a key in a snapshot counts as expired, or is erased.
     #[must_use]
     pub fn key(&self, name: &ObjectName, key: KeyId) -> bool {
@@ -175,4 +183,15 @@ pub(crate) fn next(repository: &Repository) -> Result<Seq, RepositoryError> {
         _ => None,
     });
     Ok(taken.max().map_or(Seq(0), Seq::next))
+}
+
+/// All records by name.
+///
+/// # Errors
+/// The store failed.
+#[cfg(feature = "recover")]
+pub(crate) fn census(repository: &Repository) -> Result<Census, RepositoryError> {
+    let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
+    let names = listed.iter().map(|object| &object.name);
+    Ok(Census::of(names.filter(|name| matches!(place(name), Some(Place::Gc(_))))))
 }

@@ -97,7 +97,7 @@ impl<'r> Maintainer<'r> {
                 return Err(RepositoryError::refused("gc/", "all numbers are taken"));
             }
             let condemned = Condemned::load(self.repository())?;
-            let open = open_runs::list(self.repository(), &condemned)?;
+            let open = open_runs::list(self.repository(), &condemned)?.open;
             let body = self.record_of(draft, seq, &open);
             let name = names::gc(seq)?;
             let bytes = format::encode(&body, "gc record")
@@ -188,6 +188,12 @@ impl MaintenanceRun<'_> {
     /// Names in a ledger entry what was recorded since the last one.
     pub(crate) fn enter(&mut self) -> Result<(), RepositoryError> {
         self.journal.enter()
+    }
+
+    /// Whose run it is.
+    #[must_use]
+    pub fn writer(&self) -> &Label {
+        self.journal.agent.writer()
     }
 
     /// Notes an object that the run put, for the next ledger entry.

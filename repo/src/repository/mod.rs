@@ -31,6 +31,8 @@ pub mod bundles;
 #[cfg(feature = "recover")]
 pub mod erase;
 #[cfg(feature = "recover")]
+pub mod collect;
+#[cfg(feature = "recover")]
 pub mod locks;
 #[cfg(feature = "recover")]
 pub mod maintainer;

@@ -26,11 +26,29 @@ pub struct OpenRun {
     pub since: Timestamp,
 }
 
-/// Every run that is announced and not over.
+/// What a listing of runs showed.
+pub struct Runs<'c> {
+    /// Every run that is announced and not over.
+    pub open: Vec<OpenRun>,
+    /// What stands at commit names.
+    taken: HashSet<ObjectName>,
+    condemned: &'c Condemned,
+}
+
+impl Runs<'_> {
+    /// Whether a run that commits at this name is over: something stands there, or stood there until it was expired and
+    /// collected.
+    #[must_use]
+    pub fn is_over(&self, commit: &ObjectName) -> bool {
+        self.taken.contains(commit) || self.condemned.snapshot(commit)
+    }
+}
+
+/// Lists runs.
 ///
 /// # Errors
 /// The store failed.
-pub fn list(repository: &Repository, condemned: &Condemned) -> Result<Vec<OpenRun>, RepositoryError> {
+pub fn list<'c>(repository: &Repository, condemned: &'c Condemned) -> Result<Runs<'c>, RepositoryError> {
     let list =
         |prefix: &str| repository.store().list(prefix).map_err(|error| RepositoryError::store(prefix, error));
     // Announcements first: a run that is announced after them reads every record that was there before. And then trust:
@@ -41,24 +59,23 @@ pub fn list(repository: &Repository, condemned: &Condemned) -> Result<Vec<OpenRu
         Role::Primary => "snapshots/",
         Role::Replica => "replicas/",
     };
-    let taken: HashSet<ObjectName> = list(commits)?.into_iter().map(|object| object.name).collect();
-    let over = |name: &ObjectName| taken.contains(name) || condemned.snapshot(name);
-    let mut open = Vec::new();
+    let taken = list(commits)?.into_iter().map(|object| object.name).collect();
+    let mut listed = Runs { open: Vec::new(), taken, condemned };
     for object in runs {
         let Some(Place::Run(writer, run)) = place(&object.name) else {
             tracing::warn!(object = %object.name, "no run has such a name; passed over");
             continue;
         };
         let possible = possible_commits(repository, &writer, run)?;
-        if possible.iter().all(&over) {
+        if possible.iter().all(|name| listed.is_over(name)) {
             continue;
         }
         let commits = announced(repository, &object, &writer, run)?.unwrap_or(possible);
-        if !commits.iter().all(&over) {
-            open.push(OpenRun { run, writer, commits, since: object.modified });
+        if !commits.iter().all(|name| listed.is_over(name)) {
+            listed.open.push(OpenRun { run, writer, commits, since: object.modified });
         }
     }
-    Ok(open)
+    Ok(listed)
 }
 
 /// Every name at which trust lets this writer commit a run here. Backups do not run in a replica, nor replications

@@ -90,17 +90,48 @@ impl<'r> Judge<'r> {
     /// # Errors
     /// The store failed. What is damaged is listed as void.
     pub fn list(&self, component: Option<&Label>) -> Result<Vec<Listed>, RepositoryError> {
+        let mut found = Vec::new();
+        self.each(component, |listed| found.push(listed))?;
+        found.sort_by(|a, b| (a.run, &a.component).cmp(&(b.run, &b.component)));
+        Ok(found)
+    }
+
+    /// The same one by one, by name: all snapshots together may be more than memory holds.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn each(
+        &self,
+        component: Option<&Label>,
+        mut visit: impl FnMut(Listed),
+    ) -> Result<(), RepositoryError> {
         let prefix = component.map_or_else(|| "snapshots/".to_owned(), |label| format!("snapshots/{label}/"));
         let objects =
             self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
-        let mut found = Vec::new();
         for object in objects {
             if let Some(Place::Snapshot(component, run)) = place(&object.name) {
-                found.push(self.judge(object.name, component, run, object.length)?);
+                visit(self.judge(object.name, component, run, object.length)?);
             }
         }
-        found.sort_by(|a, b| (a.run, &a.component).cmp(&(b.run, &b.component)));
-        Ok(found)
+        Ok(())
+    }
+
+    /// Snapshots that would count and are not `there`: the ledgers name them, and no gc record expires them. In a replica
+    /// those that a replication committed.
+    #[must_use]
+    pub fn missing(&self, there: &HashSet<ObjectName>) -> Vec<ObjectName> {
+        let named = self.ledgers.values().flatten().flatten();
+        let mut missing: Vec<ObjectName> = named
+            .filter(|(name, hash)| {
+                self.replicated.as_ref().is_none_or(|all| all.names(name, *hash))
+                    && matches!(place(name), Some(Place::Snapshot(..)))
+                    && !there.contains(name)
+                    && !self.condemned.snapshot(name)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        missing.sort();
+        missing
     }
 
     fn judge(
@@ -203,7 +234,10 @@ fn vouched(
     newest: names::Seq,
 ) -> Result<Result<HashSet<(ObjectName, ObjectHash)>, String>, RepositoryError> {
     let named = |entry: &ledger::LedgerEntry| -> Vec<(ObjectName, ObjectHash)> {
-        entry.body.objects.iter().map(|object| (object.0.clone(), object.1)).collect()
+        // Nothing else is asked for, and packs are many.
+        let snapshots =
+            entry.body.objects.iter().filter(|object| object.0.as_str().starts_with("snapshots/"));
+        snapshots.map(|object| (object.0.clone(), object.1)).collect()
     };
     match Ledger::load(repository, writer, newest) {
         Ok(ledger) => return Ok(Ok(ledger.entries.iter().flat_map(named).collect())),

@@ -69,6 +69,7 @@ enum Plan {
     Work,
     Stop(u64, Fault),
     Fail(u64, Fault, StoreErrorKind),
+    Call(u64, Box<dyn FnOnce() + Send>),
 }
 
 impl<S: Store> FaultyStore<S> {
@@ -88,6 +89,13 @@ impl<S: Store> FaultyStore<S> {
     #[must_use]
     pub fn fail_at(self, at: u64, fault: Fault, kind: StoreErrorKind) -> Self {
         self.lock().plan = Plan::Fail(at, fault, kind);
+        self
+    }
+
+    /// Calls somebody before the `at`-th operation, counted from 1: what others do meanwhile.
+    #[must_use]
+    pub fn call_at(self, at: u64, meanwhile: impl FnOnce() + Send + 'static) -> Self {
+        self.lock().plan = Plan::Call(at, Box::new(meanwhile));
         self
     }
 
@@ -121,8 +129,16 @@ impl<S: Store> FaultyStore<S> {
             Plan::Stop(at, _) if number > at => stopped(Fault::Before),
             Plan::Fail(at, ..) if number == at => match std::mem::take(&mut state.plan) {
                 Plan::Fail(_, fault, kind) => Some((fault, kind)),
-                Plan::Stop(..) | Plan::Work => None,
+                Plan::Stop(..) | Plan::Call(..) | Plan::Work => None,
             },
+            Plan::Call(at, _) if number == at => {
+                let plan = std::mem::take(&mut state.plan);
+                drop(state);
+                if let Plan::Call(_, meanwhile) = plan {
+                    meanwhile();
+                }
+                None
+            }
             _ => None,
         }
     }

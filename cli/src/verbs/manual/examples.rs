@@ -172,6 +172,13 @@ const EXAMPLES: Examples = &[
         )],
     ),
     (
+        "lifeboat gc",
+        &[
+            ("lifeboat gc --dry-run", "Say what would be condemned, copied and deleted, and why."),
+            ("lifeboat gc", "Every night, on a maintainer's host: collect in every region."),
+        ],
+    ),
+    (
         "lifeboat keys",
         &[("lifeboat keys check --identity recovery-eu-fra.txt", "Does the identity open everything?")],
     ),
