@@ -259,10 +259,16 @@ fn a_run_whose_snapshot_is_gone_is_over() {
 /// Dies at each operation, before it or after it; another maintainer finishes.
 #[test]
 fn a_collector_may_die_anywhere_and_another_finishes() {
-    let mut scene = Scene::half_dead();
+    let mut scene = Scene::new();
+    plant(&scene.world.source(), "gamma", 5);
+    scene.backup();
+    plant(&scene.world.source(), "acme", 3);
+    plant(&scene.world.source(), "gamma", 6);
+    scene.backup();
+    scene.world.expire(&scene.keepers[0], &scene.snapshots[..1]);
     scene.clock.pass(HOUR);
     scene.collect(&HOURS);
-    plant(&scene.world.source(), "beta", 4);
+    plant(&scene.world.source(), "gamma", 7);
     scene.backup();
     scene.world.expire(&scene.keepers[0], &scene.snapshots[1..2]);
     scene.clock.pass(HOUR);

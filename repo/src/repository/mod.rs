@@ -29,9 +29,9 @@ pub mod versions;
 #[cfg(feature = "recover")]
 pub mod bundles;
 #[cfg(feature = "recover")]
-pub mod erase;
-#[cfg(feature = "recover")]
 pub mod collect;
+#[cfg(feature = "recover")]
+pub mod erase;
 #[cfg(feature = "recover")]
 pub mod locks;
 #[cfg(feature = "recover")]
