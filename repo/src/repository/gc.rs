@@ -23,8 +23,6 @@ pub struct Condemned {
     lost: HashMap<SegmentId, ObjectName>,
     /// What officers erased counts as expired wherever it is.
     erasures: Erasures,
-    /// With the first record that gives each up.
-    lost: HashMap<SegmentId, ObjectName>,
     /// The records read.
     pub census: Census,
 }
@@ -138,12 +136,6 @@ impl Condemned {
     #[must_use]
     pub fn erasures(&self) -> &Erasures {
         &self.erasures
-    }
-
-    /// The record that says that no place had a segment whole any more. It may have been healed since.
-    #[must_use]
-    pub fn lost(&self, segment: SegmentId) -> Option<&ObjectName> {
-        self.lost.get(&segment)
     }
 
     /// Whether a key in a snapshot counts as expired, or is erased.
