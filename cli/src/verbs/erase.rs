@@ -29,6 +29,11 @@ use crate::when::{count_of, show_moment};
 const LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 #[derive(clap::Args)]
+#[command(override_usage = "lifeboat erase --region <REGION> <TENANT> [OPTIONS]\n       \
+                            lifeboat erase --region <REGION> --sign <NUMBER> [OPTIONS]\n       \
+                            lifeboat erase --region <REGION> --sweep [OPTIONS]\n       \
+                            lifeboat erase --region <REGION> --prove <NUMBER> [OPTIONS]\n       \
+                            lifeboat erase --region <REGION> --readmit <TENANT> [OPTIONS]")]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["tenant", "sign", "sweep", "prove", "readmit"])))]
 pub(crate) struct Args {
     /// The tenant to erase
