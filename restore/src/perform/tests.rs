@@ -3,7 +3,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::format::manifest::EntryKind;
+use lifeboat_repo::format::names;
+use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
+use lifeboat_repo::store::Store;
+use lifeboat_repo::units::Bytes;
 use tempfile::TempDir;
 
 use super::beneath::Root;
@@ -58,6 +62,17 @@ fn planned(
 
 fn restored(world: &World, plan: &Plan, target: &Path) -> Report {
     perform(&world.store, plan, target, &Options::default(), &Silent).unwrap()
+}
+
+/// Flips a byte of the segment that a plan fetches last, in its pack; the pack, and its bytes as they were.
+fn spoil_last(world: &World, plan: &Plan) -> (ObjectName, Vec<u8>) {
+    let place = plan.work.fetches.last().unwrap().segment.places[0];
+    let pack = names::pack(place.pack).unwrap();
+    let whole = world.store.read(&pack, Bytes::mib(1)).unwrap();
+    let mut spoilt = whole.clone();
+    spoilt[place.offset.as_usize() + place.length.as_usize() / 2] ^= 1;
+    world.store.replace(&pack, &spoilt);
+    (pack, whole)
 }
 
 fn mode_of(path: &Path) -> u32 {

@@ -64,10 +64,8 @@ fn an_erased_key_and_a_lost_pack_do_not_stop_the_others() {
 fn a_file_that_lost_a_part_is_whole_in_size_and_named() {
     let world = World::new();
     let snapshot = world.back_up(&[("_system", vec![dir("."), file("f", &[b"one", b"two", b"three"])])], 1);
-    let mut plan = planned(&world, &snapshot, &Selection::default());
-    // The last segment points beyond its pack.
-    let last = plan.work.fetches.last_mut().unwrap();
-    last.segment.places[0].offset = Bytes(1 << 29);
+    let plan = planned(&world, &snapshot, &Selection::default());
+    spoil_last(&world, &plan);
     let ground = Ground::new();
     let report = restored(&world, &plan, &ground.target());
     assert_eq!(report.status(), Status::Partial);
