@@ -7,23 +7,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_backup::{BackupError, Report};
+use lifeboat_backup::{BackupError, Job, Report};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
-use lifeboat_repo::format::names::{self, Place, place};
+use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::ids::{ObjectName, PackId, RunId};
 use lifeboat_repo::observe::{Event, Observer, Silent};
 use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::collect::{Knobs, Reason, WaitsFor, WhyLeft, sweep};
+use lifeboat_repo::repository::collect::{Deleted, Knobs, Reason, WaitsFor, WhyLeft, sweep};
 use lifeboat_repo::repository::gc;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::snapshots::Standing;
-use lifeboat_repo::store::Store;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
+use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::collecting::{AT_ONCE, Aging, HOUR, HOURS, aging_world};
 use lifeboat_tests::model::{Tree, noise};
-use lifeboat_tests::proof::{Ahead, Expected};
+use lifeboat_tests::proof::{Ahead, Expected, scratch};
 use lifeboat_tests::{World, write};
 
 /// Two tenants with a file of noise each, and something shared.
@@ -169,6 +169,48 @@ fn a_dry_sweep_changes_nothing() {
     assert_eq!((told.deleted.packs, told.deleted.snapshots), (1, 0), "the snapshot was due before");
     assert_eq!(scene.memory.list("").unwrap(), before);
     assert_eq!(sweep(&keeper, &HOURS, true, &Silent).unwrap().deleted, told.deleted);
+}
+
+/// What hosts without a disk left goes once a newer one is whole, whatever else is due.
+#[test]
+fn states_go_once_newer_ones_are_whole() {
+    let scene = Scene::new();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let host = scratch();
+        let job = Job { state_in_repository: true, ..scene.world.job_with_state(host.path().to_owned()) };
+        let report = scene.world.run(Arc::clone(&scene.world.store), &job, &Ahead(HOUR), &Silent).unwrap();
+        runs.push(report.run);
+    }
+    // One that is being put: its last part is not there yet.
+    let newer = "state/files/20991127t000000000z-0123456789abcdef.00000001".parse().unwrap();
+    assert_eq!(scene.memory.create(&newer, b"a part").unwrap(), Created::New);
+    let before = scene.memory.list("").unwrap();
+    let repository = scene.world.repository();
+    let keeper =
+        Maintainer::open(&repository, Arc::clone(&scene.keepers[0]), &SystemClock, &SystemEntropy).unwrap();
+    let told = sweep(&keeper, &HOURS, false, &Silent).unwrap();
+    assert_eq!(scene.memory.list("").unwrap(), before);
+    let done = scene.collect(&HOURS);
+    let planned: Vec<RunId> = done
+        .plan
+        .states
+        .iter()
+        .map(|old| match place(&old.name) {
+            Some(Place::State(_, run, _)) => run,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(planned, runs[..2]);
+    assert_eq!((done.swept.deleted.states, done.swept.deleted.packs), (2, 0), "{done:?}");
+    assert_eq!(told.deleted, done.swept.deleted);
+    assert_eq!(done.swept.deleted.bytes, done.plan.states.iter().map(|old| old.length).sum());
+    let left: Vec<ObjectName> =
+        scene.memory.list("state/").unwrap().into_iter().map(|object| object.name).collect();
+    let newest = names::state(&scene.world.job().component, runs[2], Seq(0)).unwrap();
+    assert_eq!(left, [newest, newer]);
+    let again = scene.collect(&HOURS);
+    assert_eq!((again.plan.states.len(), again.swept.deleted), (0, Deleted::default()), "{again:?}");
 }
 
 /// Holds a run where it tells of a phase, until it is let go.
@@ -361,7 +403,7 @@ fn others_may_come_at_any_operation() {
 
 /// A backup with the old content of a tenant, and no memory of what was backed up: it relies on whatever the index says.
 fn back_up_apart(scene: &Scene, store: Arc<dyn Store>) -> Result<Report, BackupError> {
-    let state = lifeboat_tests::proof::scratch();
+    let state = scratch();
     let job = scene.world.job_with_state(state.path().to_owned());
     scene.world.run(store, &job, &Ahead(Duration::from_secs(5)), &Silent)
 }

@@ -11,6 +11,7 @@ mod held;
 mod live;
 mod moving;
 mod plan;
+mod states;
 mod sweep;
 mod tally;
 mod unnamed;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use condemn::{Condemnation, condemn};
 pub use live::Live;
 pub use plan::{CondemnedPack, LeftOut, Plan, Reason, WhyLeft};
+pub use states::OldState;
 pub use sweep::{Deleted, Leftovers, Locked, Swept, sweep};
 pub use tally::{PackAge, Tally, survey};
 pub use waiting::{Waiting, WaitsFor};
@@ -71,7 +73,7 @@ impl Default for Knobs {
             pack_age_min: DAY.saturating_mul(3),
             plan_age_min: DAY.saturating_mul(7),
             run_age_max: DAY.saturating_mul(7),
-            // Copying three bytes to free one is where it begins to pay.
+            // Three bytes are copied to free one, and take space until what was condemned goes: docs/performance.md.
             dead_share: Percent(25),
             copy_max: Bytes(64 << 30),
         }

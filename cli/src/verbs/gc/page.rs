@@ -44,6 +44,10 @@ fn render_plan(page: &mut Page, plan: &Plan, done: &Condemnation, dry_run: bool)
         page.item("-", &format!("{}: {}, {why}", one.pack, one.length));
     }
     more(page, plan.packs.len());
+    if !plan.states.is_empty() {
+        let bytes: Bytes = plan.states.iter().map(|one| one.length).sum();
+        page.field("outdated", &format!("{} ({bytes})", parts(plan.states.len() as u64)));
+    }
     if done.moved.segments > 0 {
         page.field("copied", &moved(&done.moved));
     }
@@ -67,8 +71,12 @@ fn render_plan(page: &mut Page, plan: &Plan, done: &Condemnation, dry_run: bool)
 
 fn render_swept(page: &mut Page, context: &Context, swept: &Swept, dry_run: bool) {
     let deleted = &swept.deleted;
+    let states = match deleted.states {
+        0 => String::new(),
+        count => format!(", {}", parts(count)),
+    };
     let what = format!(
-        "{}, {}, {}: {} freed",
+        "{}, {}, {}{states}: {} freed",
         count_of(deleted.packs, "pack", "packs"),
         count_of(deleted.indexes, "index object", "index objects"),
         count_of(deleted.snapshots, "snapshot", "snapshots"),
@@ -127,6 +135,10 @@ fn moved(moved: &lifeboat_repo::repository::collect::Moved) -> String {
     format!("{segments} ({}) into {}", moved.bytes, count_of(moved.packs, "pack", "packs"))
 }
 
+fn parts(count: u64) -> String {
+    count_of(count, "part of a host's state", "parts of hosts' states")
+}
+
 fn more(page: &mut Page, count: usize) {
     if count > NAMED {
         page.item("-", &format!("and {} more; --json names all", count - NAMED));
@@ -173,8 +185,9 @@ fn plan_value(plan: &Plan, done: &Condemnation) -> Value {
         json!({ "pack": one.pack, "reason": reason, "why": why })
     });
     let indexes: Vec<_> = plan.indexes.iter().map(|one| &one.name).collect();
+    let states: Vec<_> = plan.states.iter().map(|one| &one.name).collect();
     json!({
-        "present": plan.present, "dead": plan.dead, "packs": packs, "indexes": indexes,
+        "present": plan.present, "dead": plan.dead, "packs": packs, "indexes": indexes, "states": states,
         "left": left.collect::<Vec<_>>(), "copied": done.moved, "record": done.record.map(|seq| seq.0),
     })
 }

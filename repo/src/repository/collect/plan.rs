@@ -1,7 +1,7 @@
 //! What is to be condemned, and why: a value that can be printed.
 
 use crate::ids::{ObjectName, PackId};
-use crate::repository::collect::Percent;
+use crate::repository::collect::{OldState, Percent};
 use crate::repository::maintainer::GcDraft;
 use crate::units::Bytes;
 
@@ -12,6 +12,8 @@ pub struct Plan {
     pub packs: Vec<CondemnedPack>,
     /// Index objects that name nothing else and know nothing that is live.
     pub indexes: Vec<CondemnedIndex>,
+    /// Parts of states that newer ones took the place of. No record condemns them; every sweep deletes them.
+    pub states: Vec<OldState>,
     /// Packs that hold something dead, or that no index names, and stay for now.
     pub left: Vec<LeftOut>,
     /// All packs that are there and not condemned yet.
@@ -90,7 +92,7 @@ pub enum WhyLeft {
 }
 
 impl Plan {
-    /// Whether there is nothing to put.
+    /// Whether there is nothing to put into a record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.indexes.is_empty() && !self.list_runs

@@ -7,7 +7,7 @@ use super::held::{Held, Holdings, read_segment};
 use super::live::Live;
 use super::moving::Mover;
 use super::waiting::{Due, There, Waiting};
-use super::{Knobs, Moved};
+use super::{Knobs, Moved, states};
 use crate::format::names;
 use crate::format::records::Task;
 use crate::ids::{ObjectName, PackId, SegmentId};
@@ -45,6 +45,8 @@ pub struct Deleted {
     pub indexes: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Parts of states of hosts that newer ones took the place of.
+    pub states: u64,
     /// Their length.
     pub bytes: Bytes,
 }
@@ -71,7 +73,7 @@ pub struct Locked {
     pub until: Option<Timestamp>,
 }
 
-/// Sweeps every record that is due. Without `act` nothing is changed, and what would go is told.
+/// Sweeps every record that is due, and what newer states of hosts took the place of. Without `act` nothing is changed, and what would go is told.
 ///
 /// # Errors
 /// The store failed, or what is live cannot be told. What was done by then is safe, and the next sweep goes on.
@@ -88,12 +90,13 @@ pub fn sweep(
     let due = Due::judge(maintainer, repository, &there, knobs, act)?;
     let mut swept = Swept { fenced: due.fenced.clone(), ..Swept::default() };
     swept.left.waiting.clone_from(&due.waiting);
-    if due.is_empty() {
-        return Ok(swept);
+    let mut sweeper = Sweeper { maintainer, repository, due, suspects: HashSet::new(), swept, observer };
+    sweeper.drop_states(act)?;
+    if sweeper.due.is_empty() {
+        return Ok(sweeper.swept);
     }
     // Every run that may not have seen these records is over by now: what none of the snapshots needs that are read from
     // here on, nobody will need.
-    let mut sweeper = Sweeper { maintainer, repository, due, suspects: HashSet::new(), swept, observer };
     if !act {
         sweeper.tell()?;
         return Ok(sweeper.swept);
@@ -254,6 +257,19 @@ impl Sweeper<'_, '_> {
             if self.due.snapshots.contains(name) && self.remove(name, *length)? {
                 self.swept.deleted.snapshots += 1;
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes what newer states of hosts took the place of, or only tells it.
+    fn drop_states(&mut self, act: bool) -> Result<(), RepositoryError> {
+        for old in states::list(self.repository)? {
+            if !act {
+                self.swept.deleted.bytes += old.length;
+            } else if !self.remove(&old.name, old.length)? {
+                continue;
+            }
+            self.swept.deleted.states += 1;
         }
         Ok(())
     }

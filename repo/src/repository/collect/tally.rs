@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::held::each_index;
 use super::live::Live;
 use super::plan::{CondemnedIndex, CondemnedPack, LeftOut, Plan, Reason, WhyLeft};
-use super::{Knobs, Percent, unnamed, waiting};
+use super::{Knobs, Percent, states, unnamed, waiting};
 use crate::format::index::Index;
 use crate::format::names::{Place, place};
 use crate::ids::{ObjectName, PackId};
@@ -79,6 +79,7 @@ pub fn survey(
     let mut plan = tally.plan(knobs);
     plan.leave(unnamed::to_be_left(repository, catalog, &live, &unnamed, &standing, observer)?);
     plan.list_runs = waiting::wants_a_listing(repository)?;
+    plan.states = states::list(repository)?;
     Ok(plan)
 }
 
