@@ -11,111 +11,21 @@ use lifeboat_repo::format::names;
 use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::ids::{ObjectName, PackId};
 use lifeboat_repo::observe::Silent;
-use lifeboat_repo::repository::agent::Credentials;
+use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::maintainer::{Fenced, GcDraft, Maintainer};
 use lifeboat_repo::repository::officer;
-use lifeboat_repo::repository::replicate::{Job, Plan, Report, plan, replicate};
-use lifeboat_repo::repository::snapshots::{Judge, Standing};
-use lifeboat_repo::repository::{Repository, RepositoryError};
+use lifeboat_repo::repository::replicate::{Job, replicate};
+use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::model::{Tree, noise};
-use lifeboat_tests::proof::{Expected, scratch};
+use lifeboat_tests::pair::Pair;
+use lifeboat_tests::proof::scratch;
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::{World, label, write};
-
-/// A repository, its replica, and the maintainer that fills it.
-struct Pair {
-    world: World,
-    store: MemoryStore,
-    replica: MemoryStore,
-    credentials: Arc<Credentials>,
-    expected: Expected,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let store = MemoryStore::new();
-        let world = World::over(Arc::new(store.clone()), scratch());
-        let credentials = world.maintainer("r1", 81);
-        Self { world, store, replica: MemoryStore::new(), credentials, expected: Expected::new() }
-    }
-
-    /// Backs up a tree that has changed.
-    fn backup(&mut self, night: u64) -> ObjectName {
-        let root = self.world.source();
-        write(&root, "tenants/acme/stays", &noise(1, 200_000));
-        write(&root, "tenants/acme/changes", &noise(100 + night, 100_000));
-        write(&root, &format!("tenants/beta/{night}"), b"of beta");
-        let tree = Arc::new(Tree::of(&root));
-        let report = self.world.backup().unwrap();
-        self.expected.insert(report.run, tree);
-        names::snapshot(&label("files"), report.run).unwrap()
-    }
-
-    fn with<T>(&self, replica: Arc<dyn Store>, what: impl FnOnce(&Job<'_>) -> T) -> T {
-        let source = self.world.repository();
-        let job = Job {
-            source: &source,
-            replica,
-            pins: &[self.world.officer.public()],
-            credentials: Arc::clone(&self.credentials),
-            clock: &SystemClock,
-            entropy: &SystemEntropy,
-            threads: NonZeroUsize::MIN,
-            memory: Bytes::mib(64),
-        };
-        what(&job)
-    }
-
-    fn replicate_into(&self, replica: Arc<dyn Store>) -> Result<Report, RepositoryError> {
-        self.with(replica, |job| replicate(job, &Silent))
-    }
-
-    fn replicate(&self) -> Report {
-        let report = self.replicate_into(Arc::new(self.replica.clone())).unwrap();
-        assert_eq!(report.problems, []);
-        report
-    }
-
-    fn plan(&self) -> Plan {
-        self.with(Arc::new(self.replica.clone()), |job| plan(job, &Silent)).unwrap()
-    }
-
-    fn open(&self, replica: &MemoryStore) -> Repository {
-        Repository::open_replica(Arc::new(replica.clone()), &[self.world.officer.public()]).unwrap()
-    }
-
-    fn standings(&self, replica: &MemoryStore) -> Vec<(ObjectName, Standing)> {
-        let repository = self.open(replica);
-        let recovery = self.world.recovery(&repository);
-        let listed = Judge::new(&repository, recovery.catalog()).unwrap().list(None).unwrap();
-        listed.into_iter().map(|one| (one.name, one.standing)).collect()
-    }
-
-    /// Every snapshot of the replica comes back, and every level of verification passes.
-    fn assert_sound(&self, replica: &MemoryStore, snapshots: usize, context: &str) {
-        let repository = self.open(replica);
-        let verdict = self.world.verify_in(&repository);
-        verdict.assert_passed(context);
-        assert_eq!(verdict.unrecorded, 0, "{context}: {:#?}", verdict.findings);
-        assert_eq!(
-            self.world.assert_restorable_in(&repository, &self.expected, context),
-            snapshots,
-            "{context}"
-        );
-    }
-
-    /// Puts a gc record, as a maintainer of the replica or of the repository.
-    fn put_gc(&self, repository: &Repository, credentials: &Arc<Credentials>, draft: &GcDraft) {
-        let maintainer =
-            Maintainer::open(repository, Arc::clone(credentials), &SystemClock, &SystemEntropy).unwrap();
-        maintainer.put_gc(draft).unwrap();
-    }
-}
 
 fn packs(store: &MemoryStore) -> Vec<(ObjectName, PackId)> {
     let listed = store.list("packs/").unwrap();
@@ -287,6 +197,7 @@ fn packs_condemned_in_the_replica_are_never_put_again() {
     assert!(packs(&pair.replica).iter().all(|(_, pack)| !condemned.contains(pack)));
     assert!(pair.replica.list("index/").unwrap().iter().all(|object| !indexes.contains(&object.name)));
     assert_eq!(pair.standings(&pair.replica), [(second, Standing::Counts)]);
+    pair.assert_sound(&pair.replica, 1, "what was condemned is gone");
     assert!(pair.plan().is_empty(), "{:#?}", pair.plan());
 }
 

@@ -145,26 +145,47 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
         put_act(acting, keys, tokens, false)?;
     }
     let erasures = Erasures::load(acting.repository)?;
+    // Read after the last tombstone was put: whoever seals anew below a later seal has seen it.
+    let everywhere = names_of(&erasures, &acting.open()?)?;
     for store in places {
-        let mut names = Vec::new();
+        let (mut names, mut graves) = (everywhere.clone(), BTreeSet::new());
+        let mut there = HashSet::new();
         for prefix in ["keys/", "cards/"] {
             let listed = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
             for object in listed.into_iter().filter(|object| is_erased(&erasures, &object.name)) {
                 if may_be_grave(object.length) && is_grave(*store, &object.name)? {
-                    swept.graves += 1;
+                    graves.insert(object.name);
                 } else {
-                    names.push(object.name);
+                    there.insert(object.name.clone());
+                    names.insert(object.name);
                 }
             }
         }
-        in_lanes(acting.lanes, &names, |name| bury(*store, name))?;
-        if !names.is_empty() {
+        let names: Vec<ObjectName> = names.difference(&graves).cloned().collect();
+        in_lanes(acting.lanes, &names, |name| bury(*store, name, there.contains(name)))?;
+        if !there.is_empty() {
             forget_states(*store)?;
         }
-        swept.destroyed += names.len();
-        swept.graves += names.len();
+        swept.destroyed += there.len();
+        swept.graves += names.len() + graves.len();
     }
     Ok(swept)
+}
+
+/// Every name at which a key object or a card of what tombstones name may lie, or may still arrive: below each seal that
+/// is in use, condemned or to come. A grave goes to each, whether anything is there or not: a sweep that was cut off after
+/// it deleted left none, and a copy may be under way to a name where none ever lay.
+fn names_of(erasures: &Erasures, recovery: &Recovery<'_>) -> Result<BTreeSet<ObjectName>, RepositoryError> {
+    let to_come = recovery.officers_seal().next.map(|next| next.id);
+    let seals: BTreeSet<_> = recovery.seals().iter().map(|(id, _)| *id).chain(to_come).collect();
+    let mut names = BTreeSet::new();
+    for (writer, key) in erasures.acts().iter().filter(|act| act.effective).flat_map(|act| &act.body.keys) {
+        names.insert(names::card(writer, *key)?);
+        for seal in &seals {
+            names.insert(names::key(*seal, writer, *key)?);
+        }
+    }
+    Ok(names)
 }
 
 /// Whether this is the name of a key object or card that is erased.
@@ -180,19 +201,25 @@ pub(crate) fn is_grave(store: &dyn Store, name: &ObjectName) -> Result<bool, Rep
     }
 }
 
-/// Destroys an object and puts a grave at its name, so that nothing late comes back.
-fn bury(store: &dyn Store, name: &ObjectName) -> Result<(), RepositoryError> {
+/// Destroys an object, every version, and puts a grave at its name, so that nothing late comes back. Where nothing was
+/// `there`, the grave alone is put.
+fn bury(store: &dyn Store, name: &ObjectName, there: bool) -> Result<(), RepositoryError> {
     let failed = |error| RepositoryError::store(name.as_str(), error);
-    store.delete(name).map_err(failed)?;
-    match store.create(name, GRAVE).map_err(failed)? {
-        Created::New => Ok(()),
-        // Somebody was faster. The next sweep looks at what it is.
-        Created::Exists if is_grave(store, name)? => Ok(()),
-        Created::Exists => Err(RepositoryError::refused(
-            name.as_str(),
-            "somebody put it again while it was destroyed; run `lifeboat erase --sweep` again",
-        )),
+    if there {
+        store.delete(name).map_err(failed)?;
     }
+    if store.create(name, GRAVE).map_err(failed)? == Created::New || is_grave(store, name)? {
+        return Ok(());
+    }
+    // Somebody was faster with something else.
+    store.delete(name).map_err(failed)?;
+    if store.create(name, GRAVE).map_err(failed)? == Created::New || is_grave(store, name)? {
+        return Ok(());
+    }
+    Err(RepositoryError::refused(
+        name.as_str(),
+        "somebody puts it again while it is destroyed; run `lifeboat erase --sweep` again",
+    ))
 }
 
 /// What hosts remember names paths of tenants. It is a cache, which the next backup makes anew.

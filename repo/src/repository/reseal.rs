@@ -23,6 +23,7 @@ use crate::crypto::sign::{Kind, sign_object};
 use crate::format::keys::{NamedIdentity, OfficersSeal, OlderSeal, seal_id};
 use crate::format::names::{self, SealFor};
 use crate::ids::{IdentityId, KeyId, Label};
+use crate::repository::erasures::Erasures;
 use crate::repository::officer::Officer;
 use crate::repository::recover::Recovery;
 use crate::repository::renewal::Renewal;
@@ -232,6 +233,10 @@ impl Work<'_> {
             .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
         let failed = |error| RepositoryError::store(name.as_str(), error);
         if store.create(&name, &object).map_err(failed)? == Created::Exists {
+            if Erasures::load(self.acting.repository)?.key(key) {
+                let why = "officers erased it meanwhile; what stands at its name stays";
+                return Ok(Err(RepositoryError::refused(name.as_str(), why)));
+            }
             // What stands there does not open: whoever may put key objects of this writer put it.
             store.delete(&name).map_err(failed)?;
             if store.create(&name, &object).map_err(failed)? == Created::Exists {

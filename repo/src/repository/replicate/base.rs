@@ -1,4 +1,5 @@
-//! Ledgers, keys and cards, seals and trust: copied before a run is announced, since no collector touches them.
+//! Ledgers, tombstones, keys and cards, seals and trust: copied before a run is announced, since no collector touches
+//! them. What officers erased is never copied, and the tombstone that says so goes before any key.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,10 +9,12 @@ use super::parallel::each;
 use super::{Item, Job, Problem};
 use crate::crypto::hash::sha256;
 use crate::crypto::sign::Kind;
-use crate::format::RECORD_MAX;
 use crate::format::names::{self, Place, Seq, place};
+use crate::format::records::ErasureBody;
+use crate::format::{self, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName};
 use crate::observe::{Event, Observer};
+use crate::repository::erasures::Erasures;
 use crate::repository::trust::Trust;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, ledger};
 use crate::store::Created;
@@ -23,6 +26,7 @@ pub(super) struct Base {
     hint: Option<Item>,
     /// Entries in order, by ledger.
     ledgers: BTreeMap<Label, Vec<(Seq, Item)>>,
+    erasures: Vec<Item>,
     keys: Vec<Item>,
     seals: Vec<Item>,
     trust: Vec<(Seq, Item)>,
@@ -52,10 +56,7 @@ pub(super) fn plan(
     problems: &mut Vec<Problem>,
 ) -> Result<Base, RepositoryError> {
     refuse_stranger(job, facts)?;
-    let erased =
-        facts.source.keys().chain(facts.replica.keys()).any(|name| name.as_str().starts_with("erasures/"));
     let mut base = Base::default();
-    let mut kept_back = 0_usize;
     for (name, length) in &facts.source {
         let Some(kind) = place(name) else { continue };
         let item = Item { name: name.clone(), length: *length };
@@ -65,8 +66,10 @@ pub(super) fn plan(
             Place::Ledger(writer, seq) if !there && is_copied(job.source, &writer, seq) => {
                 base.ledgers.entry(writer).or_default().push((seq, item));
             }
-            Place::Key(..) | Place::Card(..) if !there && erased => kept_back += 1,
-            Place::Key(..) | Place::Card(..) if !there => base.keys.push(item),
+            Place::Erasure(..) if !there => base.erasures.push(item),
+            Place::Key(_, _, key) | Place::Card(_, key) if !there && !facts.is_erased(key) => {
+                base.keys.push(item);
+            }
             // Below that they are about to be destroyed, here and there.
             Place::Seal(seq, _) if !there && seq >= job.source.trust().header.seals_from => {
                 base.seals.push(item)
@@ -75,11 +78,11 @@ pub(super) fn plan(
             _ => {}
         }
     }
-    if kept_back > 0 {
-        let why = format!(
-            "{kept_back} keys and cards are not copied: tenants were erased, and whose this version cannot tell"
-        );
-        problems.push(Problem { damage: false, ..Problem::new("erasures/", why) });
+    for name in facts.replica.keys().filter(|name| matches!(place(name), Some(Place::Erasure(..)))) {
+        if !facts.source.contains_key(name) {
+            let why = "the replica has this tombstone and the repository has it no more; it still holds in the replica";
+            problems.push(Problem::new(name.as_str(), why));
+        }
     }
     Ok(base)
 }
@@ -137,8 +140,8 @@ impl Base {
     pub(super) fn items(&self) -> Vec<Item> {
         let ledgers = self.ledgers.values().flatten().map(|(_, item)| item);
         let trust = self.trust.iter().map(|(_, item)| item);
-        let all = self.hint.iter().chain(ledgers).chain(&self.keys).chain(&self.seals).chain(trust);
-        all.cloned().collect()
+        let first = self.hint.iter().chain(ledgers).chain(&self.erasures);
+        first.chain(&self.keys).chain(&self.seals).chain(trust).cloned().collect()
     }
 
     /// Copies everything; what is damaged in the repository is left out.
@@ -159,23 +162,20 @@ impl Base {
         each(&chains, job.threads, observer, |(writer, entries)| {
             entries.iter().try_for_each(|(seq, item)| copier.entry(writer, *seq, item))
         })?;
-        each(&self.keys, job.threads, observer, |item| {
-            copier.copy(item, |bytes| copier.check_key(item, bytes))
-        })?;
-        self.copy_trust(&copier)?;
+        let early = trust_of(job)?;
+        let (now, later) = copier.tombstones(&self.erasures, early.as_ref())?;
+        now.iter().try_for_each(|(item, bytes)| copier.put(item, bytes))?;
+        each(&self.keys, job.threads, observer, |item| copier.key(item))?;
+        self.copy_trust(&copier, early)?;
+        later.iter().try_for_each(|(item, bytes)| copier.put(item, bytes))?;
         problems.extend(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         Ok(())
     }
 
     /// Seals and trust so that at every moment the newest seal in the replica was signed by an officer of the newest trust
     /// there: a seal goes as soon as trust knows its signer, and before the trust that may end who signed the one before.
-    fn copy_trust(&self, copier: &Copier<'_>) -> Result<(), RepositoryError> {
+    fn copy_trust(&self, copier: &Copier<'_>, mut trust: Option<Trust>) -> Result<(), RepositoryError> {
         let job = copier.job;
-        let listed = job.replica.list("trust/").map_err(|error| RepositoryError::store("trust/", error))?;
-        let mut trust = match listed.is_empty() {
-            true => None,
-            false => Some(Trust::load(job.replica.as_ref(), job.pins)?),
-        };
         let mut seals = self.seals.iter().peekable();
         for step in self.trust.iter().map(Some).chain([None]) {
             while let Some(seal) = seals.peek() {
@@ -202,6 +202,18 @@ impl Base {
         Ok(())
     }
 }
+
+/// The replica's own trust; nothing where it has none yet, and so cannot be opened.
+fn trust_of(job: &Job<'_>) -> Result<Option<Trust>, RepositoryError> {
+    let listed = job.replica.list("trust/").map_err(|error| RepositoryError::store("trust/", error))?;
+    match listed.is_empty() {
+        true => Ok(None),
+        false => Trust::load(job.replica.as_ref(), job.pins).map(Some),
+    }
+}
+
+/// Objects with their bytes.
+type Read<'i> = Vec<(&'i Item, Vec<u8>)>;
 
 /// Copies one object after the other, once it is known to be good.
 struct Copier<'c> {
@@ -233,14 +245,60 @@ impl Copier<'_> {
         match good {
             Ok(bytes) => self.put(item, &bytes),
             Err(error) if error.is_damage() => {
-                self.found
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .push(Problem::of(&error));
+                self.note(&error);
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Tombstones that the replica's trust can judge already, which go before any key; and those of officers whom it does
+    /// not know yet, which go after trust: nobody could open the replica until then.
+    fn tombstones<'i>(
+        &self,
+        items: &'i [Item],
+        trust: Option<&Trust>,
+    ) -> Result<(Read<'i>, Read<'i>), RepositoryError> {
+        let mut all = Vec::new();
+        for item in items {
+            let bytes = self.read(item)?;
+            let source = self.job.source;
+            let signed = source.check_signed(&item.name, bytes.clone(), &[Kind::Erasure], JudgedAt::Any)?;
+            let body: ErasureBody = format::decode(&signed.body, "tombstone")
+                .map_err(|error| RepositoryError::format(item.name.as_str(), &error))?;
+            let namespace = crate::crypto::sign::namespace(Kind::Erasure, &source.id(), &item.name);
+            let at = JudgedAt::Moment(body.time);
+            let known = trust.is_none_or(|trust| trust.admit(&signed.key, &namespace, at).is_ok());
+            all.push((known, item, bytes));
+        }
+        let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(known, ..)| *known);
+        let read = |all: Vec<(bool, &'i Item, Vec<u8>)>| {
+            all.into_iter().map(|(_, item, bytes)| (item, bytes)).collect::<Read<'i>>()
+        };
+        Ok((read(now), read(later)))
+    }
+
+    /// Copies a key object or a card, unless officers erased it meanwhile: then a grave stands here or there.
+    fn key(&self, item: &Item) -> Result<(), RepositoryError> {
+        let copied = self
+            .read(item)
+            .and_then(|bytes| self.check_key(item, &bytes).map(|()| bytes))
+            .and_then(|bytes| self.put(item, &bytes));
+        match copied {
+            Err(error) if error.is_damage() => {
+                let erasures = Erasures::load(self.job.source)?;
+                if !matches!(place(&item.name), Some(Place::Key(_, _, key) | Place::Card(_, key)) if erasures.key(key))
+                {
+                    self.note(&error);
+                }
+                Ok(())
+            }
+            copied => copied,
+        }
+    }
+
+    fn note(&self, error: &RepositoryError) {
+        self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Problem::of(error));
     }
 
     fn entry(&self, writer: &Label, seq: Seq, item: &Item) -> Result<(), RepositoryError> {

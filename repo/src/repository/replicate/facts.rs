@@ -7,6 +7,7 @@ use crate::format::names::{Place, place};
 use crate::format::records::Recorded;
 use crate::ids::{KeyId, Label, ObjectHash, ObjectName, PackId, RunId, SegmentId, SegmentPrefix};
 use crate::repository::catalog::Catalog;
+use crate::repository::erasures::Erasures;
 use crate::repository::gc::Condemned;
 use crate::repository::replicas::Replicated;
 use crate::repository::snapshots::{Judge, Standing};
@@ -23,6 +24,8 @@ pub(super) struct Facts {
     pub(super) packs: Packs,
     /// What gc records of the replica say.
     pub(super) condemned: Condemned,
+    /// What officers erased, by the repository.
+    pub(super) erasures: Erasures,
     /// What ledgers of writers name, but for packs and snapshots.
     pub(super) recorded: HashMap<ObjectName, Record>,
     /// Snapshots that count in the repository and that nobody expired in the replica.
@@ -91,6 +94,8 @@ impl Facts {
         let listed = judge.list(None)?;
         // After what counts was told: whatever that needs is in the listing.
         let source = list(job.source)?;
+        // After the keys were listed: whoever erases puts a tombstone first and looks for keys second.
+        let erasures = Erasures::load(job.source)?;
         let recorded = recorded(job.source, &source, problems)?;
         let condemned = Condemned::load(replica)?;
         let committed = Replicated::load(replica, catalog)?;
@@ -125,7 +130,12 @@ impl Facts {
                 stored: Recorded(one.name, hash, one.length),
             });
         }
-        Ok(Self { source, replica: there, packs, condemned, recorded, snapshots })
+        Ok(Self { source, replica: there, packs, condemned, erasures, recorded, snapshots })
+    }
+
+    /// Whether a key is erased, here or there: its key objects and its card are never copied.
+    pub(super) fn is_erased(&self, key: KeyId) -> bool {
+        self.erasures.key(key) || self.condemned.erasures().key(key)
     }
 }
 

@@ -5,8 +5,8 @@
 //! once do each other no harm. Each object is compared with its name, its signature and its maker's ledger on the way: a
 //! replica never takes over damage.
 //!
-//! The order is such that a replica can be restored from at every moment: ledgers, keys and cards, then seals and trust
-//! (nothing of these is ever collected, and what they speak of may come later); then, in an announced run that a
+//! The order is such that a replica can be restored from at every moment: ledgers, tombstones, keys and cards, then seals
+//! and trust (nothing of these is ever collected, and what they speak of may come later); then, in an announced run that a
 //! collector of the replica waits for or fences, packs, index objects, runs, snapshots, and last the commit that makes
 //! the snapshots count.
 
@@ -65,7 +65,7 @@ pub struct Item {
 /// What a replication would do.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Ledgers, keys and cards, seals, trust.
+    /// Ledgers, tombstones, keys and cards, seals, trust.
     pub base: Vec<Item>,
     /// Packs that are copied whole.
     pub packs: Vec<Item>,

@@ -264,8 +264,10 @@ fn record(
     let keys = job.replica.list("keys/").and_then(|keys| Ok((keys, job.replica.list("cards/")?)));
     let (keys, cards) = keys.map_err(|error| RepositoryError::store("keys/", error))?;
     for object in keys.into_iter().chain(cards).filter(|object| !named.contains(&object.name)) {
-        if !matches!(place(&object.name), Some(Place::Key(..) | Place::Card(..))) {
-            continue;
+        match place(&object.name) {
+            // Of what is erased graves are there, which nobody records.
+            Some(Place::Key(_, _, key) | Place::Card(_, key)) if !facts.is_erased(key) => {}
+            _ => continue,
         }
         let hash = match facts.recorded.get(&object.name) {
             Some(record) => record.hash,

@@ -1,0 +1,194 @@
+//! Erased tenants and replicas: tombstones are copied, keys of whom they name never, and everybody else's are.
+
+#![cfg(test)]
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lifeboat_repo::clock::SystemClock;
+use lifeboat_repo::format::names::{Place, place};
+use lifeboat_repo::ids::{KeyId, Label, ObjectName, Tenant};
+use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::RepositoryError;
+use lifeboat_repo::repository::erase::{self, Swept};
+use lifeboat_repo::repository::erasures::GRAVE;
+use lifeboat_repo::repository::renewal::Renewal;
+use lifeboat_repo::repository::reseal::{self, Acting};
+use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
+use lifeboat_repo::store::memory::MemoryStore;
+use lifeboat_repo::store::{Created, Store};
+use lifeboat_repo::units::Bytes;
+use lifeboat_restore::{Options, Selection};
+use lifeboat_tests::pair::Pair;
+use lifeboat_tests::proof::scratch;
+use lifeboat_tests::{World, write};
+
+fn act<T>(
+    world: &World,
+    store: Arc<dyn Store>,
+    act: impl FnOnce(&Acting<'_>) -> Result<T, RepositoryError>,
+) -> Result<T, RepositoryError> {
+    let repository = Repository::open(store, &[world.officer.public()])?;
+    let (officer, identities) = (world.alice(), [world.recovery_identity()]);
+    let (clock, lanes) = (&SystemClock, NonZeroUsize::MIN);
+    act(&Acting { repository: &repository, identities: &identities, officer: &officer, clock, lanes })
+}
+
+/// Puts a tombstone: the keys it names.
+fn tombstone(pair: &Pair, tenant: &str) -> Vec<(Label, KeyId)> {
+    let tenant: Tenant = tenant.parse().unwrap();
+    act(&pair.world, Arc::new(pair.store.clone()), |acting| {
+        let plan = erase::plan(&acting.open()?, &tenant)?;
+        assert!(erase::put(acting, &plan)?.effective);
+        Ok(plan.keys)
+    })
+    .unwrap()
+}
+
+fn sweep(pair: &Pair, places: &[&dyn Store]) -> Swept {
+    act(&pair.world, Arc::new(pair.store.clone()), |acting| erase::sweep(acting, places)).unwrap()
+}
+
+/// The key objects and cards of a store.
+fn keys_in(store: &MemoryStore) -> Vec<(ObjectName, KeyId, Vec<u8>)> {
+    let all = ["keys/", "cards/"].into_iter().flat_map(|prefix| store.list(prefix).unwrap());
+    let key = |name: &ObjectName| match place(name) {
+        Some(Place::Key(_, _, key) | Place::Card(_, key)) => key,
+        _ => panic!("{name}"),
+    };
+    all.map(|one| (one.name.clone(), key(&one.name), store.read(&one.name, Bytes::mib(1)).unwrap())).collect()
+}
+
+/// What of the latest snapshot a store gives back, by tenants.
+fn tenants(pair: &Pair, repository: &Repository) -> Vec<String> {
+    let recovery = pair.world.recovery(repository);
+    let listed = Judge::new(repository, recovery.catalog()).unwrap().list(None).unwrap();
+    let snapshot = listed.last().unwrap().snapshot.as_ref().unwrap();
+    let target = scratch();
+    let plan = lifeboat_restore::plan(&recovery, snapshot, &Selection::default(), &Silent).unwrap();
+    lifeboat_restore::perform(repository.store(), &plan, target.path(), &Options::default(), &Silent)
+        .unwrap();
+    let below = std::fs::read_dir(target.path().join("tenants")).unwrap();
+    let files =
+        below.map(|one| one.unwrap()).filter(|one| std::fs::read_dir(one.path()).unwrap().count() > 0);
+    let mut names: Vec<String> = files.map(|one| one.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_erased_is_never_copied_and_everything_else_is() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    // Of gamma the replica has nothing yet, of acme everything.
+    write(&pair.world.source(), "tenants/gamma/c", b"of gamma");
+    pair.backup(2);
+    let before = keys_in(&pair.store);
+    let acme = tombstone(&pair, "acme");
+    let gamma = tombstone(&pair, "gamma");
+    let gone = |key: KeyId| acme.iter().chain(&gamma).any(|(_, erased)| *erased == key);
+    // A tenant that comes later, before anything was swept anywhere.
+    write(&pair.world.source(), "tenants/delta/d", b"of delta");
+    pair.backup(3);
+    pair.replicate();
+    let here = pair.open(&pair.replica);
+    assert_eq!(tenants(&pair, &here), ["beta", "delta"]);
+    assert_eq!(pair.store.list("erasures/").unwrap().len(), 2);
+    let names = |store: &MemoryStore| {
+        store.list("erasures/").unwrap().into_iter().map(|one| one.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&pair.store), names(&pair.replica));
+    let copied = |key: KeyId| keys_in(&pair.replica).into_iter().filter(|one| one.1 == key).count();
+    assert_eq!(
+        (copied(acme[0].1), copied(gamma[0].1)),
+        (2, 0),
+        "gamma's stays away, acme's waits to be swept"
+    );
+    // Swept in both places: graves at every name, gamma's in the replica too, where nothing ever lay.
+    let swept = sweep(&pair, &[&pair.store, &pair.replica]);
+    assert_eq!((swept.destroyed, swept.graves), (6, 8), "{swept:?}");
+    pair.replicate();
+    let verdict = pair.world.verify_in(&pair.open(&pair.replica));
+    verdict.assert_passed("swept");
+    assert_eq!(verdict.unrecorded, 0, "{:#?}", verdict.findings);
+    // An old copy comes back in the repository, even where the replica lost its grave.
+    for (name, key, bytes) in before.iter().filter(|one| gone(one.1)) {
+        pair.store.remove(name);
+        assert_eq!(pair.store.create(name, bytes).unwrap(), Created::New);
+        pair.replica.remove(name);
+        assert!(pair.plan().is_empty(), "{key}");
+    }
+    write(&pair.world.source(), "tenants/epsilon/e", b"of epsilon");
+    pair.backup(4);
+    pair.replicate();
+    let open: Vec<_> =
+        keys_in(&pair.replica).into_iter().filter(|one| gone(one.1) && one.2 != GRAVE).collect();
+    assert!(open.is_empty(), "{open:?}");
+    assert_eq!(tenants(&pair, &pair.open(&pair.replica)), ["beta", "delta", "epsilon"]);
+}
+
+/// Whoever listed keys before the tombstone puts them after the sweep: graves are in the way, wherever it puts them.
+#[test]
+fn a_copy_on_its_way_finds_a_grave() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    let names: Vec<(ObjectName, KeyId)> =
+        keys_in(&pair.store).into_iter().map(|one| (one.0, one.1)).collect();
+    let key = act(&pair.world, Arc::new(pair.store.clone()), |acting| {
+        Ok(erase::plan(&acting.open()?, &"acme".parse().unwrap())?.keys[0].clone())
+    })
+    .unwrap();
+    let (name, _) =
+        names.iter().find(|(name, id)| *id == key.1 && name.as_str().starts_with("keys/")).unwrap();
+    // A replication, held at the moment at which it puts the key.
+    let counting = Arc::new(FaultyStore::new(MemoryStore::new()));
+    pair.replicate_into(Arc::clone(&counting) as Arc<dyn Store>).unwrap();
+    let at = counting
+        .log()
+        .iter()
+        .position(|call| call.operation == Operation::Create && call.subject == name.as_str())
+        .unwrap();
+    let (replica, pair) = (pair.replica.clone(), Arc::new(pair));
+    let (inside, other) = (Arc::clone(&pair), replica.clone());
+    let held = FaultyStore::new(replica.clone()).call_at(at as u64 + 1, move || {
+        tombstone(&inside, "acme");
+        sweep(&inside, &[&inside.store, &other]);
+    });
+    let report = pair.replicate_into(Arc::new(held)).unwrap();
+    assert!(report.problems.is_empty(), "{report:?}");
+    assert_eq!(replica.read(name, Bytes::mib(1)).unwrap(), GRAVE);
+    pair.replicate();
+    assert_eq!(tenants(&pair, &pair.open(&replica)), ["beta"]);
+    pair.world.verify_in(&pair.open(&replica)).assert_passed("a copy on its way");
+}
+
+/// A sweep that dies between destroying and burying left no grave; the next one puts it, and one below every seal.
+#[test]
+fn a_grave_comes_to_every_name_whatever_was_cut_off() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    // Condemned, with every key below both seals.
+    act(&pair.world, Arc::new(pair.store.clone()), |acting| reseal::reseal(acting, &Renewal::default()))
+        .unwrap();
+    let erased = tombstone(&pair, "acme");
+    let counting = Arc::new(FaultyStore::new(pair.store.fork()));
+    let sweep_in = |store: Arc<dyn Store>| {
+        act(&pair.world, Arc::clone(&store), |acting| erase::sweep(acting, &[acting.repository.store()]))
+    };
+    sweep_in(Arc::clone(&counting) as Arc<dyn Store>).unwrap();
+    let (mut cuts, log) = (0, counting.log());
+    for (at, call) in log.iter().enumerate().filter(|(_, call)| call.operation == Operation::Delete) {
+        let memory = pair.store.fork();
+        let dying = FaultyStore::new(memory.clone()).stop_at(at as u64 + 1, Fault::After);
+        sweep_in(Arc::new(dying)).unwrap_err();
+        let swept = sweep_in(Arc::new(memory.clone())).unwrap();
+        assert_eq!(swept.graves, 3, "{call}: {swept:?}");
+        let graves = keys_in(&memory).into_iter().filter(|one| one.1 == erased[0].1);
+        assert!(graves.map(|one| one.2 == GRAVE).collect::<Vec<_>>() == [true; 3], "{call}");
+        cuts += 1;
+    }
+    assert_eq!(cuts, 3);
+}
