@@ -23,7 +23,6 @@ use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::pair::Pair;
-use lifeboat_tests::proof::scratch;
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::{World, label, write};
 

@@ -203,18 +203,17 @@ pub(crate) fn is_grave(store: &dyn Store, name: &ObjectName) -> Result<bool, Rep
 
 /// Destroys an object, every version, and puts a grave at its name, so that nothing late comes back. Where nothing was
 /// `there`, the grave alone is put.
-fn bury(store: &dyn Store, name: &ObjectName, there: bool) -> Result<(), RepositoryError> {
+fn bury(store: &dyn Store, name: &ObjectName, mut there: bool) -> Result<(), RepositoryError> {
     let failed = |error| RepositoryError::store(name.as_str(), error);
-    if there {
-        store.delete(name).map_err(failed)?;
-    }
-    if store.create(name, GRAVE).map_err(failed)? == Created::New || is_grave(store, name)? {
-        return Ok(());
-    }
-    // Somebody was faster with something else.
-    store.delete(name).map_err(failed)?;
-    if store.create(name, GRAVE).map_err(failed)? == Created::New || is_grave(store, name)? {
-        return Ok(());
+    for _ in 0..2 {
+        if there {
+            store.delete(name).map_err(failed)?;
+        }
+        if store.create(name, GRAVE).map_err(failed)? == Created::New || is_grave(store, name)? {
+            return Ok(());
+        }
+        // Somebody was faster with something else.
+        there = true;
     }
     Err(RepositoryError::refused(
         name.as_str(),
