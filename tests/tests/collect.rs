@@ -230,6 +230,8 @@ fn backup_with(scene: &Scene, meanwhile: impl FnOnce(&Scene)) -> Result<Report, 
     let ((here, arrived), (release, go)) = (channel(), channel());
     let holding = Holding(here, Mutex::new(go));
     std::thread::scope(|scope| {
+        // Dropped where `meanwhile` fails, so that nobody waits for ever.
+        let release = release;
         let run = scope.spawn(|| scene.run(&holding));
         arrived.recv().unwrap();
         meanwhile(scene);
