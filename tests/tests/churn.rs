@@ -162,7 +162,7 @@ fn fresh(nights: u64) -> Bytes {
 fn thirty_nights_store_little_more_than_a_fresh_repository() {
     let mut nights = Nights::new(Rewriting::default());
     let last = if std::env::var_os("LIFEBOAT_SOAK").is_some() { 90 } else { 30 };
-    let mut copied = Bytes::ZERO;
+    let (mut copied, mut rewritten) = (Bytes::ZERO, Bytes::ZERO);
     for night in 1..=last {
         nights.change();
         let report = nights.backup();
@@ -172,6 +172,7 @@ fn thirty_nights_store_little_more_than_a_fresh_repository() {
         let done = nights.collect();
         let moved = done.condemned.moved.bytes + done.swept.moved.bytes;
         copied += moved;
+        rewritten += report.rewritten.bytes;
         println!(
             "night {night}: {} files, {}; {} stored anew, for {} that lived in {} dying segments; {moved} copied, {} \
              freed; {} stored",
@@ -193,6 +194,7 @@ fn thirty_nights_store_little_more_than_a_fresh_repository() {
             assert!(stored.0 * 100 <= fresh.0 * MOST, "{stored} of {fresh}");
         }
     }
+    assert!(rewritten > Bytes::ZERO, "nothing was stored anew");
     let kept = nights.world.assert_restorable(&nights.store, &nights.expected, "what is kept");
     assert_eq!(kept, nights.expected.len());
     let target = nights.world.dir.path().join("target");
