@@ -174,7 +174,7 @@ fn what_nobody_recorded_or_knows_is_told_and_no_damage() {
     let orphan = b"left by a run that was cut off";
     let id = lifeboat_repo::ids::PackId::from_bytes(lifeboat_repo::crypto::hash::sha256(orphan));
     store.replace(&lifeboat_repo::format::names::pack(id).unwrap(), orphan);
-    store.replace(&"erasures/00000000/alice".parse().unwrap(), b"x");
+    store.replace(&"wal/main/00000001".parse().unwrap(), b"x");
     store.replace(&"holiday/pictures.zip".parse().unwrap(), b"x");
     let found = check_integrity(&fixture, &store);
     assert_eq!((found.outcome, found.unrecorded, found.unknown), (Outcome::Passed, 1, 2));

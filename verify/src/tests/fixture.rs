@@ -71,13 +71,19 @@ impl Fixture {
         fixture
     }
 
-    /// With two snapshots: the second changes a file of `acme` and leaves `zeta` as it was.
+    /// With two snapshots of two tenants. No content is in both: what only one of them has lies in one segment only.
     pub(super) fn with_snapshots() -> Self {
         let fixture = Self::new();
-        let big = vec![7; 200_000];
-        let zeta: File<'_> = ("zeta", "zeta/only", b"same");
-        fixture.backup(&[("acme", "acme/a", b"one"), ("acme", "acme/b", &big), zeta]);
-        fixture.backup(&[("acme", "acme/a", b"two"), ("acme", "acme/b", &big), zeta]);
+        fixture.backup(&[
+            ("acme", "acme/a", b"one"),
+            ("acme", "acme/b", &[7; 200_000]),
+            ("zeta", "zeta/only", b"then"),
+        ]);
+        fixture.backup(&[
+            ("acme", "acme/a", b"two"),
+            ("acme", "acme/b", &[8; 200_000]),
+            ("zeta", "zeta/only", b"next"),
+        ]);
         fixture
     }
 
