@@ -12,6 +12,7 @@ pub mod programs;
 pub mod proof;
 pub mod proxy;
 pub mod seaweed;
+pub mod stepped;
 pub mod stock;
 pub mod trees;
 
