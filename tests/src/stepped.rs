@@ -1,5 +1,6 @@
 //! One store, several parties, one step at a time: which of them makes its next operation, which operation fails, which
-//! answer is lost, who dies, and how far the clock jumps meanwhile, a seed decides.
+//! answer is lost, who dies, and how far the clock jumps meanwhile, a seed decides. Whoever passes the turn on does nothing
+//! until it is back, so that between two operations nobody else moves and a seed gives the same again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,12 +37,12 @@ pub enum Blind {
     No,
     /// It sees no gc records.
     Records,
-    /// It takes the place of whatever stands at a snapshot's name.
+    /// It sees no fences, and takes the place of whatever stands at a snapshot's name.
     Fences,
     /// It sees no runs.
     Runs,
-    /// It sees as gc records what it saw first, but for numbers that are taken.
-    NewRecords,
+    /// What it copies into new packs arrives nowhere.
+    Copies,
 }
 
 /// What happened.
@@ -76,6 +77,8 @@ struct State {
     random: u64,
     turn: usize,
     living: Vec<bool>,
+    /// How often it is whose turn, one beside the other.
+    paces: Vec<usize>,
     dead: Vec<bool>,
     late: Vec<(u64, ObjectName, Vec<u8>)>,
     tally: Tally,
@@ -96,6 +99,7 @@ impl Steps {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             turn: 0,
             living: vec![true; parties],
+            paces: vec![100; parties],
             dead: vec![false; parties],
             late: Vec::new(),
             tally: Tally::default(),
@@ -107,7 +111,7 @@ impl Steps {
     /// The store as a party sees it.
     #[must_use]
     pub fn seat(self: &Arc<Self>, party: usize, blind: Blind) -> Stepped {
-        Stepped { steps: Arc::clone(self), party, blind, seen: Arc::default() }
+        Stepped { steps: Arc::clone(self), party, blind }
     }
 
     /// A party that died is somebody else from now on, who may go on.
@@ -119,13 +123,11 @@ impl Steps {
 
     /// A party has left: the others go on without it.
     pub fn leave(&self, party: usize) {
-        let mut state = self.lock();
+        let mut state = self.await_turn(party, self.lock());
         if let Some(living) = state.living.get_mut(party) {
             *living = false;
         }
-        if state.turn == party {
-            state.pass();
-        }
+        state.pass();
         drop(state);
         self.changed.notify_all();
     }
@@ -140,6 +142,13 @@ impl Steps {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn await_turn<'s>(&'s self, party: usize, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        while state.turn != party {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
     }
 
     /// Performs what was due.
@@ -173,10 +182,25 @@ impl State {
     fn pass(&mut self) {
         let living: Vec<usize> =
             (0..self.living.len()).filter(|party| self.living.get(*party) == Some(&true)).collect();
-        let chosen = self.below(living.len());
-        if let Some(party) = living.get(chosen) {
-            self.turn = *party;
-            self.tally.turns += 1;
+        // Now and then somebody becomes slow, or hasty: so one may go through all of a collection between two operations
+        // of another.
+        if self.chance(60) {
+            let (party, pace) = (self.below(self.paces.len()), self.below(4));
+            if let (Some(to), Some(new)) = (self.paces.get_mut(party), [1, 10, 100, 1000].get(pace)) {
+                *to = *new;
+            }
+        }
+        let pace = |party: &usize| self.paces.get(*party).copied().unwrap_or(0);
+        let total: usize = living.iter().map(pace).sum();
+        let mut chosen = self.below(total);
+        for party in living {
+            let pace = self.paces.get(party).copied().unwrap_or(0);
+            if chosen < pace {
+                self.turn = party;
+                self.tally.turns += 1;
+                break;
+            }
+            chosen -= pace;
         }
     }
 
@@ -194,7 +218,6 @@ pub struct Stepped {
     steps: Arc<Steps>,
     party: usize,
     blind: Blind,
-    seen: Arc<Mutex<Option<Vec<Listed>>>>,
 }
 
 impl Stepped {
@@ -207,10 +230,7 @@ impl Stepped {
         act: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let steps = &self.steps;
-        let mut state = steps.lock();
-        while state.turn != self.party {
-            state = steps.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut state = steps.await_turn(self.party, steps.lock());
         state.note(self.party, operation);
         let now = state.tally.operations;
         steps.arrive(&mut state, now);
@@ -233,9 +253,9 @@ impl Stepped {
         }
         if state.chance(steps.mishaps.turns) {
             state.pass();
+            steps.changed.notify_all();
+            drop(steps.await_turn(self.party, state));
         }
-        drop(state);
-        steps.changed.notify_all();
         outcome
     }
 
@@ -271,15 +291,20 @@ impl Stepped {
         &self.steps.store
     }
 
+    /// A snapshot is sealed, a fence is not.
+    fn is_fence(&self, name: &ObjectName) -> bool {
+        let there = self.inner().read(name, Bytes::mib(64)).unwrap_or_default();
+        there.windows(5).any(|window| window == b"fence")
+    }
+
     fn shown(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let listed = self.inner().list(prefix)?;
         let hidden = |kind: Blind, place: &str| self.blind == kind && prefix.starts_with(place);
         if hidden(Blind::Records, "gc/") || hidden(Blind::Runs, "runs/") {
             return Ok(Vec::new());
         }
-        if hidden(Blind::NewRecords, "gc/") {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(seen.get_or_insert(listed).clone());
+        if hidden(Blind::Fences, "snapshots/") {
+            return Ok(listed.into_iter().filter(|one| !self.is_fence(&one.name)).collect());
         }
         Ok(listed)
     }
@@ -301,6 +326,9 @@ impl Store for Stepped {
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.blind == Blind::Copies && name.as_str().starts_with("packs/") {
+            return self.step("stage", name.as_str(), None, || Ok(()));
+        }
         self.step("stage", name.as_str(), Some((name, bytes)), || self.inner().stage(name, bytes))
     }
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lifeboat_backup::Job;
+use lifeboat_backup::{Hooks, Job, Resources, Rewriting};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::ids::{Label, ObjectName, RunId};
@@ -21,9 +21,8 @@ use lifeboat_repo::repository::collect::{Knobs, Percent, condemn, survey, sweep}
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_repo::store::Store;
-use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::s3::S3Store;
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, LockClass};
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::proof::{Expected, scratch};
 use lifeboat_tests::seaweed::{Seaweed, settings_at};
@@ -101,12 +100,16 @@ impl Part {
     }
 
     fn back_up(&self, version: &str) {
-        let job = World::over(Arc::new(MemoryStore::new()), scratch()).job();
         let job = Job {
             component: label(&format!("of-{}", self.who)),
             source: files_in(self.place.join(format!("source-{}-{version}", self.who))),
             state: self.place.join(format!("state-{}", self.who)),
-            ..job
+            hooks: Hooks::default(),
+            resources: Resources::default(),
+            rewriting: Rewriting::default(),
+            lock: LockClass::Normal,
+            state_in_repository: false,
+            tool: "lifeboat-tests".into(),
         };
         let notes = Notes { place: &self.place, version: format!("{}-{version}", self.who) };
         let credentials = self.credentials();
@@ -217,6 +220,9 @@ impl Scene {
     /// A version shares much with others of its host, so that what is dead is relied on again.
     fn plant(&self, who: &str, version: u64) {
         let root = self.world.dir.path().join(format!("source-{who}-{version}"));
+        if root.exists() {
+            return;
+        }
         for part in 0..5 {
             if version >> part & 1 == 1 {
                 write(&root, &format!("tenants/{who}/{part}"), &noise(part + 100 * who.len() as u64, 30_000));
@@ -235,7 +241,8 @@ impl Scene {
             command.env(VERSION, version.to_string());
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let at = Duration::from_millis(self.below(1500));
+        // A collection takes longer than a backup, and some are to get as far as deleting.
+        let at = Duration::from_millis(self.below(if who.starts_with('h') { 1500 } else { 6000 }));
         let fate = match self.below(16) {
             0..7 => Some((at, true)),
             7 if who.starts_with('h') => Some((at, false)),
@@ -292,7 +299,8 @@ impl Scene {
 
     fn expected(&self) -> Expected {
         let tree = |version: &str| Tree::of(&self.world.dir.path().join(format!("source-{version}")));
-        let runs = self.noted("run-").into_iter();
+        // A run killed while it noted what it backs up had committed nothing.
+        let runs = self.noted("run-").into_iter().filter(|(_, version)| !version.is_empty());
         runs.map(|(run, version)| (run.parse::<RunId>().unwrap(), Arc::new(tree(&version)))).collect()
     }
 }
@@ -315,7 +323,8 @@ fn writers_and_collectors_at_once_lose_nothing() {
             && sweeps >= asked.sweeps
     };
     while !enough(&scene, fences, sweeps) {
-        assert!(began.elapsed() < asked.time * 6, "{} kills, {fences} fences, {sweeps} sweeps", scene.kills);
+        // A slow machine goes on until the counts are reached.
+        assert!(began.elapsed() < asked.time * 3, "{} kills, {fences} fences, {sweeps} sweeps", scene.kills);
         for (slot, who) in running.iter_mut().zip(&who) {
             let over = slot.as_mut().is_none_or(|running| scene.tend(running));
             if over {
