@@ -147,6 +147,11 @@ codes! {
          pins the wrong officers, or somebody forged the object.",
         "Compare the officers' keys in lifeboat.toml with those on the paper in the safe. If they agree, treat it as an \
          attack: keep the store as it is, and restore from an earlier snapshot.";
+    RolledBack = 404: "the repository was rolled back",
+        "A witness in another account keeps ledger entries that the repository does not have any more, or that are others \
+         there now: somebody took away its end, or put an older state of it in its place.",
+        "Stop backing up into it, keep it as it is for whoever investigates, and look at the replica with --replica: what is \
+         gone here may be there.";
 
     Unchecked = 500: "a check could not run",
         "Neither good nor bad is known. This is never a pass.",

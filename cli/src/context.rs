@@ -220,6 +220,21 @@ impl Context {
         Ok(self.throttled(open_store(region)?))
     }
 
+    /// The witness of a region, if it has one.
+    pub(crate) fn witness(&self, region: &Region) -> Result<Option<Arc<dyn Store>>> {
+        let Some(place) = &region.witness else { return Ok(None) };
+        if let Place::Directory(directory) = place
+            && !directory.exists()
+        {
+            // Its parent must be there: a disk that is not mounted must not look like a new witness.
+            std::fs::create_dir(directory)
+                .map_err(|error| Failure::file("make the witness", directory, &error))?;
+        }
+        let opened = open_store(&Region { repository: place.clone(), ..region.clone() });
+        let store = opened.map_err(|failure| failure.at(format!("witness of {} in {place}", region.name)))?;
+        Ok(Some(self.throttled(store)))
+    }
+
     /// The store, held back to what this host may use of the network.
     fn throttled(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match self.throttle.get() {

@@ -29,6 +29,7 @@ mod telling;
 mod trusted;
 mod verbs;
 mod when;
+mod witnessed;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -93,6 +93,8 @@ pub(crate) struct Region {
     pub(crate) repository: Place,
     /// Where its replica lies, if it has one.
     pub(crate) replica: Option<Place>,
+    /// Where the witness of its ledgers lies, if it has one.
+    pub(crate) witness: Option<Place>,
     /// Which of the two `repository` is.
     pub(crate) role: Role,
     /// Officers whose keys are pinned: trust begins with them.

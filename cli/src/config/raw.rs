@@ -46,6 +46,8 @@ pub(super) struct RawRegion {
     pub(super) replica: Option<Spanned<String>>,
     pub(super) replica_s3: Option<Spanned<RawS3>>,
     pub(super) replica_jurisdiction: Option<Spanned<String>>,
+    pub(super) witness: Option<Spanned<String>>,
+    pub(super) witness_s3: Option<Spanned<RawS3>>,
     #[serde(default)]
     pub(super) officers: Vec<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,

@@ -48,6 +48,35 @@ pub(super) fn check(
     Ok(Some(place))
 }
 
+/// Where a region's witness lies, if it has one. It holds hashes of ciphertext, so it may lie anywhere.
+pub(super) fn check_witness(
+    source: &Source<'_>,
+    name: &Spanned<String>,
+    raw: &RawRegion,
+    stores: [Option<&Place>; 2],
+) -> Result<Option<Place>> {
+    let Some(address) = &raw.witness else {
+        return match &raw.witness_s3 {
+            None => Ok(None),
+            Some(options) => Err(source
+                .mistake(
+                    options.span(),
+                    format!("region {} says how its witness is, and has none", name.get_ref()),
+                )
+                .next("write witness = \"s3://BUCKET/PREFIX\" or a directory, or remove this")),
+        };
+    };
+    let place = check_place(source, ["witness", "witness_s3"], address, raw.witness_s3.as_ref())?;
+    if stores.into_iter().flatten().any(|store| store.is(&place)) {
+        return Err(source
+            .mistake(address.span(), format!("the witness of region {} is one of its stores", name.get_ref()))
+            .next(
+                "give it a place in another account: whoever can roll back the one must not reach the other",
+            ));
+    }
+    Ok(Some(place))
+}
+
 impl Config {
     /// The same with every region's replica in the place of its repository, for verbs that only read.
     pub(crate) fn at_replicas(mut self) -> Self {

@@ -18,6 +18,7 @@ use crate::failure::{Failure, Result, backup_failure, shown, tame};
 use crate::render::{Outcome, Page, Tone};
 use crate::telling::{component_begins, component_ended};
 use crate::when::{count_of, show_count, show_duration};
+use crate::witnessed;
 
 /// Problems a page names; `--json` names more.
 const PROBLEMS_SHOWN: usize = 20;
@@ -60,11 +61,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for component in components {
         component_begins(&config.outlets.ping, component.ping.as_deref());
         let outcome = one(context, &config, host, component);
+        let witnessed = outcome.as_ref().ok().map(|_| witness(context, &config, host, component));
         match &outcome {
             Ok(report) => render(&mut page, component, report),
             Err(failure) => render_failure(&mut page, component, failure),
         }
+        if let Some(Err(failure)) = &witnessed {
+            page.marked("!", Tone::Bad, &format!("the witness was not told: {}", failure.coded()));
+        }
         let ended = match &outcome {
+            Ok(_) if matches!(witnessed, Some(Err(_))) => Exit::Partly,
             Ok(report) if report.status == Status::Complete && report.hook_failures.is_empty() => Exit::Ok,
             Ok(_) => Exit::Partly,
             Err(failure) => failure.exit,
@@ -77,6 +83,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         }
     }
     Ok(Outcome { exit, value: json!({ "components": values }), page: page.finish() })
+}
+
+/// Tells the region's witness, if there is one, of the newest entry of this host's ledger.
+fn witness(context: &Context, config: &Config, host: &Host, component: &Component) -> Result<()> {
+    let region = config.region(&component.region)?;
+    if region.witness.is_none() {
+        return Ok(());
+    }
+    witnessed::put(context, region, &context.open(region)?, &host.writer)
 }
 
 /// Backs up one component.

@@ -22,6 +22,7 @@ use crate::looking::{Asked, look};
 use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::survey::{Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
+use crate::witnessed::{self, Said};
 
 mod guard;
 mod part;
@@ -106,6 +107,8 @@ pub(crate) struct Done {
     pub(crate) report: Option<Report>,
     /// What a dry run found in the target.
     changes: Option<Changes>,
+    /// What a witness says of how new the repository is.
+    pub(super) freshness: Said,
 }
 
 impl Args {
@@ -185,10 +188,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let value = json!({ "component": component.name, "region": region.name, "run": done.snapshot.run,
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
                         "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
-                        "passed_over": done.passed_over, "freshness": "not proven", "part": done.part,
+                        "passed_over": done.passed_over, "freshness": done.freshness.value(), "part": done.part,
                         "target": shown(args.target()?), "status": report.status(), "report": report_value(report) });
     let page = render(context, args.target()?, component, &done, report);
-    Ok(Outcome { exit: exit_of(report), value, page })
+    let exit = exit_of(report).worst(done.freshness.exit_of_restore());
+    Ok(Outcome { exit, value, page })
 }
 
 /// Restores, or only plans it.
@@ -223,7 +227,8 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
         let report = lifeboat_restore::perform(repository.store(), &plan, target, &options, &progress);
         (Some(report.map_err(|error| at(restore_failure(error)))?), None)
     };
-    Ok(Done { snapshot, unrecorded, passed_over, part, plan, report, changes })
+    let freshness = witnessed::ask(context, region, &repository);
+    Ok(Done { snapshot, unrecorded, passed_over, part, plan, report, changes, freshness })
 }
 
 /// The stream of a component on standard output.
@@ -283,7 +288,7 @@ fn render(context: &Context, target: &Path, component: &Component, done: &Done, 
     page.field_toned("status", tone, words);
     page.field("snapshot", &snapshot.run.to_string());
     page.field("holds data to", &show_moment(snapshot.recovery_point));
-    page.field("freshness", "not proven: no witness says that nothing newer was taken away");
+    done.freshness.show(&mut page);
     if let Some(why) = &done.passed_over {
         page.field_toned("not newest", Tone::Bad, why);
     }

@@ -15,6 +15,7 @@ use crate::measured::{self, Measured};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
 use crate::survey::{self, Asked};
 use crate::when::{show_duration, show_objective};
+use crate::witnessed::{self, Said};
 use replica::Copied;
 
 mod replica;
@@ -43,6 +44,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut page = context.page();
     let mut looks = Vec::new();
     let mut failures: Vec<(Label, Failure)> = Vec::new();
+    let mut witnesses: Vec<(Label, Said)> = Vec::new();
     for region in args.asked.regions(context, &config)? {
         let wanted = |component: &&Component| args.asked.wants(&component.name);
         if !config.components_of(&region.name).any(|component| wanted(&component)) {
@@ -50,6 +52,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         }
         match survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context)) {
             Ok(listed) => {
+                if region.witness.is_some() {
+                    let said =
+                        context.open(region).map(|repository| witnessed::ask(context, region, &repository));
+                    witnesses.push((region.name.clone(), said.unwrap_or_else(Said::Unknown)));
+                }
                 let copies = replica::look(context, &config, region, args.asked.identities.files(context));
                 let components = config.components_of(&region.name).filter(wanted);
                 looks.extend(components.map(|component| {
@@ -62,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         }
     }
     let exit = looks.iter().map(|look| look.exit).chain(failures.iter().map(|(_, failure)| failure.exit));
-    let exit = exit.fold(Exit::Ok, Exit::worst);
+    let exit = exit.chain(witnesses.iter().map(|(_, said)| said.exit())).fold(Exit::Ok, Exit::worst);
     if !looks.is_empty() {
         page.table(&table(&looks));
     }
@@ -72,6 +79,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             page.item("→", next);
         }
     }
+    for (region, said) in &witnesses {
+        page.gap().toned(said.tone(), &format!("  {region}: freshness {}", said.words()));
+    }
     advise(&mut page, &looks);
     let components: Vec<Value> = looks.iter().map(value).collect();
     let regions: Vec<Value> = failures
@@ -80,7 +90,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         .collect();
     Ok(Outcome {
         exit,
-        value: json!({ "components": components, "unreachable": regions }),
+        value: json!({ "components": components, "unreachable": regions,
+                       "witnesses": witnesses.iter().map(|(region, said)| json!({ "region": region, "freshness": said.value() })).collect::<Vec<_>>() }),
         page: page.finish(),
     })
 }

@@ -25,6 +25,7 @@ pub mod snapshots;
 pub mod state;
 pub mod trust;
 pub mod versions;
+pub mod witness;
 
 #[cfg(feature = "recover")]
 pub mod bundles;

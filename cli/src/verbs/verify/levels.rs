@@ -2,7 +2,7 @@
 
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
-use lifeboat_verify::{Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Threads};
+use lifeboat_verify::{Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Subject, Threads};
 use serde_json::{Value, json};
 
 use super::{Args, Checked, Level};
@@ -13,6 +13,7 @@ use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::progress::Progress;
 use crate::render::short_hashes;
 use crate::when::{count_of, show_count};
+use crate::witnessed;
 
 /// A finding for people.
 #[derive(Clone, Debug)]
@@ -112,11 +113,22 @@ fn integrity(
     let mut report =
         lifeboat_verify::integrity(repository, &region.pins(), &context.clock, threads, progress)
             .map_err(verify_failure)?;
+    let said = witnessed::ask(context, region, repository);
+    if let Some(words) = said.finding() {
+        // Whoever must be told first of all.
+        let severity = if said.exit() == Exit::Damaged { Severity::Damage } else { Severity::CouldNotCheck };
+        report.findings.insert(0, Finding::new(severity, Subject::Area("ledger/"), words));
+        report.outcome = Outcome::of(&report.findings);
+    }
     if report.findings.iter().any(|finding| finding.severity == Severity::Damage) {
         blame(context, config, repository, args, &mut report.findings, progress);
     }
+    let mut value = serde_json::to_value(&report).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.insert("freshness".into(), said.value());
+    }
     Ok(Report {
-        value: serde_json::to_value(&report).unwrap_or_default(),
+        value,
         summary: format!(
             "read {} ({}), checked {} against {}",
             count_of(report.objects, "object", "objects"),
