@@ -29,5 +29,7 @@ mod sharded;
 mod stats;
 #[path = "surface/terminal.rs"]
 mod terminal;
+#[path = "surface/witnesses.rs"]
+mod witnesses;
 #[path = "surface/world.rs"]
 mod world;

@@ -7,7 +7,7 @@ use lifeboat_backup::{
 };
 use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::format::text;
-use lifeboat_repo::ids::Label;
+use lifeboat_repo::ids::{Label, ObjectName};
 use serde_json::{Value, json};
 
 use crate::codes::Code;
@@ -61,23 +61,32 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for component in components {
         component_begins(&config.outlets.ping, component.ping.as_deref());
         let outcome = one(context, &config, host, component);
-        let witnessed = outcome.as_ref().ok().map(|_| witness(context, &config, host, component));
+        let witnessed = match &outcome {
+            Ok(_) => witness(context, &config, host, component),
+            Err(_) => Ok(None),
+        };
         match &outcome {
             Ok(report) => render(&mut page, component, report),
             Err(failure) => render_failure(&mut page, component, failure),
         }
-        if let Some(Err(failure)) = &witnessed {
+        if let Err(failure) = &witnessed {
             page.marked("!", Tone::Bad, &format!("the witness was not told: {}", failure.coded()));
         }
         let ended = match &outcome {
-            Ok(_) if matches!(witnessed, Some(Err(_))) => Exit::Partly,
+            // That a witness is out of reach is no fault of the backup; what it has seen and is gone is.
+            Ok(_) if witnessed.as_ref().is_err_and(|failure| failure.exit == Exit::Damaged) => Exit::Damaged,
             Ok(report) if report.status == Status::Complete && report.hook_failures.is_empty() => Exit::Ok,
             Ok(_) => Exit::Partly,
             Err(failure) => failure.exit,
         };
         component_ended(&config.outlets.ping, component.ping.as_deref(), ended);
         exit = exit.worst(ended);
-        values.push(value(component, &outcome, ended));
+        let mut value = value(component, &outcome, ended);
+        if let (Ok(_), Some(object)) = (&outcome, value.as_object_mut()) {
+            object.insert("witnessed".into(), json!(witnessed.as_ref().ok().and_then(Option::as_ref)));
+            object.insert("witness_error".into(), json!(witnessed.as_ref().err().map(Failure::json)));
+        }
+        values.push(value);
         if ended == Exit::Interrupted {
             break;
         }
@@ -86,12 +95,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 /// Tells the region's witness, if there is one, of the newest entry of this host's ledger.
-fn witness(context: &Context, config: &Config, host: &Host, component: &Component) -> Result<()> {
+fn witness(
+    context: &Context,
+    config: &Config,
+    host: &Host,
+    component: &Component,
+) -> Result<Option<ObjectName>> {
     let region = config.region(&component.region)?;
     if region.witness.is_none() {
-        return Ok(());
+        return Ok(None);
     }
-    witnessed::put(context, region, &context.open(region)?, &host.writer)
+    let told = witnessed::put(context, region, &context.open(region)?, &host.writer);
+    if let Err(failure) = &told {
+        tracing::warn!(component = %component.name, "the witness was not told: {}", failure.coded());
+    }
+    told
 }
 
 /// Backs up one component.

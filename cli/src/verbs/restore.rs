@@ -8,6 +8,7 @@ use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::snapshots::{Judge, Standing};
+use lifeboat_repo::repository::witness::Depth;
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
 use lifeboat_restore::{Changes, IdMap, InPlace, Loss, Options, Plan, Report, Severity, Status};
@@ -227,7 +228,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
         let report = lifeboat_restore::perform(repository.store(), &plan, target, &options, &progress);
         (Some(report.map_err(|error| at(restore_failure(error)))?), None)
     };
-    let freshness = witnessed::ask(context, region, &repository);
+    let freshness = witnessed::ask(context, region, &repository, Depth::All).of(&snapshot.writer);
     Ok(Done { snapshot, unrecorded, passed_over, part, plan, report, changes, freshness })
 }
 
@@ -270,9 +271,13 @@ fn dry_run(context: &Context, target: &Path, region: &Region, done: &Done) -> Ou
         page.raw("Of that, beside what is there:");
         page.columns(CHANGES_COLUMN, &changes.to_string());
     }
+    if done.freshness.finding().is_some() {
+        done.freshness.show(&mut page);
+    }
     let exit = if plan.losses.is_empty() { Exit::Ok } else { Exit::Partly };
+    let exit = exit.worst(done.freshness.exit_of_restore());
     let value = json!({ "dry_run": true, "region": region.name, "target": shown(target), "part": done.part,
-                        "plan": plan, "changes": done.changes });
+                        "plan": plan, "changes": done.changes, "freshness": done.freshness.value() });
     Outcome { exit, value, page: page.finish() }
 }
 

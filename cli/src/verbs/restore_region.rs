@@ -10,6 +10,7 @@ use std::time::Duration;
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::repository::witness::Depth;
 use lifeboat_repo::units::Bytes;
 use lifeboat_restore::diff::{Against, Aspect, Change, with_directory};
 use lifeboat_restore::{Choice, Selection, Status, choose};
@@ -21,6 +22,7 @@ use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, restore_failure, shown};
 use crate::render::Outcome;
+use crate::witnessed::{self, Said};
 use journal::{Journal, Stage, Step};
 
 mod journal;
@@ -62,6 +64,8 @@ struct Whole<'c> {
     elapsed: Option<Duration>,
     /// The strictest of the components' objectives.
     objective: RtoObjective,
+    /// What a witness says of how new the repository is.
+    freshness: Said,
     exit: Exit,
 }
 
@@ -89,8 +93,13 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
     let exit = parts.iter().fold(Exit::Ok, |exit, part| exit.worst(part.exit));
     let late = elapsed.is_some_and(|elapsed| elapsed > objective.target);
     let exit = if late { exit.worst(Exit::Missed) } else { exit };
+    let freshness = match context.open(region) {
+        Ok(repository) => witnessed::ask(context, region, &repository, Depth::All),
+        Err(failure) => Said::Unknown(failure),
+    };
+    let exit = exit.worst(freshness.exit_of_restore());
     let outside = outside(&order);
-    let whole = Whole { region, target, parts, outside, elapsed, objective, exit };
+    let whole = Whole { region, target, parts, outside, elapsed, objective, freshness, exit };
     Ok(Outcome { exit, value: page::value_of(&whole), page: page::render(context, &whole) })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lifeboat_repo::format::snapshot::{Snapshot, Status};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::snapshots::Listed;
+use lifeboat_repo::repository::witness::Depth;
 use serde_json::{Value, json};
 
 use crate::config::{Component, Config};
@@ -53,8 +54,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         match survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context)) {
             Ok(listed) => {
                 if region.witness.is_some() {
-                    let said =
-                        context.open(region).map(|repository| witnessed::ask(context, region, &repository));
+                    let said = context
+                        .open(region)
+                        .map(|repository| witnessed::ask(context, region, &repository, Depth::Newest));
                     witnesses.push((region.name.clone(), said.unwrap_or_else(Said::Unknown)));
                 }
                 let copies = replica::look(context, &config, region, args.asked.identities.files(context));
@@ -88,10 +90,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         .iter()
         .map(|(region, failure)| json!({ "region": region, "error": failure.json() }))
         .collect();
+    let told = witnesses
+        .iter()
+        .map(|(region, said)| json!({ "region": region, "freshness": said.value(), "says": said.words() }));
+    let told: Vec<Value> = told.collect();
     Ok(Outcome {
         exit,
         value: json!({ "components": components, "unreachable": regions,
-                       "witnesses": witnesses.iter().map(|(region, said)| json!({ "region": region, "freshness": said.value() })).collect::<Vec<_>>() }),
+                       "witnesses": told }),
         page: page.finish(),
     })
 }

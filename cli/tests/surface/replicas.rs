@@ -15,40 +15,6 @@ fn json(world: &World, arguments: &[&str], code: i32) -> Value {
     value["result"].clone()
 }
 
-/// The whole repository put back to an older state is consistent; only the witness knows better.
-#[test]
-fn a_repository_that_was_rolled_back_is_told_by_its_witness() {
-    let world = World::backed_up();
-    let path = world.at().join("lifeboat.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let home = "repository = \"repositories/eu-fra\"";
-    fs::write(&path, text.replacen(home, &format!("witness = \"witness\"\n{home}"), 1)).unwrap();
-    let restore = |target: &'static str| ["restore", "chats", "--target", target, IDENTITY];
-    assert_eq!(json(&world, &restore("before"), 0)["freshness"], "not proven");
-    let copy = |from: &str, to: &str| {
-        let copied = std::process::Command::new("cp").args(["-a", from, to]).current_dir(world.at()).status();
-        assert!(copied.unwrap().success());
-    };
-    copy("repositories", "older");
-    fs::write(world.at().join("data/chats/uploads/acme/new.txt"), "new").unwrap();
-    world.ends(&["backup", "--all"], 0);
-    assert_eq!(json(&world, &restore("after"), 0)["freshness"], "proven");
-    assert_eq!(json(&world, &["status"], 0)["witnesses"][0]["freshness"], "proven");
-    world.ends(&["verify"], 0);
-
-    fs::rename(world.at().join("repositories"), world.at().join("newer")).unwrap();
-    copy("older", "repositories");
-    assert_eq!(json(&world, &restore("rolled"), 4)["freshness"], "rolled back");
-    assert_eq!(json(&world, &["status"], 4)["witnesses"][0]["freshness"], "rolled back");
-    let told = said(&world.ends(&["verify"], 4));
-    assert!(told.contains("ROLLED BACK") && told.contains("LB-404"), "{told}");
-    // It vouches for nothing that it cannot say.
-    fs::remove_dir_all(world.at().join("witness")).unwrap();
-    fs::write(world.at().join("witness"), "no store").unwrap();
-    world.ends(&["verify"], 5);
-    assert_eq!(json(&world, &restore("unknown"), 0)["freshness"], "not proven");
-}
-
 #[test]
 fn a_replica_is_filled_and_read() {
     let world = World::backed_up();

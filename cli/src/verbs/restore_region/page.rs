@@ -52,6 +52,9 @@ pub(super) fn render(context: &Context, whole: &Whole<'_>) -> String {
     for (component, need) in &whole.outside {
         page.marked("note", Tone::Warn, &format!("{component} needs {need}, which is of another region"));
     }
+    if whole.region.witness.is_some() {
+        page.gap().toned(whole.freshness.tone(), &format!("Freshness {}.", whole.freshness.words()));
+    }
     if whole.elapsed.is_some() {
         page.gap();
         let (tone, words) = time_words(whole);
@@ -139,7 +142,7 @@ pub(super) fn value_of(whole: &Whole<'_>) -> Value {
         .collect();
     json!({
         "region": whole.region.name, "target": shown(whole.target), "dry_run": whole.elapsed.is_none(),
-        "components": parts, "needs_outside": outside,
+        "components": parts, "needs_outside": outside, "freshness": whole.freshness.value(),
         "rto": { "elapsed": whole.elapsed.map(|elapsed| elapsed.as_secs_f64()), "basis": "measured",
                  "target": whole.objective.target.as_secs_f64(), "limit": whole.objective.limit.as_secs_f64() },
     })

@@ -2,6 +2,7 @@
 
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::witness::Depth;
 use lifeboat_verify::{Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Subject, Threads};
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn integrity(
     let mut report =
         lifeboat_verify::integrity(repository, &region.pins(), &context.clock, threads, progress)
             .map_err(verify_failure)?;
-    let said = witnessed::ask(context, region, repository);
+    let said = witnessed::ask(context, region, repository, Depth::All);
     if let Some(words) = said.finding() {
         // Whoever must be told first of all.
         let severity = if said.exit() == Exit::Damaged { Severity::Damage } else { Severity::CouldNotCheck };
