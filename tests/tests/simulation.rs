@@ -244,7 +244,7 @@ fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
 #[test]
 fn whatever_happens_nothing_committed_is_lost() {
     let (mut sum, mut restored) = (Tally::default(), 0);
-    let range = seeds(32, 3000);
+    let range = seeds(80, 3000);
     for seed in range.clone() {
         let mishaps = if seed % 4 == 3 { SLOW } else { ROUGH };
         let simulation = Simulation::new();

@@ -34,7 +34,7 @@ rto_limit = "48h"
 # jurisdiction: a region's data never leaves it.
 # replica = "s3://acme-replica-fra/lifeboat"   # options in [regions.eu-fra.replica_s3], as below
 # replica_jurisdiction = "EU"                # where that is
-# Who keeps the newest entry of every ledger, in another account: only so is it noticed that the end was cut off.
+# Who keeps the newest entry of every ledger, in another account: only so a cut off end is noticed.
 # witness = "s3://acme-witness/lifeboat"     # options in [regions.eu-fra.witness_s3]
 
 # A second region looks just the same. Here its repository lies in a bucket:

@@ -181,7 +181,6 @@ pub(crate) fn next(repository: &Repository) -> Result<Seq, RepositoryError> {
 ///
 /// # Errors
 /// The store failed.
-#[cfg(feature = "recover")]
 pub(crate) fn census(repository: &Repository) -> Result<Census, RepositoryError> {
     let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
     let names = listed.iter().map(|object| &object.name);

@@ -187,12 +187,8 @@ impl<'r> Journal<'r> {
                 heads.insert(writer.clone(), read_entry(repository, &writer, newest)?.head);
             }
         }
-        Ok(Checkpoint {
-            trust: trust.head,
-            seals: newest_stored(repository)?,
-            heads,
-            gc: condemned.census,
-            snapshots: census(repository, condemned)?,
-        })
+        let seals = newest_stored(repository)?;
+        let (gc, snapshots) = census(repository, condemned)?;
+        Ok(Checkpoint { trust: trust.head, seals, heads, gc, snapshots })
     }
 }

@@ -9,7 +9,7 @@ use crate::format::snapshot::Snapshot;
 use crate::format::{self, CATALOGED_STORED_MAX, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, RunId};
 use crate::repository::catalog::Catalog;
-use crate::repository::gc::Condemned;
+use crate::repository::gc::{self, Condemned};
 use crate::repository::ledger::{self, Ledger};
 use crate::repository::replicas::Replicated;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role};
@@ -256,14 +256,29 @@ fn vouched(
     Ok(Ok(names))
 }
 
-/// All snapshots and fences by name that no gc record expires, as a checkpoint counts them.
+/// What a checkpoint says of gc records and of the snapshots and fences that none of them expires. `known` are records
+/// that were read before.
+///
+/// Names are listed first, records after them: what is gone from the listing because it was expired and collected, a
+/// record has expired that is counted too.
 ///
 /// # Errors
-/// The store failed.
-pub fn census(repository: &Repository, condemned: &Condemned) -> Result<Census, RepositoryError> {
+/// The store failed, or a record that appeared is damaged.
+pub(crate) fn census(
+    repository: &Repository,
+    known: &Condemned,
+) -> Result<(Census, Census), RepositoryError> {
     let listed =
         repository.store().list("snapshots/").map_err(|error| RepositoryError::store("snapshots/", error))?;
+    let renewed;
+    let condemned = if gc::census(repository)? == known.census {
+        known
+    } else {
+        // Whoever put it may be newer than the trust that is known here.
+        renewed = Condemned::load(&repository.renewed()?)?;
+        &renewed
+    };
     let names = listed.iter().map(|object| &object.name);
     let names = names.filter(|name| matches!(place(name), Some(Place::Snapshot(..))));
-    Ok(Census::of(names.filter(|name| !condemned.snapshot(name))))
+    Ok((condemned.census, Census::of(names.filter(|name| !condemned.snapshot(name)))))
 }
