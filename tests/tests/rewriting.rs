@@ -133,21 +133,27 @@ fn what_lives_in_a_mostly_dead_segment_is_stored_anew() {
     let idle = nights.backup(percent(75, 100));
     assert_eq!((idle.rewritten.segments, idle.packs), (0, 0));
     nights.keep(2);
-    assert_eq!(nights.backup(percent(20, 100)).packs, 0, "more than a fifth of each lives");
+    // Where a manifest is cut is drawn with the key: the small segment of one may be mostly dead, too, at any of these.
+    let spared = nights.backup(percent(20, 100)).rewritten.bytes.0;
+    assert!(spared < 100_000, "more than a fifth of each lives, yet {spared} bytes are stored anew");
     assert_eq!(nights.backup(Rewriting::OFF).packs, 0);
     let after = nights.backup(percent(75, 100));
-    assert_eq!((after.rewritten.segments, after.rewritten.bytes.0), (1, 12 * 100_000));
+    // Where a manifest is cut is drawn with the key: its segment may be mostly dead, too.
+    let manifest = after.rewritten.segments - 1;
+    assert!(
+        manifest <= 1 && (1_200_000..1_225_000).contains(&after.rewritten.bytes.0),
+        "{:?}",
+        after.rewritten
+    );
     assert!((1_200_000..1_250_000).contains(&after.stored.0), "{}", after.stored);
     let (old, new) = (nights.snapshot(&before), nights.snapshot(&after));
     let manifests =
         |snapshot: &Snapshot| snapshot.keys.iter().map(|share| share.manifest.clone()).collect::<Vec<_>>();
     assert_eq!(manifests(&old), manifests(&new), "nothing of the tree is other than it was");
     let (old, new) = (segments(&old), segments(&new));
-    assert_eq!(
-        (old.difference(&new).count(), new.difference(&old).count()),
-        (1, 2),
-        "what survived is in segments of 1 MiB"
-    );
+    let (gone, fresh) = (old.difference(&new).count() as u64, new.difference(&old).count() as u64);
+    assert!((1..=2).contains(&gone), "{gone}");
+    assert!((2..=1 + gone).contains(&fresh), "what survived is in segments of 1 MiB, not in {fresh}");
     // From then on there is nothing to do, and nothing to read.
     let store = Arc::new(FaultyStore::new(nights.store.clone()));
     nights.night += 1;
@@ -171,12 +177,18 @@ fn a_night_stores_no_more_anew_than_its_share() {
     }
     nights.backup(Rewriting::OFF);
     nights.keep(1);
-    // Of the second segment less lives than of the first. Both are more than the share, so one comes each night.
-    let first = nights.backup(percent(75, 1));
-    assert_eq!((first.rewritten.segments, first.rewritten.bytes.0), (1, 5 * 100_000));
-    let second = nights.backup(percent(75, 1));
-    assert_eq!((second.rewritten.segments, second.rewritten.bytes.0), (1, 12 * 100_000));
-    assert_eq!(nights.backup(percent(75, 1)).packs, 0);
+    // Of the second segment less lives than of the first. Both are more than the share, so one comes each night; that of a
+    // manifest, which is small, may have a night of its own.
+    let mut data = Vec::new();
+    let mut idle = false;
+    for _ in 0..4 {
+        let night = nights.backup(percent(75, 1));
+        idle = night.packs == 0;
+        if night.rewritten.bytes.0 >= 100_000 {
+            data.push(night.rewritten.bytes.0 / 100_000);
+        }
+    }
+    assert_eq!((data.as_slice(), idle), ([5, 12].as_slice(), true));
     nights.comes_back("target");
 }
 
@@ -197,7 +209,7 @@ fn what_an_interrupted_night_stored_anew_is_not_stored_again() {
         let stored = |store: &MemoryStore| store.list("packs/").unwrap().len();
         let confirmed = stored(&store) > stored(&nights.store) && store.list("index/").unwrap().len() == 3;
         let again = nights.world.run(Arc::new(store.clone()), &job, &nights.clock(), &Silent).unwrap();
-        assert_eq!(again.rewritten.segments, 1);
+        assert!((1..=2).contains(&again.rewritten.segments), "its data, and a manifest where that is cut so");
         if confirmed {
             assert_eq!(again.packs, 0, "operation {at}");
             continued += 1;

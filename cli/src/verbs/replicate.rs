@@ -107,7 +107,8 @@ fn one(context: &Context, config: &Config, region: &Region, dry_run: bool) -> Re
         }
         // Its parent must be there: a disk that is not mounted must not look like a new replica.
         std::fs::create_dir(directory)
-            .map_err(|error| Failure::file("make the replica", directory, &error))?;
+            .map_err(|error| Failure::file("make the replica", directory, &error))
+            .map_err(|failure| failure.next("mount its disk, or make the directory it is to lie in"))?;
     }
     let source = context.open(region)?;
     let at = |failure: Failure| failure.at(repository_place(&there));
