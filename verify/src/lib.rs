@@ -13,6 +13,7 @@
 
 pub mod damage;
 pub mod error;
+pub mod evidence;
 pub mod heal;
 pub mod integrity;
 pub mod inventory;

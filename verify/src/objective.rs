@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use lifeboat_repo::units::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::span;
 
@@ -93,7 +93,7 @@ pub struct Trial {
 }
 
 /// How well a number is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
     /// A clock ran while it happened.
