@@ -8,13 +8,14 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use lifeboat_backup::{BackupError, ProblemKind, Report};
-use lifeboat_repo::clock::SystemClock;
+use lifeboat_backup::{BackupError, Job, ProblemKind, Report};
+use lifeboat_repo::clock::{Clock, SystemClock};
 use lifeboat_repo::format::names::Seq;
 use lifeboat_repo::ids::{ObjectName, Tenant};
-use lifeboat_repo::observe::{Event, Observer};
-use lifeboat_repo::repository::erase::{self, Proof, Put, Swept};
+use lifeboat_repo::observe::{Event, Observer, Silent};
+use lifeboat_repo::repository::erase::{self, Plan, Proof, Put, Swept};
 use lifeboat_repo::repository::erasures::GRAVE;
 use lifeboat_repo::repository::renewal::Renewal;
 use lifeboat_repo::repository::reseal::{self, Acting, Step};
@@ -22,7 +23,7 @@ use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_tests::proof::scratch;
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::{World, write};
@@ -62,10 +63,14 @@ fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
+fn planned(acting: &Acting<'_>, name: &str) -> Result<Plan, RepositoryError> {
+    erase::plan(acting, &tenant(name), &[acting.repository.store()])
+}
+
 /// As the verb does it.
 fn erased(world: &World, store: &Arc<dyn Store>, name: &str) -> Result<(Put, Swept), RepositoryError> {
     act(world, store, |acting| {
-        let plan = erase::plan(&acting.open()?, &tenant(name))?;
+        let plan = planned(acting, name)?;
         let put = erase::put(acting, &plan)?;
         Ok((put, erase::sweep(acting, &[acting.repository.store()])?))
     })
@@ -122,14 +127,11 @@ fn a_tenant_is_erased_and_its_neighbours_are_not() {
         .flat_map(|prefix| memory.list(prefix).unwrap())
         .map(|object| (object.name.clone(), memory.read(&object.name, Bytes::mib(1)).unwrap()))
         .collect();
-    let plan = {
-        let repository = world.repository();
-        erase::plan(&world.recovery(&repository), &tenant("acme")).unwrap()
-    };
+    let plan = act(&world, &store, |acting| planned(acting, "acme")).unwrap();
     assert_eq!((plan.keys.len(), plan.snapshots.len(), plan.tokens.len()), (1, 2, 1));
     let (put, done) = erased(&world, &store, "acme").unwrap();
     assert!(put.effective && put.seq == Seq(0));
-    assert_eq!(done, Swept { late: 0, destroyed: 2, graves: 2 });
+    assert_eq!(done, Swept { late: 0, destroyed: 2, graves: 2, unopened: Vec::new() });
     let buried: Vec<&(ObjectName, Vec<u8>)> =
         before.iter().filter(|(name, _)| memory.read(name, Bytes::mib(1)).unwrap() == GRAVE).collect();
     assert_eq!(buried.len(), 2);
@@ -219,7 +221,7 @@ fn a_run_under_way_commits_nothing_of_an_erased_tenant() {
         arrived.recv().unwrap();
         // The tombstone is signed as by an officer who listed keys before this one was made.
         act(&world, &store, |acting| {
-            let mut plan = erase::plan(&acting.open()?, &tenant("gamma"))?;
+            let mut plan = planned(acting, "gamma")?;
             plan.keys.clear();
             erase::put(acting, &plan)
         })
@@ -258,7 +260,7 @@ fn a_tenant_that_is_let_in_again_has_a_new_key() {
     assert!(proved(&world, &store, 0).found.is_empty());
     assert_eq!(swept(&world, &store).late, 0);
     world.verify(&store).assert_passed("let in again");
-    let system = act(&world, &store, |acting| erase::plan(&acting.open()?, &Tenant::System)).unwrap_err();
+    let system = act(&world, &store, |acting| erase::plan(acting, &Tenant::System, &[])).unwrap_err();
     assert!(system.to_string().contains("no tenant"), "{system}");
 }
 
@@ -284,7 +286,7 @@ fn erasing_may_be_cut_off_at_every_operation() {
             let damage: Vec<_> = damage.filter(|one| !one.what.contains("erase --sweep")).collect();
             assert!(damage.is_empty(), "{context}: {damage:#?}");
             // The same again: by name where no tombstone holds yet, and swept.
-            let named = act(&world, &store, |acting| erase::plan(&acting.open()?, &tenant("acme"))).unwrap();
+            let named = act(&world, &store, |acting| planned(acting, "acme")).unwrap();
             if named.keys.is_empty() {
                 swept(&world, &store)
             } else {
@@ -300,4 +302,47 @@ fn erasing_may_be_cut_off_at_every_operation() {
     }
     assert!(stopped > 40);
     eprintln!("stopped {stopped} times, at every operation, before and after it");
+}
+
+/// What hosts remember names a tenant's paths: it goes whoever swept before, and what is from after the tombstone stays.
+#[test]
+fn what_hosts_remember_from_before_an_erasure_goes_with_every_sweep() {
+    let later = Arc::new(Mutex::new(Duration::ZERO));
+    let memory = MemoryStore::with_clock(Arc::new(Later(Arc::clone(&later))));
+    let store: Arc<dyn Store> = Arc::new(memory.clone());
+    let world = World::over(Arc::clone(&store), scratch());
+    write(&world.source(), "tenants/acme/a", &SECRET.repeat(300));
+    let job = Job { state_in_repository: true, ..world.job() };
+    world.run(Arc::clone(&store), &job, &SystemClock, &Silent).unwrap();
+    let states = || -> Vec<(ObjectName, Vec<u8>)> {
+        let all = memory.list("state/").unwrap();
+        all.into_iter()
+            .map(|one| (one.name.clone(), memory.read(&one.name, Bytes::mib(64)).unwrap()))
+            .collect()
+    };
+    let before = states();
+    assert!(!before.is_empty());
+    let put_back = || {
+        for (name, bytes) in &before {
+            assert_eq!(memory.create(name, bytes).unwrap(), Created::New);
+        }
+    };
+    erased(&world, &store, "acme").unwrap();
+    assert_eq!(states(), []);
+    // A backup that committed just before puts them just after; there is no key left to be destroyed.
+    put_back();
+    assert_eq!(swept(&world, &store).destroyed, 0);
+    assert_eq!(states(), []);
+    *later.lock().unwrap() = Duration::from_secs(2 * 86_400);
+    put_back();
+    assert_eq!(swept(&world, &store).destroyed, 0);
+    assert_eq!(states(), before, "a state of two days later knows of the tombstone");
+}
+
+struct Later(Arc<Mutex<Duration>>);
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(*self.0.lock().unwrap())
+    }
 }

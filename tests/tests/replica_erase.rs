@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lifeboat_repo::clock::SystemClock;
-use lifeboat_repo::format::names::{Place, place};
+use lifeboat_repo::format::names::{Place, Seq, place};
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, Tenant};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::Repository;
@@ -40,7 +40,7 @@ fn act<T>(
 fn tombstone(pair: &Pair, tenant: &str) -> Vec<(Label, KeyId)> {
     let tenant: Tenant = tenant.parse().unwrap();
     act(&pair.world, Arc::new(pair.store.clone()), |acting| {
-        let plan = erase::plan(&acting.open()?, &tenant)?;
+        let plan = erase::plan(acting, &tenant, &[&pair.store, &pair.replica])?;
         assert!(erase::put(acting, &plan)?.effective);
         Ok(plan.keys)
     })
@@ -138,7 +138,7 @@ fn a_copy_on_its_way_finds_a_grave() {
     let names: Vec<(ObjectName, KeyId)> =
         keys_in(&pair.store).into_iter().map(|one| (one.0, one.1)).collect();
     let key = act(&pair.world, Arc::new(pair.store.clone()), |acting| {
-        Ok(erase::plan(&acting.open()?, &"acme".parse().unwrap())?.keys[0].clone())
+        Ok(erase::plan(acting, &"acme".parse().unwrap(), &[&pair.store])?.keys[0].clone())
     })
     .unwrap();
     let (name, _) =
@@ -191,4 +191,83 @@ fn a_grave_comes_to_every_name_whatever_was_cut_off() {
         cuts += 1;
     }
     assert_eq!(cuts, 3);
+}
+
+/// Stores other bytes under a name, or none.
+fn replace(store: &MemoryStore, name: &ObjectName, bytes: Option<&[u8]>) {
+    store.remove(name);
+    if let Some(bytes) = bytes {
+        assert_eq!(store.create(name, bytes).unwrap(), Created::New);
+    }
+}
+
+/// The key object of the only key of a tenant.
+fn key_object(pair: &Pair, tenant: &str) -> (ObjectName, Vec<u8>) {
+    let tenant: Tenant = tenant.parse().unwrap();
+    let keys = act(&pair.world, Arc::new(pair.store.clone()), |acting| {
+        Ok(erase::plan(acting, &tenant, &[&pair.store])?.keys)
+    });
+    let (_, key) = keys.unwrap().remove(0);
+    let mut objects = keys_in(&pair.store).into_iter();
+    let (name, _, bytes) = objects.find(|one| one.1 == key && one.0.as_str().starts_with("keys/")).unwrap();
+    (name, bytes)
+}
+
+fn rotten(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    bytes
+}
+
+#[test]
+fn a_key_that_is_whole_in_the_replica_alone_is_erased_there() {
+    for missing in [false, true] {
+        let mut pair = Pair::new();
+        pair.backup(1);
+        pair.replicate();
+        let (name, bytes) = key_object(&pair, "acme");
+        let rot = rotten(&bytes);
+        replace(&pair.store, &name, (!missing).then_some(rot.as_slice()));
+        let erased = tombstone(&pair, "acme");
+        assert_eq!(erased.len(), 1, "the replica says whose it is");
+        let places: [&dyn Store; 2] = [&pair.store, &pair.replica];
+        let swept = sweep(&pair, &places);
+        assert_eq!((swept.unopened.len(), swept.graves), (0, 4), "{swept:?}");
+        for store in [&pair.store, &pair.replica] {
+            let left = keys_in(store).into_iter().filter(|one| one.1 == erased[0].1);
+            assert_eq!(left.map(|one| one.2 == GRAVE).collect::<Vec<_>>(), [true; 2]);
+        }
+        let proof =
+            act(&pair.world, Arc::new(pair.store.clone()), |acting| erase::prove(acting, Seq(0), &places));
+        assert_eq!(proof.unwrap().found, Vec::<String>::new());
+        pair.replicate();
+        assert_eq!(tenants(&pair, &pair.open(&pair.replica)), ["beta"]);
+    }
+}
+
+#[test]
+fn a_key_that_opens_nowhere_is_told_and_goes_once_it_opens_again() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    let (name, bytes) = key_object(&pair, "acme");
+    replace(&pair.store, &name, Some(&rotten(&bytes)));
+    replace(&pair.replica, &name, Some(&rotten(&bytes)));
+    let places: [&dyn Store; 2] = [&pair.store, &pair.replica];
+    assert_eq!(tombstone(&pair, "acme"), []);
+    let unopened = sweep(&pair, &places).unopened;
+    assert!(unopened.len() == 1 && unopened[0].contains(name.as_str()), "{unopened:?}");
+    // Healed out of a bundle, in the replica alone: the proof sees it, and the next sweep ends it.
+    replace(&pair.replica, &name, Some(&bytes));
+    assert_eq!(tombstone(&pair, "beta").len(), 1);
+    sweep(&pair, &[]);
+    let proof = |seq| {
+        let proof =
+            act(&pair.world, Arc::new(pair.store.clone()), |acting| erase::prove(acting, Seq(seq), &places));
+        proof.unwrap().found
+    };
+    assert!(proof(1).iter().any(|one| one.contains("no tombstone names it")), "{:?}", proof(1));
+    let swept = sweep(&pair, &places);
+    assert_eq!((swept.late, swept.unopened.len()), (1, 0), "{swept:?}");
+    assert_eq!((proof(1), proof(2)), (Vec::new(), Vec::new()));
 }

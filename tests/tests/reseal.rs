@@ -23,7 +23,7 @@ use lifeboat_repo::repository::officer::{self, Officer};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::renewal::{Renewal, remove_officer, renew_catalog};
 use lifeboat_repo::repository::reseal::{
-    Acting, Finished, Resealed, Step, finish, finish_replica, outlook, reseal,
+    Acting, Finished, InReplica, Resealed, Step, finish, finish_replica, outlook, reseal,
 };
 use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
@@ -123,6 +123,59 @@ fn finished(stage: &Stage) -> Finished {
     act(&stage.world, Arc::new(stage.memory.clone()), finish).unwrap()
 }
 
+fn at_replica(stage: &Stage, replica: &MemoryStore) -> InReplica {
+    let replica = Arc::new(replica.clone());
+    act(&stage.world, Arc::new(stage.memory.clone()), |acting| finish_replica(acting, replica)).unwrap()
+}
+
+fn put_back(store: &MemoryStore, name: &ObjectName, bytes: &[u8]) {
+    assert_eq!(store.create(name, bytes).unwrap(), Created::New);
+}
+
+/// A key that the repository lost is in none of its listings; the replica has it below the seal that is to go.
+#[test]
+fn no_seal_is_destroyed_while_a_needed_key_is_nowhere_below_it() {
+    let stage = Stage::new();
+    let lost = stage.keys().remove(0);
+    let bytes = stage.memory.read(&lost, Bytes::mib(1)).unwrap();
+    stage.memory.remove(&lost);
+    renewed(&stage);
+    let before = stage.memory.list("").unwrap().len();
+    let held = finished(&stage);
+    assert_eq!((held.step, held.keys, held.seals), (Step::Held, 0, 0));
+    let Some(Place::Key(_, _, key)) = place(&lost) else { panic!("{lost}") };
+    assert_eq!(held.unusable.iter().map(|one| one.key).collect::<Vec<_>>(), [key]);
+    assert_eq!(stage.memory.list("").unwrap().len(), before);
+    // Brought back out of the replica, as it lay there.
+    put_back(&stage.memory, &lost, &bytes);
+    assert_eq!(finished(&stage).step, Step::Destroyed(None));
+    stage.whole("the key is back");
+}
+
+#[test]
+fn the_last_copy_of_a_key_in_the_replica_stays() {
+    let stage = Stage::new();
+    let old = seal_of(&stage.keys()[0]);
+    let replica = stage.memory.fork();
+    renewed(&stage);
+    assert_eq!(finished(&stage).step, Step::Destroyed(None));
+    // Lost in the repository before it came to the replica; there it is below the old seal alone.
+    let lost = stage.keys().remove(0);
+    let bytes = stage.memory.read(&lost, Bytes::mib(1)).unwrap();
+    stage.memory.remove(&lost);
+    for object in stage.memory.list("").unwrap() {
+        let _ =
+            replica.create(&object.name, &stage.memory.read(&object.name, Bytes::mib(64)).unwrap()).unwrap();
+    }
+    let before = replica.list("").unwrap().len();
+    let Some(Place::Key(_, writer, key)) = place(&lost) else { panic!("{lost}") };
+    assert_eq!(at_replica(&stage, &replica), InReplica::Held(vec![(writer, key)]));
+    assert_eq!(replica.list("").unwrap().len(), before, "something was destroyed");
+    put_back(&replica, &lost, &bytes);
+    assert!(matches!(at_replica(&stage, &replica), InReplica::Destroyed(4..)));
+    assert_eq!(replica.list(&format!("keys/{old}/")).unwrap().len(), 0);
+}
+
 fn seal_of(key: &ObjectName) -> IdentityId {
     let Some(Place::Key(seal, ..)) = place(key) else { panic!("{key}") };
     seal
@@ -203,18 +256,19 @@ fn a_seal_is_renewed_beside_a_run_and_the_one_before_is_destroyed() {
 
     // A replica that was made before everything was renewed must have it all first.
     let replica = stage.memory.fork();
-    let at_replica = |stage: &Stage, replica: &MemoryStore| {
-        act(&stage.world, Arc::new(stage.memory.clone()), |acting| finish_replica(acting, replica)).unwrap()
-    };
-    assert_eq!(at_replica(&stage, &replica), Some(0), "while a seal is condemned nothing goes");
+    assert_eq!(
+        at_replica(&stage, &replica),
+        InReplica::Destroyed(0),
+        "while a seal is condemned nothing goes"
+    );
     let done = finished(&stage);
     assert_eq!((done.step, done.condemned), (Step::Destroyed(None), vec![old]));
-    assert_eq!(at_replica(&stage, &replica), None, "it lacks seals and trust");
+    assert_eq!(at_replica(&stage, &replica), InReplica::Behind, "it lacks seals and trust");
     for object in stage.memory.list("").unwrap() {
         let bytes = stage.memory.read(&object.name, Bytes::mib(1024)).unwrap();
         let _ = replica.create(&object.name, &bytes).unwrap();
     }
-    assert!(at_replica(&stage, &replica).unwrap() > 3);
+    assert!(matches!(at_replica(&stage, &replica), InReplica::Destroyed(4..)));
     assert_eq!(replica.list("keys/").unwrap().len(), stage.memory.list("keys/").unwrap().len());
     assert_eq!(replica.list("seals/").unwrap().len(), 2);
     assert_eq!((stage.keys_below(old), stage.keys_below(new)), (0, 4));

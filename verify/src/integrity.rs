@@ -97,6 +97,9 @@ pub fn integrity(
         findings.push(Finding::of_error(Subject::Area("erasures/"), &error));
         Erasures::default()
     });
+    findings.extend(erasures.void().iter().map(|name| {
+        Finding::notice(name, "it counts for nothing: its officer was removed, and trust does not name it")
+    }));
     let survey = Survey::of(&listed, &ledgers, &gc, &keys, &erasures);
     survey.report(&ledgers, &gc, &erasures, &mut findings);
     let newest = survey.newest.clone();

@@ -20,7 +20,7 @@ use crate::context::{Context, open_store, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::keyfiles;
-use crate::render::{Outcome, Page, Tone};
+use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::trusted;
 use crate::verbs::keys::OfficerArgs;
 use crate::when::{count_of, show_moment};
@@ -115,10 +115,12 @@ fn perform(
     }
     let mut value = json!({});
     let put = if let Some(tenant) = &args.tenant {
-        let plan = erase::plan(&acting.open()?, tenant)?;
+        let plan = erase::plan(acting, tenant, places)?;
         value = render_plan(&plan, page);
         if args.dry_run {
-            return Ok((Exit::Ok, value));
+            render_unopened(&plan.unopened, page);
+            let exit = if plan.unopened.is_empty() { Exit::Ok } else { Exit::Partly };
+            return Ok((exit, value));
         }
         refuse_unless_meant(args)?;
         Some(erase::put(acting, &plan)?)
@@ -136,6 +138,7 @@ fn perform(
     } else {
         None
     };
+    let mut exit = Exit::Ok;
     if let Some(put) = &put {
         merge(&mut value, render_put(put, page));
         if !put.effective {
@@ -148,7 +151,27 @@ fn perform(
     }
     let swept = erase::sweep(acting, places)?;
     merge(&mut value, render_swept(&swept, places.len(), page));
-    Ok((Exit::Ok, value))
+    if !swept.unopened.is_empty() {
+        exit = exit.worst(Exit::Partly);
+    }
+    Ok((exit, value))
+}
+
+/// Keys whose owners nobody can tell.
+fn render_unopened(unopened: &[String], page: &mut Page) {
+    for one in unopened.iter().take(20) {
+        page.item(
+            "!",
+            &format!("opens in no place, so whose key it is cannot be told: {}", short_hashes(&tame(one))),
+        );
+    }
+    if !unopened.is_empty() {
+        page.item(
+            "→",
+            "heal them (`lifeboat repair`, `lifeboat keys bundle --extract`), then run `lifeboat erase --sweep`: what turns \
+             out to be an erased tenant's goes then",
+        );
+    }
 }
 
 fn refuse_unless_meant(args: &Args) -> Result<()> {
@@ -187,6 +210,7 @@ fn render_plan(plan: &Plan, page: &mut Page) -> Value {
     page.item("-", "space comes back when `lifeboat gc` collects what nothing needs any more");
     json!({
         "keys": plan.keys.iter().map(|(writer, key)| json!({ "writer": writer, "key": key })).collect::<Vec<_>>(),
+        "unopened": tamed(&plan.unopened),
         "snapshots": plan.snapshots.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect::<Vec<_>>(),
         "irreversible": moment(plan.bundled),
     })
@@ -227,11 +251,15 @@ fn render_swept(swept: &Swept, places: usize, page: &mut Page) -> Value {
             &format!("{} of them were made after the tombstone", count_of(swept.late as u64, "key", "keys")),
         );
     }
+    render_unopened(&swept.unopened, page);
     page.item(
         "→",
         "tomorrow, run `lifeboat erase --sweep` once more for what comes late, then `lifeboat erase --prove`",
     );
-    json!({ "destroyed": swept.destroyed, "graves": swept.graves, "late": swept.late })
+    json!({
+        "destroyed": swept.destroyed, "graves": swept.graves, "late": swept.late,
+        "unopened": tamed(&swept.unopened),
+    })
 }
 
 fn render_proof(seq: Seq, proof: &Proof, page: &mut Page) -> (Exit, Value) {
@@ -266,6 +294,10 @@ fn render_proof(seq: Seq, proof: &Proof, page: &mut Page) -> (Exit, Value) {
         "irreversible": moment(proof.bundled),
     });
     (if holds { Exit::Ok } else { Exit::Damaged }, value)
+}
+
+fn tamed(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| tame(text)).collect()
 }
 
 fn merge(into: &mut Value, more: Value) {

@@ -37,6 +37,10 @@ pub struct TrustHeader {
     /// Seals below this number were destroyed, or are about to be: they may be missing, and count for nothing.
     #[serde(default, skip_serializing_if = "is_first")]
     pub seals_from: Seq,
+    /// Of officers who were removed, the tombstones that count: numbers and hashes. No other of theirs does, whatever
+    /// time it says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tombstones: BTreeMap<Label, Vec<Head>>,
 }
 
 impl TrustHeader {

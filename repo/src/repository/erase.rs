@@ -12,11 +12,12 @@ use crate::ids::{KeyId, Label, ObjectName, Tenant, TenantToken};
 use crate::repository::RepositoryError;
 use crate::repository::erasures::{Act, Erasures, GRAVE, may_be_grave, tenant_token};
 use crate::repository::recover::Recovery;
-use crate::repository::reseal::{Acting, bundled_until, in_lanes};
+use crate::repository::reseal::{Acting, DISORDER_MAX, bundled_until, in_lanes};
 use crate::repository::snapshots::{Judge, Standing};
 use crate::store::{Created, Store};
 use crate::units::{Bytes, Timestamp};
 
+mod places;
 mod prove;
 
 pub use prove::{Proof, prove};
@@ -34,6 +35,8 @@ pub struct Plan {
     pub snapshots: Vec<(ObjectName, Bytes)>,
     /// Until when bundles may hold the keys; nothing where there is no bundle.
     pub bundled: Option<Timestamp>,
+    /// Keys that open in no place: any of them may be the tenant's.
+    pub unopened: Vec<String>,
 }
 
 /// What came of a tombstone.
@@ -56,30 +59,25 @@ pub struct Swept {
     pub destroyed: usize,
     /// Graves that stand.
     pub graves: usize,
+    /// Keys that open in no place, and why: whose they are, and whether they should have gone, cannot be told.
+    pub unopened: Vec<String>,
 }
 
-/// Looks at what erasing a tenant would do, and does nothing.
+/// Looks at what erasing a tenant in these places would do, and does nothing. Its keys are looked for in each of them.
 ///
 /// # Errors
-/// The tenant cannot be erased, or the store failed.
-pub fn plan(recovery: &Recovery<'_>, tenant: &Tenant) -> Result<Plan, RepositoryError> {
+/// The tenant cannot be erased, or a store failed.
+pub fn plan(acting: &Acting<'_>, tenant: &Tenant, places: &[&dyn Store]) -> Result<Plan, RepositoryError> {
     if *tenant == Tenant::System {
         return Err(RepositoryError::refused(
             "_system",
             "it is no tenant: what belongs to nobody ends by retention alone",
         ));
     }
-    let repository = recovery.repository();
-    let mut keys = Vec::new();
-    for (writer, key) in recovery.keys()? {
-        match recovery.unwrap_tenant_key(&writer, key) {
-            Ok(opened) if opened.tenant == *tenant => keys.push((writer, key)),
-            Ok(_) => {}
-            // Whose it is cannot be told, and it opens nothing.
-            Err(error) if error.is_damage() => tracing::warn!(%error, "passed over"),
-            Err(error) => return Err(error),
-        }
-    }
+    let (repository, recovery) = (acting.repository, acting.open()?);
+    let all = places::keys(acting, &recovery, places)?;
+    let of_tenant = all.opened.into_iter().filter(|(_, whose)| whose == tenant);
+    let keys: Vec<(Label, KeyId)> = of_tenant.map(|(slot, _)| slot).collect();
     let wanted: HashSet<KeyId> = keys.iter().map(|(_, key)| *key).collect();
     let mut snapshots = Vec::new();
     for one in Judge::new(repository, recovery.catalog())?.list(None)? {
@@ -89,9 +87,13 @@ pub fn plan(recovery: &Recovery<'_>, tenant: &Tenant) -> Result<Plan, Repository
             snapshots.push((one.name, shares.iter().map(|share| share.bytes).sum()));
         }
     }
-    let tokens = tokens(recovery, tenant)?;
-    let bundled = bundled_until(repository, None)?;
-    Ok(Plan { tenant: tenant.clone(), keys, tokens, snapshots, bundled })
+    let tokens = tokens(&recovery, tenant)?;
+    let mut bundled = None;
+    for store in places {
+        bundled = bundled.max(bundled_until(*store, None)?);
+    }
+    let unopened = all.unopened.iter().map(|one| one.error.to_string()).collect();
+    Ok(Plan { tenant: tenant.clone(), keys, tokens, snapshots, bundled, unopened })
 }
 
 /// Puts the tombstone of a plan. From when enough officers signed it, nobody takes, keeps or gives back data of the tenant.
@@ -139,7 +141,8 @@ pub fn sign(acting: &Acting<'_>, seq: Seq) -> Result<Put, RepositoryError> {
 /// The store failed, or refuses to delete.
 pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, RepositoryError> {
     let mut swept = Swept::default();
-    let late = late_keys(&acting.open()?)?;
+    let (late, unopened) = late_keys(acting, places)?;
+    swept.unopened = unopened;
     for ((_, tokens), keys) in late {
         swept.late += keys.len();
         put_act(acting, keys, tokens, false)?;
@@ -163,9 +166,7 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
         }
         let names: Vec<ObjectName> = names.difference(&graves).cloned().collect();
         in_lanes(acting.lanes, &names, |name| bury(*store, name, there.contains(name)))?;
-        if !there.is_empty() {
-            forget_states(*store)?;
-        }
+        forget_states(*store)?;
         swept.destroyed += there.len();
         swept.graves += names.len() + graves.len();
     }
@@ -221,10 +222,14 @@ fn bury(store: &dyn Store, name: &ObjectName, mut there: bool) -> Result<(), Rep
     ))
 }
 
-/// What hosts remember names paths of tenants. It is a cache, which the next backup makes anew.
+/// What hosts remember names paths of tenants: whatever may be from before the newest tombstone goes, whoever swept before.
+/// It is a cache, which the next backup makes anew.
 fn forget_states(store: &dyn Store) -> Result<(), RepositoryError> {
-    let listed = store.list("state/").map_err(|error| RepositoryError::store("state/", error))?;
-    for object in listed {
+    let list = |prefix: &str| store.list(prefix).map_err(|error| RepositoryError::store(prefix, error));
+    let newest = list("erasures/")?.into_iter().map(|object| object.modified).max();
+    // A backup that committed just before the tombstone came puts what it remembers just after.
+    let until = newest.map(|newest| newest.plus(DISORDER_MAX));
+    for object in list("state/")?.into_iter().filter(|one| until.is_none_or(|until| one.modified <= until)) {
         store.delete(&object.name).map_err(|error| RepositoryError::store(object.name.as_str(), error))?;
     }
     Ok(())
@@ -246,22 +251,23 @@ fn tokens(recovery: &Recovery<'_>, tenant: &Tenant) -> Result<BTreeMap<Label, Te
 
 type Late = BTreeMap<(Tenant, BTreeMap<Label, TenantToken>), Vec<(Label, KeyId)>>;
 
-/// Keys of tenants that are erased, but which no tombstone names.
-fn late_keys(recovery: &Recovery<'_>) -> Result<Late, RepositoryError> {
-    let erasures = Erasures::load(recovery.repository())?;
+/// Keys of tenants that are erased, but which no tombstone names; and those that open nowhere.
+fn late_keys(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<(Late, Vec<String>), RepositoryError> {
+    let recovery = acting.open()?;
+    let erasures = recovery.erasures();
     let mut late = Late::new();
     let mut known: BTreeMap<Tenant, BTreeMap<Label, TenantToken>> = BTreeMap::new();
-    for (writer, key) in recovery.keys()? {
-        let Ok(opened) = recovery.unwrap_tenant_key(&writer, key) else { continue };
-        if !known.contains_key(&opened.tenant) {
-            known.insert(opened.tenant.clone(), tokens(recovery, &opened.tenant)?);
+    let all = places::keys(acting, &recovery, places)?;
+    for ((writer, key), tenant) in all.opened {
+        if !known.contains_key(&tenant) {
+            known.insert(tenant.clone(), tokens(&recovery, &tenant)?);
         }
-        let Some(tokens) = known.get(&opened.tenant) else { continue };
+        let Some(tokens) = known.get(&tenant) else { continue };
         if tokens.get(&writer).is_some_and(|token| erasures.tenant(&writer, *token)) {
-            late.entry((opened.tenant.clone(), tokens.clone())).or_default().push((writer, key));
+            late.entry((tenant, tokens.clone())).or_default().push((writer, key));
         }
     }
-    Ok(late)
+    Ok((late, all.unopened.iter().map(|one| one.error.to_string()).collect()))
 }
 
 fn put_act(
@@ -303,7 +309,11 @@ fn put_body(acting: &Acting<'_>, body: &ErasureBody) -> Result<Put, RepositoryEr
     }
     let erasures = Erasures::load(repository)?;
     let quorum = (repository.trust().header.quorum as usize).max(1);
-    let signed: BTreeSet<&Label> =
-        erasures.acts().iter().filter(|act| act.body == *body).flat_map(|act: &Act| &act.officers).collect();
+    let signed: BTreeSet<&Label> = erasures
+        .acts()
+        .iter()
+        .filter(|act| act.body == *body)
+        .flat_map(|act: &Act| act.officers.keys())
+        .collect();
     Ok(Put { seq: body.seq, effective: signed.len() >= quorum, wanted: quorum.saturating_sub(signed.len()) })
 }

@@ -4,15 +4,17 @@
 //! Tombstones are in clear and name nobody: keys by their ids, tenants by a token that only a writer and the officers can
 //! make. Everybody reads them, an agent too.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::crypto::envelope::Recipient;
 use crate::crypto::hash::keyed_text;
 use crate::crypto::sign::Kind;
 use crate::format::names::{Place, Seq, place};
-use crate::format::records::{ErasureBody, Recorded};
+use crate::format::records::ErasureBody;
+#[cfg(feature = "recover")]
+use crate::format::records::Head;
 use crate::format::{self, RECORD_MAX};
-use crate::ids::{KeyId, Label, ObjectName, RepositoryId, Tenant, TenantToken};
+use crate::ids::{KeyId, Label, ObjectHash, ObjectName, RepositoryId, Tenant, TenantToken};
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 use crate::units::Bytes;
 
@@ -28,8 +30,8 @@ pub struct Erasures {
     tenants: HashMap<(Label, TenantToken), bool>,
     /// In order of their numbers.
     acts: Vec<Act>,
-    /// The last tombstone by name, whether enough signed it or not, for checkpoints.
-    pub head: Option<Recorded>,
+    /// Tombstones that count for nothing: their officers were removed, and trust names them not.
+    void: Vec<ObjectName>,
 }
 
 /// A tombstone and who signed it.
@@ -37,8 +39,8 @@ pub struct Erasures {
 pub struct Act {
     /// What they signed.
     pub body: ErasureBody,
-    /// They.
-    pub officers: BTreeSet<Label>,
+    /// They, and the hashes of what they put.
+    pub officers: BTreeMap<Label, ObjectHash>,
     /// Whether they are enough.
     pub effective: bool,
 }
@@ -60,12 +62,18 @@ impl Erasures {
                 tracing::warn!(object = %object.name, "no tombstone has such a name; passed over");
                 continue;
             };
-            let (text, body, recorded) = read(repository, &object.name, seq, &officer)?;
-            erasures.head = Some(recorded);
+            let counting = repository.trust().tombstones(&officer);
+            let known = counting.map(|known| known.iter().find(|head| head.0 == seq).map(|head| head.1));
+            if known == Some(None) {
+                tracing::warn!(object = %object.name, "its officer was removed before it; passed over");
+                erasures.void.push(object.name.clone());
+                continue;
+            }
+            let (text, body, hash) = read(repository, &object.name, seq, &officer, known.flatten())?;
             acts.entry((seq, text))
-                .or_insert_with(|| Act { body, officers: BTreeSet::new(), effective: false })
+                .or_insert_with(|| Act { body, officers: BTreeMap::new(), effective: false })
                 .officers
-                .insert(officer);
+                .insert(officer, hash);
         }
         let quorum = (repository.trust().header.quorum as usize).max(1);
         for mut act in acts.into_values() {
@@ -97,6 +105,19 @@ impl Erasures {
         self.tenants.get(&(writer.clone(), token)).copied().unwrap_or(false)
     }
 
+    /// Tombstones that count for nothing: put in the name of an officer who was removed, and not known to trust.
+    #[must_use]
+    pub fn void(&self) -> &[ObjectName] {
+        &self.void
+    }
+
+    /// The effective tombstones that an officer signed: numbers and hashes.
+    #[cfg(feature = "recover")]
+    pub(crate) fn signed_by(&self, officer: &Label) -> Vec<Head> {
+        let effective = self.acts.iter().filter(|act| act.effective);
+        effective.filter_map(|act| act.officers.get(officer).map(|hash| Head(act.body.seq, *hash))).collect()
+    }
+
     /// Every tombstone, in order of their numbers.
     #[must_use]
     pub fn acts(&self) -> &[Act] {
@@ -109,19 +130,24 @@ fn read(
     name: &ObjectName,
     seq: Seq,
     officer: &Label,
-) -> Result<(Vec<u8>, ErasureBody, Recorded), RepositoryError> {
+    known: Option<ObjectHash>,
+) -> Result<(Vec<u8>, ErasureBody, ObjectHash), RepositoryError> {
     let signed = repository.read_signed(name, &[Kind::Erasure], JudgedAt::Any, RECORD_MAX)?;
     let body: ErasureBody = format::decode(&signed.body, "tombstone")
         .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-    let signer = repository.judge(&signed.key, Kind::Erasure, name, JudgedAt::Moment(body.time))?;
+    // One that trust names was judged by whoever removed its officer.
+    let at = known.map_or(JudgedAt::Moment(body.time), |_| JudgedAt::Any);
+    let signer = repository.judge(&signed.key, Kind::Erasure, name, at)?;
+    if known.is_some_and(|known| known != signed.hash) {
+        return Err(RepositoryError::damaged(name.as_str(), "it is not the tombstone that trust names"));
+    }
     if body.seq != seq || signer != Principal::Officer(officer.clone()) {
         return Err(RepositoryError::damaged(
             name.as_str(),
             "it is not a tombstone of that number by that officer",
         ));
     }
-    let recorded = Recorded(name.clone(), signed.hash, signed.length);
-    Ok((signed.body, body, recorded))
+    Ok((signed.body, body, signed.hash))
 }
 
 /// What stands for a tenant of a writer in a tombstone. Made with the writer's card recipient, which is stored nowhere in

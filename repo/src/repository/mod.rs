@@ -162,6 +162,13 @@ impl Repository {
         Self { store, ..self.clone() }
     }
 
+    /// Its replica in another store, by the same trust.
+    #[cfg(feature = "recover")]
+    #[must_use]
+    pub fn replica_over(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, role: Role::Replica, ..self.clone() }
+    }
+
     /// The store, shared.
     #[must_use]
     pub fn store_shared(&self) -> Arc<dyn Store> {

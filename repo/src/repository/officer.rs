@@ -121,6 +121,7 @@ pub fn create(
         quorum: 1,
         cutoffs: std::collections::BTreeMap::new(),
         seals_from: Seq(0),
+        tombstones: std::collections::BTreeMap::new(),
     };
     let entry = officer_entry(&id, &officer.name, officer.signing.public(), header.created);
     signer.put_trust(&header, vec![entry])?;
@@ -225,6 +226,13 @@ pub fn add_officer(
             return Err(RepositoryError::refused(
                 principal,
                 "this name belongs to another key; choose another",
+            ));
+        }
+        Some(entry) if entry.valid_before.is_some() => {
+            return Err(RepositoryError::refused(
+                principal,
+                "this officer was removed, and who was removed is no officer again; choose another name and make \
+                 another key",
             ));
         }
         Some(_) => {}

@@ -10,7 +10,7 @@ use crate::crypto::sign::Kind;
 use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, OlderSeal, key_id, seal_id};
 use crate::format::names::{self, Place, SealFor, place};
 use crate::format::{self, RECORD_MAX};
-use crate::ids::{IdentityId, KeyId, Label, Tenant};
+use crate::ids::{IdentityId, KeyId, Label, ObjectName, Tenant};
 use crate::repository::agent::parse_key;
 use crate::repository::catalog::Catalog;
 use crate::repository::erasures::Erasures;
@@ -127,6 +127,11 @@ impl<'r> Recovery<'r> {
         &self.seals
     }
 
+    /// What officers erased.
+    pub(crate) fn erasures(&self) -> &Erasures {
+        &self.erasures
+    }
+
     /// The recipients of the identities it was opened with.
     pub(crate) fn holders(&self) -> &[String] {
         &self.holders
@@ -188,6 +193,8 @@ impl<'r> Recovery<'r> {
         for (id, seal) in &self.seals {
             match self.open_key_below(*id, seal, writer, key) {
                 Ok((opened, _)) => return Ok(opened),
+                // It may open there.
+                Err(error) if !error.is_damage() => return Err(error),
                 // That it is damaged somewhere says more than that it is missing elsewhere.
                 Err(error) if first.as_ref().is_none_or(RepositoryError::is_missing) => first = Some(error),
                 Err(_) => {}
@@ -205,13 +212,27 @@ impl<'r> Recovery<'r> {
         key: KeyId,
     ) -> Result<(TenantKey, zeroize::Zeroizing<Vec<u8>>), RepositoryError> {
         let name = names::key(id, writer, key)?;
-        let signed = self.repository.read_signed(&name, &[Kind::Key], JudgedAt::Any, RECORD_MAX)?;
+        let read = self.repository.store().read(&name, RECORD_MAX);
+        let bytes = read.map_err(|error| RepositoryError::store(name.as_str(), error))?;
+        self.open_key_object(&name, bytes, seal, writer, key)
+    }
+
+    /// A key object of whatever store.
+    pub(crate) fn open_key_object(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        seal: &Identity,
+        writer: &Label,
+        key: KeyId,
+    ) -> Result<(TenantKey, zeroize::Zeroizing<Vec<u8>>), RepositoryError> {
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Key], JudgedAt::Any)?;
         let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
         match &signed.principal {
             signer if signer.is_writer(writer) => {}
             // Sealed anew: good as long as the officer is one.
             Principal::Officer(_) => {
-                self.repository.judge(&signed.key, Kind::Key, &name, JudgedAt::Moment(self.now))?;
+                self.repository.judge(&signed.key, Kind::Key, name, JudgedAt::Moment(self.now))?;
             }
             _ => return Err(damaged("neither its writer nor an officer signed it")),
         }

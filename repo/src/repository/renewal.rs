@@ -11,6 +11,7 @@ use crate::format::RECORD_MAX;
 use crate::format::keys::{NamedIdentity, OfficersSeal, catalog_id};
 use crate::format::names;
 use crate::ids::Label;
+use crate::repository::erasures::Erasures;
 use crate::repository::officer::Officer;
 use crate::repository::recover::Recovery;
 use crate::repository::reseal::{Acting, Resealed, in_lanes, is_half_put, reseal};
@@ -183,7 +184,7 @@ fn destroy_signed_by(acting: &Acting<'_>, name: &Label) -> Result<(), Repository
     Ok(())
 }
 
-/// Closes an officer's entries in trust.
+/// Closes an officer's entries in trust, which then names the tombstones of this officer that count.
 fn close(acting: &Acting<'_>, name: &Label) -> Result<(), RepositoryError> {
     let repository = acting.repository;
     let principal = format!("officer:{name}");
@@ -194,7 +195,8 @@ fn close(acting: &Acting<'_>, name: &Label) -> Result<(), RepositoryError> {
         let soonest = entry.valid_after.map_or(now, |after| now.max(after.plus(Duration::from_secs(1))));
         entry.valid_before = Some(entry.valid_before.map_or(soonest, |before| before.min(soonest)));
     }
-    let header = repository.trust().header.clone();
+    let mut header = repository.trust().header.clone();
+    header.tombstones.insert(name.clone(), Erasures::load(repository)?.signed_by(name));
     put_trust_after(repository, repository.trust(), acting.officer, entries, header, acting.clock)
 }
 

@@ -34,8 +34,8 @@ use crate::store::Created;
 
 mod finish;
 
-pub(crate) use finish::bundled_until;
-pub use finish::{BUNDLE_AGE_MAX, Finished, Outlook, Step, finish, finish_replica, outlook};
+pub use finish::{BUNDLE_AGE_MAX, Finished, InReplica, Outlook, Step, finish, finish_replica, outlook};
+pub(crate) use finish::{DISORDER_MAX, bundled_until};
 
 /// Who seals anew, and with what.
 pub struct Acting<'a> {

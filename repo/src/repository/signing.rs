@@ -14,6 +14,7 @@ use crate::repository::officer::Officer;
 use crate::repository::trust::Trust;
 use crate::repository::{Repository, RepositoryError};
 use crate::store::{Created, Store};
+use crate::units::Timestamp;
 
 /// Puts the trust that follows `before`, as `header` says otherwise.
 pub(crate) fn put_trust_after(
@@ -24,10 +25,15 @@ pub(crate) fn put_trust_after(
     header: TrustHeader,
     clock: &dyn Clock,
 ) -> Result<(), RepositoryError> {
+    // The second in which an entry ends belongs to it still, and whoever signs the trust after this one may say any moment
+    // from this one's on: it must be one at which nobody who was shut out may sign.
+    let closed = entries.iter().filter_map(|entry| entry.valid_before).max();
+    let after = closed.map(|last| Timestamp::new(last.seconds().saturating_add(1), 0));
+    let now = clock.now().max(before.header.created);
     let header = TrustHeader {
         seq: before.head.0.next(),
         previous: Some(before.head.1),
-        created: clock.now().max(before.header.created),
+        created: after.map_or(now, |after| after.max(now)),
         ..header
     };
     Signer { store: repository.store(), officer, id: repository.id() }.put_trust(&header, entries)

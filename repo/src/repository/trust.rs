@@ -124,7 +124,8 @@ impl Trust {
                     return Err(damaged("it does not follow the trust before it".into()));
                 }
                 let admitted = before.admit(&key, &namespace, JudgedAt::Moment(header.created));
-                if !matches!(admitted, Ok(Principal::Officer(_))) {
+                // Whoever signs says when: only who is an officer still may.
+                if !matches!(admitted, Ok(Principal::Officer(name)) if !before.is_removed(&name)) {
                     return Err(damaged("no officer of the trust before it signed it".into()));
                 }
             }
@@ -160,6 +161,22 @@ impl Trust {
             _ => None,
         });
         named.collect()
+    }
+
+    /// Whether somebody of this name was an officer and is none any more.
+    #[must_use]
+    pub fn is_removed(&self, officer: &Label) -> bool {
+        let principal = format!("officer:{officer}");
+        let mut entries = self.signers.entries().filter(|entry| entry.principal == principal).peekable();
+        entries.peek().is_some() && entries.all(|entry| entry.valid_before.is_some())
+    }
+
+    /// The tombstones of an officer who was removed that count, and no other of theirs does; nothing where whoever has this
+    /// name was not removed. A tombstone says its own time, so who was removed could date one back.
+    #[must_use]
+    pub fn tombstones(&self, officer: &Label) -> Option<&[Head]> {
+        let counting = || self.header.tombstones.get(officer).map_or(&[][..], Vec::as_slice);
+        self.is_removed(officer).then(counting)
     }
 
     /// For a revoked writer, the last entry of its ledger that counts, if any of it does.

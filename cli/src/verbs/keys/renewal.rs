@@ -1,12 +1,15 @@
 //! `keys reseal`, `keys officer remove`, `keys catalog renew`: what follows when somebody should no longer be able to.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::officer::Officer;
 use lifeboat_repo::repository::renewal::{self, Renewal};
-use lifeboat_repo::repository::reseal::{self, Acting, Finished, Outlook, Resealed, Step, Unusable};
+use lifeboat_repo::repository::reseal::{
+    self, Acting, Finished, InReplica, Outlook, Resealed, Step, Unusable,
+};
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::units::Timestamp;
 use serde_json::{Value, json};
@@ -360,14 +363,29 @@ fn finish_replica(at: &At<'_>, args: &OfficerArgs, page: &mut Page) -> Result<(E
         return Ok((Exit::Ok, None));
     }
     let config = at.context.config()?.at_replicas();
-    let store = open_store(config.region(&at.region.name)?)?;
-    match at.act(args, |acting| reseal::finish_replica(acting, store.as_ref()))? {
-        Some(0) => Ok((Exit::Ok, Some("done"))),
-        Some(count) => {
+    let replica = open_store(config.region(&at.region.name)?)?;
+    match at.act(args, |acting| reseal::finish_replica(acting, Arc::clone(&replica)))? {
+        InReplica::Destroyed(0) => Ok((Exit::Ok, Some("done"))),
+        InReplica::Destroyed(count) => {
             page.item("-", &format!("{count} objects of old seals destroyed in the replica, every version"));
             Ok((Exit::Ok, Some("done")))
         }
-        None => {
+        InReplica::Held(keys) => {
+            for (writer, key) in keys.iter().take(20) {
+                page.item(
+                    "-",
+                    &format!("the key {key} of {writer} is in the replica alone, below an old seal"),
+                );
+            }
+            page.item(
+                "→",
+                "snapshots need these keys, so nothing was destroyed in the replica; bring them back into the \
+                 repository below the seal in use (out of a bundle or with `lifeboat repair`), or expire the \
+                 snapshots, then run this again",
+            );
+            Ok((Exit::Damaged, Some("held")))
+        }
+        InReplica::Behind => {
             page.item(
                 "→",
                 "the replica lacks what has come since; run `lifeboat replicate`, then this again",

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::is_grave;
+use super::places::{opened, seals_in};
 use crate::crypto::envelope::{self, Identity};
-use crate::crypto::sign::split_object;
-use crate::format::keys::{KeyBody, OfficersSeal};
-use crate::format::names::{self, Place, SealFor, Seq, place};
-use crate::format::{self, RECORD_MAX};
-use crate::ids::{KeyId, Label, ObjectName, SegmentPrefix};
+use crate::format;
+use crate::format::keys::KeyBody;
+use crate::format::names::{self, Place, Seq, place};
+use crate::ids::{KeyId, Label, SegmentPrefix};
 use crate::repository::RepositoryError;
 use crate::repository::erasures::{Erasures, may_be_grave};
 use crate::repository::reseal::{Acting, bundled_until};
@@ -63,10 +63,18 @@ pub fn prove(acting: &Acting<'_>, seq: Seq, places: &[&dyn Store]) -> Result<Pro
         identities.push(again(given)?);
     }
     for store in places {
-        let seals = open_seals(*store, acting.identities, &mut proof)?;
-        open_keys(*store, &seals, &keys, &mut identities, &mut proof)?;
-        identities.extend(seals);
-        proof.bundled = proof.bundled.max(bundled_until(repository, None)?);
+        let seals = seals_in(*store, acting.identities)?;
+        proof.objects += seals.objects;
+        open_keys(*store, &seals.identities, &keys, &mut identities, &mut proof)?;
+        identities.extend(seals.identities);
+        proof.bundled = proof.bundled.max(bundled_until(*store, None)?);
+    }
+    // A tombstone names the keys that opened when it was put; of one that came back since, it knows nothing.
+    for late in super::late_keys(acting, places)?.0.into_values() {
+        let unnamed = late.iter().map(|(writer, key)| {
+            format!("the key {key} of {writer} is that of an erased tenant, and no tombstone names it")
+        });
+        proof.found.extend(unnamed);
     }
     proof.identities = identities.len();
     let mut wanted: BTreeMap<Label, HashSet<SegmentPrefix>> = BTreeMap::new();
@@ -96,27 +104,6 @@ pub fn prove(acting: &Acting<'_>, seq: Seq, places: &[&dyn Store]) -> Result<Pro
         }
     }
     Ok(proof)
-}
-
-/// Every seal and catalog identity that some seal object still gives to the identities at hand.
-fn open_seals(
-    store: &dyn Store,
-    identities: &[Identity],
-    proof: &mut Proof,
-) -> Result<Vec<Identity>, RepositoryError> {
-    let mut found = Vec::new();
-    for name in names_below(store, "seals/")? {
-        let Some(Place::Seal(_, SealFor::Officers)) = place(&name) else { continue };
-        proof.objects += 1;
-        let Some(plain) = opened(store, &name, identities)? else { continue };
-        let Ok(seal) = format::decode::<OfficersSeal>(&plain, "seal") else { continue };
-        let older = seal.older.iter().map(|older| &older.identity);
-        let next = seal.next.iter().map(|next| &next.identity);
-        let catalogs = seal.catalogs.iter().map(|catalog| &catalog.identity);
-        let all = std::iter::once(&seal.seal.identity).chain(older).chain(next).chain(catalogs);
-        found.extend(all.filter_map(|identity| identity.parse::<Identity>().ok()));
-    }
-    Ok(found)
 }
 
 /// Every tenant identity that is left below any name; none may be an erased one, nor may anything but graves lie at the
@@ -151,26 +138,6 @@ fn open_keys(
         }
     }
     Ok(())
-}
-
-fn opened(
-    store: &dyn Store,
-    name: &ObjectName,
-    identities: &[Identity],
-) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, RepositoryError> {
-    let object = match store.read(name, RECORD_MAX) {
-        Ok(object) => object,
-        Err(error) if error.is_missing() => return Ok(None),
-        Err(error) => return Err(RepositoryError::store(name.as_str(), error)),
-    };
-    let mut plain = zeroize::Zeroizing::new(Vec::new());
-    let Ok((_, body)) = split_object(&object) else { return Ok(None) };
-    Ok(envelope::open_into(body, identities, &mut plain).is_ok().then_some(plain))
-}
-
-fn names_below(store: &dyn Store, prefix: &str) -> Result<Vec<ObjectName>, RepositoryError> {
-    let listed = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
-    Ok(listed.into_iter().map(|object| object.name).collect())
 }
 
 fn again(identity: &Identity) -> Result<Identity, RepositoryError> {

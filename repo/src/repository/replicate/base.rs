@@ -66,7 +66,9 @@ pub(super) fn plan(
             Place::Ledger(writer, seq) if !there && is_copied(job.source, &writer, seq) => {
                 base.ledgers.entry(writer).or_default().push((seq, item));
             }
-            Place::Erasure(..) if !there => base.erasures.push(item),
+            Place::Erasure(..) if !there && !facts.erasures.void().contains(name) => {
+                base.erasures.push(item);
+            }
             Place::Key(_, _, key) | Place::Card(_, key) if !there && !facts.is_erased(key) => {
                 base.keys.push(item);
             }

@@ -1,6 +1,7 @@
 //! The end of a sealing anew: the seal before is destroyed, once nothing can need it any more. FORMAT.md §5.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Acting, Resealed, Unusable, in_lanes, is_half_put, is_published, put_plan, seal_stragglers};
@@ -11,6 +12,7 @@ use crate::format::records::RunBody;
 use crate::format::trust::TrustHeader;
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, ObjectName, RunId};
+use crate::repository::catalog::Catalog;
 use crate::repository::recover::Recovery;
 use crate::repository::signing::{put_seals_after, put_trust_after};
 use crate::repository::snapshots::{Judge, Standing};
@@ -23,7 +25,7 @@ pub const BUNDLE_AGE_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Times that a store gives to objects may be out of order by this much: a run that appeared sooner after the plan is
 /// waited for as if it had come before, and a bundle that appeared sooner after the last key went may hold it.
-const DISORDER_MAX: Duration = Duration::from_secs(60 * 60);
+pub(crate) const DISORDER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// How far the destruction of condemned seals has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ pub fn finish(acting: &Acting<'_>) -> Result<Finished, RepositoryError> {
         }
         finished.seals = destroy_seals(acting, seal.seq)?;
         if finished.seals > 0 {
-            finished.step = Step::Destroyed(bundled_until(acting.repository, None)?);
+            finished.step = Step::Destroyed(bundled_until(acting.repository.store(), None)?);
         }
         return Ok(finished);
     }
@@ -92,7 +94,7 @@ pub fn finish(acting: &Acting<'_>) -> Result<Finished, RepositoryError> {
         return Ok(finished);
     }
     let emptied = seal.older.iter().filter_map(|older| older.emptied).max();
-    if let Some(until) = bundled_until(acting.repository, emptied)? {
+    if let Some(until) = bundled_until(acting.repository.store(), emptied)? {
         finished.step = Step::Bundled(until);
         return Ok(finished);
     }
@@ -102,30 +104,42 @@ pub fn finish(acting: &Acting<'_>) -> Result<Finished, RepositoryError> {
     finished.seals = destroy_seals(acting, seal.seq)?;
     // What a run that was ended put late: nothing needs it, and now nothing opens it.
     finished.keys += destroy_keys(acting, &gone)?;
-    finished.step = Step::Destroyed(bundled_until(acting.repository, None)?);
+    finished.step = Step::Destroyed(bundled_until(acting.repository.store(), None)?);
     Ok(finished)
 }
 
-/// Destroys in a replica what [`finish`] destroyed in the repository: how many objects; nothing where the replica lacks what
-/// has come since, and must be brought up to date first.
+/// What [`finish_replica`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InReplica {
+    /// It destroyed as many objects.
+    Destroyed(usize),
+    /// Nothing: the replica lacks what has come since, and must be brought up to date first.
+    Behind,
+    /// Nothing: snapshots need these keys, and the replica has them below a seal that would go, but not below the living one.
+    Held(Vec<(Label, KeyId)>),
+}
+
+/// Destroys in a replica what [`finish`] destroyed in the repository.
 ///
 /// # Errors
 /// A seal is condemned still, the identities do not open the repository, or a store failed.
-pub fn finish_replica(acting: &Acting<'_>, replica: &dyn Store) -> Result<Option<usize>, RepositoryError> {
+pub fn finish_replica(acting: &Acting<'_>, replica: Arc<dyn Store>) -> Result<InReplica, RepositoryError> {
     let recovery = acting.open()?;
     let seal = recovery.officers_seal();
     if seal.next.is_some() || !seal.older.is_empty() {
-        return Ok(Some(0));
+        return Ok(InReplica::Destroyed(0));
     }
+    let replica = acting.repository.replica_over(replica);
+    let store = replica.store();
     let listed = |store: &dyn Store, prefix: &str| {
         let names = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
         Ok::<HashSet<ObjectName>, RepositoryError>(names.into_iter().map(|object| object.name).collect())
     };
     let living = format!("keys/{}/", seal.seal.id);
     for prefix in ["trust/", "seals/", &living] {
-        let there = listed(replica, prefix)?;
+        let there = listed(store, prefix)?;
         if !listed(acting.repository.store(), prefix)?.is_subset(&there) {
-            return Ok(None);
+            return Ok(InReplica::Behind);
         }
     }
     let gone = |name: &ObjectName| match place(name) {
@@ -135,10 +149,38 @@ pub fn finish_replica(acting: &Acting<'_>, replica: &dyn Store) -> Result<Option
     };
     let mut names: Vec<ObjectName> = Vec::new();
     for prefix in ["keys/", "seals/"] {
-        names.extend(listed(replica, prefix)?.into_iter().filter(|name| gone(name)));
+        names.extend(listed(store, prefix)?.into_iter().filter(|name| gone(name)));
     }
     names.sort();
-    destroy_in(replica, acting, &names).map(Some)
+    let held = only_in(&recovery, &replica, &names)?;
+    if !held.is_empty() {
+        return Ok(InReplica::Held(held));
+    }
+    destroy_in(store, acting, &names).map(InReplica::Destroyed)
+}
+
+/// Keys that snapshots need, here or in the replica, and that the replica has under one of these names, but not below the
+/// living seal: the repository never had them there, so nothing else is left of them.
+fn only_in(
+    recovery: &Recovery<'_>,
+    replica: &Repository,
+    names: &[ObjectName],
+) -> Result<Vec<(Label, KeyId)>, RepositoryError> {
+    let slot = |name: &ObjectName| match place(name) {
+        Some(Place::Key(_, writer, key)) if !recovery.erasures().key(key) => Some((writer, key)),
+        _ => None,
+    };
+    let living = format!("keys/{}/", recovery.officers_seal().seal.id);
+    let living: HashSet<(Label, KeyId)> =
+        list(replica, &living)?.iter().filter_map(|object| slot(&object.name)).collect();
+    let only: BTreeSet<(Label, KeyId)> =
+        names.iter().filter_map(slot).filter(|slot| !living.contains(slot)).collect();
+    if only.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut needed = needed_keys(recovery.repository(), recovery.catalog())?;
+    needed.extend(needed_keys(replica, recovery.catalog())?);
+    Ok(only.intersection(&needed).cloned().collect())
 }
 
 /// What [`finish`] has before it.
@@ -182,7 +224,7 @@ pub fn outlook(recovery: &Recovery<'_>) -> Result<Outlook, RepositoryError> {
         keys += recovery.keys_below(*id)?.len();
     }
     let emptied = if filled.is_some() {
-        Some(store_now(repository)?)
+        Some(store_now(repository.store())?)
     } else {
         seal.older.iter().filter_map(|older| older.emptied).max()
     };
@@ -194,7 +236,7 @@ pub fn outlook(recovery: &Recovery<'_>) -> Result<Outlook, RepositoryError> {
         sealed: recovery.keys_below(seal.seal.id)?.len(),
         keys,
         seals: seals_before(repository, seal.seq)?.len(),
-        bundled: if condemned.is_empty() { None } else { bundled_until(repository, emptied)? },
+        bundled: if condemned.is_empty() { None } else { bundled_until(repository.store(), emptied)? },
         condemned,
     })
 }
@@ -217,15 +259,27 @@ fn empty(
     // Listed only now: what those runs put is there.
     let Resealed { sealed, unusable, .. } = seal_stragglers(acting)?;
     finished.sealed = sealed;
-    let needed = if unusable.is_empty() { HashSet::new() } else { needed_keys(&acting.open()?)? };
+    let recovery = acting.open()?;
+    let needed = needed_keys(acting.repository, recovery.catalog())?;
     let held = unusable.iter().any(|one| needed.contains(&(one.writer.clone(), one.key)));
     finished.unusable = unusable;
-    if held {
+    // A key that is gone here may lie in the replica or in a bundle, below a seal that is condemned: it is in no listing.
+    let there: HashSet<(Label, KeyId)> = recovery.keys()?.into_iter().collect();
+    let gone: Vec<_> = needed.into_iter().filter(|slot| !there.contains(slot)).collect();
+    finished.unusable.extend(gone.iter().map(|(writer, key)| Unusable {
+        writer: writer.clone(),
+        key: *key,
+        error: RepositoryError::damaged(
+            format!("key {key} of {writer}"),
+            "snapshots need it, and it is below no seal; a replica or a bundle may have it",
+        ),
+    }));
+    if held || !gone.is_empty() {
         return Ok(Some(Step::Held));
     }
     let emptied: Vec<IdentityId> = seal.older.iter().map(|older| older.id).collect();
     finished.keys += destroy_keys(acting, &emptied)?;
-    let now = store_now(acting.repository)?;
+    let now = store_now(acting.repository.store())?;
     for older in seal.older.iter_mut().filter(|older| older.emptied.is_none()) {
         older.emptied = Some(now);
     }
@@ -284,28 +338,32 @@ fn plan_seen(
     Ok(after.min().map(|(_, modified)| modified))
 }
 
-/// Every tenant key that a snapshot needs which counts or may yet count.
-fn needed_keys(recovery: &Recovery<'_>) -> Result<HashSet<(Label, KeyId)>, RepositoryError> {
-    let listed = Judge::new(recovery.repository(), recovery.catalog())?.list(None)?;
-    let kept =
-        listed.into_iter().filter(|one| matches!(one.standing, Standing::Counts | Standing::Unrecorded));
-    let snapshots = kept.filter_map(|one| one.snapshot);
-    Ok(snapshots
-        .flat_map(|snapshot| {
-            let writer = snapshot.writer.clone();
-            snapshot.keys.into_iter().map(move |share| (writer.clone(), share.key))
-        })
-        .collect())
+/// Every tenant key that a snapshot needs which counts or may yet count. One that is erased or expired is not needed.
+fn needed_keys(
+    repository: &Repository,
+    catalog: &Catalog,
+) -> Result<BTreeSet<(Label, KeyId)>, RepositoryError> {
+    let judge = Judge::new(repository, catalog)?;
+    let mut needed = BTreeSet::new();
+    for one in judge.list(None)? {
+        let Some(snapshot) = one.snapshot else { continue };
+        if matches!(one.standing, Standing::Counts | Standing::Unrecorded) {
+            let kept = snapshot.keys.iter().filter(|share| !judge.condemned().key(&one.name, share.key));
+            needed.extend(kept.map(|share| (snapshot.writer.clone(), share.key)));
+        }
+    }
+    Ok(needed)
 }
 
 /// Until when the last bundle lasts that may hold what was there at `by` (`None`: what is there now).
 pub(crate) fn bundled_until(
-    repository: &Repository,
+    store: &dyn Store,
     by: Option<Timestamp>,
 ) -> Result<Option<Timestamp>, RepositoryError> {
-    let now = store_now(repository)?;
+    let now = store_now(store)?;
     let by = by.map(|by| by.plus(DISORDER_MAX));
-    Ok(list(repository, "bundles/")?
+    let bundles = store.list("bundles/").map_err(|error| RepositoryError::store("bundles/", error))?;
+    Ok(bundles
         .into_iter()
         .filter(|bundle| by.is_none_or(|by| bundle.modified <= by))
         .map(|bundle| bundle.modified.plus(BUNDLE_AGE_MAX))
@@ -363,6 +421,6 @@ fn list(repository: &Repository, prefix: &str) -> Result<Vec<Listed>, Repository
     repository.store().list(prefix).map_err(|error| RepositoryError::store(prefix, error))
 }
 
-fn store_now(repository: &Repository) -> Result<Timestamp, RepositoryError> {
-    repository.store().now().map_err(|error| RepositoryError::store("the store's clock", error))
+fn store_now(store: &dyn Store) -> Result<Timestamp, RepositoryError> {
+    store.now().map_err(|error| RepositoryError::store("the store's clock", error))
 }
