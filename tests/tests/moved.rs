@@ -16,8 +16,8 @@ use lifeboat_repo::repository::index;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::pack::PackBuilder;
 use lifeboat_repo::repository::snapshots::Judge;
-use lifeboat_repo::store::Store;
 use lifeboat_repo::store::faulty::{FaultyStore, Operation};
+use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
 use lifeboat_restore::{Choice, Options, Selection, choose, perform, plan};
 use lifeboat_tests::examine::{
@@ -26,6 +26,8 @@ use lifeboat_tests::examine::{
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::trees::noise;
 use lifeboat_tests::{World, label, write};
+use lifeboat_verify::Threads;
+use lifeboat_verify::heal;
 
 /// A world with a maintainer, and two snapshots of content that does not compress.
 fn world() -> (World, Arc<Credentials>) {
@@ -226,4 +228,44 @@ fn a_condemned_index_object_may_be_gone_and_nothing_is_read_anew_for_it() {
         reads.map(|call| call.subject.as_str()).filter(|name| name.starts_with("index/")).collect();
     assert!(read.iter().all(|name| name.starts_with("index/m1/")), "nothing was looked up: {read:?}");
     with_stock_tools(&world);
+}
+
+/// Index objects of maintainers tell places alone; of what was moved the table of its pack tells the chunks.
+#[test]
+fn what_was_moved_is_read_back_once_its_writers_index_is_lost() {
+    let (world, maintainer) = world();
+    let old = packs(&world);
+    copy_all(&world, &maintainer);
+    put_gc(&world, &maintainer, &GcDraft { packs: old.clone(), ..GcDraft::default() });
+    delete(&world, &old);
+    for object in world.store.list("index/w1/").unwrap() {
+        world.store.delete(&object.name).unwrap();
+    }
+    assert_eq!(look(&world, None)[3], "partial");
+    let (here, pins) = (world.repository(), [world.officer.public()]);
+    let plan = heal::plan_objects(&here, &[], &pins, &[], &SystemClock, Threads::ONE, &Silent).unwrap();
+    let keeper = Maintainer::open(&here, maintainer, &SystemClock, &SystemEntropy).unwrap();
+    let marks = heal::plan_marks(&here, keeper.catalog(), &plan, &[], false, &Silent).unwrap();
+    assert_eq!((marks.indexes.len(), marks.read_back.len(), marks.lost.len()), (2, 1, 0), "{marks:?}");
+    heal::put_marks(&keeper, &marks, &[]).unwrap();
+    assert_eq!(look(&world, None)[3], "exact");
+    let again = heal::plan_marks(&here, keeper.catalog(), &plan, &[], true, &Silent).unwrap();
+    assert!(again.read_back.is_empty(), "once is enough: {again:?}");
+}
+
+/// Left by a run that was cut off before a ledger named it, and damaged since.
+#[test]
+fn a_damaged_index_that_no_ledger_names_is_repaired_too() {
+    let (world, maintainer) = world();
+    let run = world.store.list("runs/w1/").unwrap()[0].name.last().to_owned();
+    let stray: ObjectName = format!("index/w1/{run}.00000009").parse().unwrap();
+    assert_eq!(world.store.create(&stray, b"not an index").unwrap(), Created::New);
+    assert_eq!(look_readback(&world, &world.store).word(""), "named");
+    let (here, pins) = (world.repository(), [world.officer.public()]);
+    let plan = heal::plan_objects(&here, &[], &pins, &[], &SystemClock, Threads::ONE, &Silent).unwrap();
+    let keeper = Maintainer::open(&here, maintainer, &SystemClock, &SystemEntropy).unwrap();
+    let marks = heal::plan_marks(&here, keeper.catalog(), &plan, &[], false, &Silent).unwrap();
+    assert_eq!((marks.indexes.as_slice(), marks.read_back.len()), (&[stray][..], 0));
+    heal::put_marks(&keeper, &marks, &[]).unwrap();
+    assert_eq!(look_readback(&world, &world.store).word(""), "-");
 }

@@ -199,6 +199,11 @@ pub(crate) fn append(
     mut head: Option<Head>,
 ) -> Result<Head, RepositoryError> {
     let (writer, run) = (new.writer, new.run);
+    // Not that of an entry that another run of the writer appends meanwhile: what that names was not counted.
+    let mut checkpoint = new.checkpoint.cloned();
+    if let (Some(checkpoint), Some(head)) = (&mut checkpoint, head) {
+        checkpoint.heads.insert(writer.clone(), head);
+    }
     loop {
         let seq = head.map_or(Seq(0), |head| head.0.next());
         if seq.0 > SEQ_MAX {
@@ -208,10 +213,6 @@ pub(crate) fn append(
             ));
         }
         let name = names::ledger(writer, seq)?;
-        let mut checkpoint = new.checkpoint.cloned();
-        if let (Some(checkpoint), Some(head)) = (&mut checkpoint, head) {
-            checkpoint.heads.insert(writer.clone(), head);
-        }
         let (runs, open) = new.runs.stored(writer)?;
         let body = LedgerBody {
             format: FORMAT_VERSION,
@@ -222,7 +223,7 @@ pub(crate) fn append(
             objects: new.objects.to_vec(),
             runs: Some(runs),
             open,
-            checkpoint,
+            checkpoint: checkpoint.clone(),
         };
         let bytes = format::encode(&body, "ledger entry")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;

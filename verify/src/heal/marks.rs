@@ -17,6 +17,7 @@ use lifeboat_repo::store::Store;
 use serde::Serialize;
 
 use super::{Copy, ObjectPlan};
+use crate::damage::{Severity, Subject};
 use crate::error::VerifyError;
 use crate::holdings::Segment;
 use crate::needs::{Needs, Scope};
@@ -35,6 +36,7 @@ pub struct Marks {
     /// Packs whose tables are read back into a new index object.
     pub read_back: Vec<PackId>,
     /// Damaged keys and cards to be removed: their writer would go on sealing to what nobody can open, or could not begin.
+    /// And damaged index objects that a record condemns already.
     pub removed: Vec<ObjectName>,
     /// Live segments that no index object names, nor the table of any pack that is left.
     pub unknown: u64,
@@ -93,17 +95,21 @@ pub fn plan_marks(
             Some(Place::Index(..)) if !condemned.index(&wrong.object) => {
                 marks.indexes.push(wrong.object.clone());
             }
-            Some(Place::Key(..) | Place::Card(..)) if here.store().stat(&wrong.object)?.is_some() => {
+            Some(Place::Key(..) | Place::Card(..) | Place::Index(..))
+                if here.store().stat(&wrong.object)?.is_some() =>
+            {
                 marks.removed.push(wrong.object.clone());
             }
             _ => {}
         }
     }
     let broken: HashSet<PackId> = marks.packs.iter().copied().collect();
-    if rebuild || !marks.indexes.is_empty() {
+    let needs = Needs::load(here, catalog, &Scope::default(), observer)?;
+    marks.indexes.extend(unreadable(&needs, plan).filter(|name| !condemned.index(name)).cloned());
+    let is_index = |name: &ObjectName| matches!(place(name), Some(Place::Index(..)));
+    if rebuild || !marks.indexes.is_empty() || marks.removed.iter().any(is_index) {
         read_back(here, catalog, &condemned, &broken, &mut marks)?;
     }
-    let needs = Needs::load(here, catalog, &Scope::default(), observer)?;
     let there: HashSet<PackId> = packs_of(here.store())?;
     let elsewhere = Elsewhere::load(here, catalog, copies)?;
     let mut known: HashSet<_> =
@@ -135,6 +141,19 @@ pub fn plan_marks(
     marks.lost.sort_unstable();
     marks.lost.dedup();
     Ok(marks)
+}
+
+/// Index objects that no ledger names, left by a run that was cut off, and damaged since: nothing relies on them, yet
+/// whoever reads the index meets them.
+fn unreadable<'n>(needs: &'n Needs, plan: &'n ObjectPlan) -> impl Iterator<Item = &'n ObjectName> {
+    let known: BTreeSet<&ObjectName> = plan.wrong.iter().map(|wrong| &wrong.object).collect();
+    let found = needs.findings.iter().filter(|finding| finding.severity == Severity::Damage);
+    found.filter_map(move |finding| match &finding.object {
+        Subject::Object(name) if !known.contains(name) => {
+            matches!(place(name), Some(Place::Index(..))).then_some(name)
+        }
+        _ => None,
+    })
 }
 
 /// Does it: copies first, then the index, then the record, by which nothing relies on what is damaged any more.
@@ -208,7 +227,8 @@ fn lines_of(segment: &Segment, chunks: Vec<lifeboat_repo::format::index::ChunkRe
     needed.places.iter().map(line).collect()
 }
 
-/// The packs that no index object names, with what their tables say.
+/// The packs that no index object names, or of which none tells the chunks of all segments, with what their tables say:
+/// where a segment was moved to, index objects tell its place alone, and only what its writer put tells its chunks.
 fn read_back(
     here: &Repository,
     catalog: &Catalog,
@@ -217,20 +237,33 @@ fn read_back(
     marks: &mut Marks,
 ) -> Result<(), VerifyError> {
     let mut named: HashSet<PackId> = HashSet::new();
+    let (mut told, mut places): (HashSet<SegmentId>, HashMap<SegmentId, Vec<PackId>>) = Default::default();
     let damaged: BTreeSet<&ObjectName> = marks.indexes.iter().collect();
     for object in here.store().list("index/")? {
         if damaged.contains(&object.name) || condemned.index(&object.name) {
             continue;
         }
         match index::read(here, catalog, &object.name) {
-            Ok(index) => named.extend(index.header.packs.iter().map(|pack| pack.0)),
+            Ok(index) => {
+                named.extend(index.header.packs.iter().map(|pack| pack.0));
+                for line in index.segments {
+                    if !line.chunks.is_empty() {
+                        told.insert(line.segment);
+                    } else if let Some(pack) = line.pack {
+                        places.entry(line.segment).or_default().push(pack);
+                    }
+                }
+            }
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error.into()),
         }
     }
+    places.retain(|segment, _| !told.contains(segment));
+    let wanted: HashSet<PackId> = places.into_values().flatten().collect();
     let recorded = super::vouched(here)?;
     let mut unnamed: Vec<PackId> = packs_of(here.store())?.into_iter().collect();
-    unnamed.retain(|pack| !named.contains(pack) && !broken.contains(pack) && !condemned.pack(*pack));
+    unnamed.retain(|pack| !named.contains(pack) || wanted.contains(pack));
+    unnamed.retain(|pack| !broken.contains(pack) && !condemned.pack(*pack));
     unnamed.sort_unstable();
     for pack in unnamed {
         // What no ledger names, nobody signed for.
@@ -238,6 +271,7 @@ fn read_back(
             continue;
         }
         match read_table(here, catalog, pack) {
+            Ok((_, lines)) if named.contains(&pack) && !lines.iter().any(|line| tells(line, &told)) => {}
             Ok(table) => {
                 marks.read_back.push(pack);
                 marks.tables.push(table);
@@ -247,6 +281,11 @@ fn read_back(
         }
     }
     Ok(())
+}
+
+/// Whether a line tells the chunks of a segment of which nothing else does.
+fn tells(line: &SegmentLine, told: &HashSet<SegmentId>) -> bool {
+    !line.chunks.is_empty() && !told.contains(&line.segment)
 }
 
 /// Where copies have segments: at the places they have here, and wherever index objects of the copies say besides.

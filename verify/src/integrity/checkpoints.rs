@@ -165,7 +165,15 @@ fn check_census(
         .collect();
     // A checkpoint counts what was there when it was made: of these the oldest by the store's clock.
     others.sort_by_key(|object| (object.modified, object.name.last().to_owned()));
-    let others: Vec<&ObjectName> = others.into_iter().map(|object| &object.name).collect();
+    let mut others: Vec<&ObjectName> = others.into_iter().map(|object| &object.name).collect();
+    // Some of it expired since, and is gone although nobody had recorded it by then.
+    let there: HashSet<&ObjectName> = listed.iter().map(|object| &object.name).collect();
+    let mut gone: Vec<&ObjectName> = gc
+        .expired()
+        .filter(|name| !certain.contains(name) && !expired.contains(name) && !there.contains(name))
+        .collect();
+    gone.sort_unstable();
+    others.append(&mut gone);
     let certain: Vec<&ObjectName> = certain.into_iter().collect();
     match compare(&certain, &others, &checkpoint.snapshots) {
         Match::Same => {}
@@ -188,22 +196,21 @@ fn check_census(
     }
 }
 
-/// The snapshots that ledgers named by the time of a checkpoint: up to the heads it saw, and its own entry.
+/// The snapshots that ledgers named by the time of a checkpoint: up to the heads it saw, and its own entry. What another
+/// run of its writer appended between that head and its own entry it did not count.
 fn counted<'l>(
     ledgers: &'l Ledgers,
     link: &'l Link,
     checkpoint: &'l Checkpoint,
 ) -> impl Iterator<Item = &'l ObjectName> {
-    let own = place(&link.name);
     ledgers
         .chains
         .iter()
         .flat_map(move |(writer, chain)| {
-            let last = match &own {
-                Some(Place::Ledger(owner, seq)) if owner == writer => Some(*seq),
-                _ => checkpoint.heads.get(writer).map(|head| head.0),
-            };
-            chain.iter().filter(move |link| last.is_some_and(|last| link.head.0 <= last))
+            let last = checkpoint.heads.get(writer).map(|head| head.0);
+            chain
+                .iter()
+                .filter(move |other| other.name == link.name || last.is_some_and(|last| other.head.0 <= last))
         })
         .flat_map(|link| &link.snapshots)
 }

@@ -76,6 +76,11 @@ impl GcRecords {
         }
     }
 
+    /// The snapshots that are expired by now.
+    pub(super) fn expired(&self) -> impl Iterator<Item = &ObjectName> {
+        self.snapshots.iter()
+    }
+
     /// The snapshots that were expired when gc records gave this census; nothing if they never did.
     pub(super) fn expired_at(&self, census: &Census) -> Option<HashSet<&ObjectName>> {
         let count = usize::try_from(census.0).ok()?;
