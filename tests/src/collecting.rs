@@ -7,10 +7,10 @@ use std::time::Duration;
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
-use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::collect::{Condemnation, Knobs, Percent, Plan, Swept, condemn, survey, sweep};
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
+use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::units::{Bytes, Timestamp};
@@ -80,8 +80,21 @@ impl World {
         who: &Arc<Credentials>,
         knobs: &Knobs,
     ) -> Result<Collected, RepositoryError> {
-        let repository = lifeboat_repo::repository::Repository::open(store, &[self.officer.public()])?;
-        let maintainer = Maintainer::open(&repository, Arc::clone(who), &SystemClock, &SystemEntropy)?;
+        let repository = Repository::open(store, &[self.officer.public()])?;
+        self.collect_in(&repository, who, knobs)
+    }
+
+    /// The same in a repository, or a replica, that is opened.
+    ///
+    /// # Errors
+    /// As what it calls.
+    pub fn collect_in(
+        &self,
+        repository: &Repository,
+        who: &Arc<Credentials>,
+        knobs: &Knobs,
+    ) -> Result<Collected, RepositoryError> {
+        let maintainer = Maintainer::open(repository, Arc::clone(who), &SystemClock, &SystemEntropy)?;
         let plan = survey(&maintainer, knobs, &Silent)?;
         let condemned = condemn(&maintainer, &plan, knobs, &Silent)?;
         let swept = sweep(&maintainer, knobs, true, &Silent)?;

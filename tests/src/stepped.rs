@@ -1,14 +1,17 @@
-//! One store, several parties, one step at a time: which of them makes its next operation, which operation fails, which
+//! Stores, several parties at them, one step at a time: which of them makes its next operation, which operation fails, which
 //! answer is lost, who dies, and how far the clock jumps meanwhile, a seed decides. Whoever passes the turn on does nothing
 //! until it is back, so that between two operations nobody else moves and a seed gives the same again.
+
+mod seat;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lifeboat_repo::ids::ObjectName;
+use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::store::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
-use lifeboat_repo::units::{Bytes, Timestamp};
+
+pub use seat::Stepped;
 
 use crate::collecting::Aging;
 
@@ -28,6 +31,8 @@ pub struct Mishaps {
     pub turns: u64,
     /// The clock jumps by one to eight days.
     pub jumps: u64,
+    /// Whoever has just listed packs, and will rely on what it saw, does nothing while others make hundreds of operations.
+    pub naps: u64,
 }
 
 /// What a party is denied, as if a precaution were left out of its code.
@@ -60,6 +65,8 @@ pub struct Tally {
     pub jumps: u64,
     /// Puts that arrived late.
     pub late: u64,
+    /// Parties that did nothing for long.
+    pub naps: u64,
     /// A sum over who did what in which order.
     pub trace: u64,
 }
@@ -68,7 +75,6 @@ pub struct Tally {
 pub struct Steps {
     state: Mutex<State>,
     changed: Condvar,
-    store: MemoryStore,
     clock: Aging,
     mishaps: Mishaps,
 }
@@ -80,45 +86,55 @@ struct State {
     /// How often it is whose turn, one beside the other.
     paces: Vec<usize>,
     dead: Vec<bool>,
-    late: Vec<(u64, ObjectName, Vec<u8>)>,
+    /// Until which operation each does nothing.
+    asleep: Vec<u64>,
+    late: Vec<Late>,
     tally: Tally,
 }
 
-enum Fate {
-    Well,
-    Before,
-    After,
-    Late,
+/// A put on its way: when it arrives, and where.
+struct Late {
+    due: u64,
+    store: MemoryStore,
+    name: ObjectName,
+    bytes: Vec<u8>,
 }
 
 impl Steps {
     /// A table for so many parties; the first one begins.
     #[must_use]
-    pub fn new(seed: u64, parties: usize, store: &MemoryStore, clock: &Aging, mishaps: Mishaps) -> Arc<Self> {
+    pub fn new(seed: u64, parties: usize, clock: &Aging, mishaps: Mishaps) -> Arc<Self> {
         let state = State {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             turn: 0,
             living: vec![true; parties],
             paces: vec![100; parties],
             dead: vec![false; parties],
+            asleep: vec![0; parties],
             late: Vec::new(),
             tally: Tally::default(),
         };
-        let (store, clock) = (store.clone(), clock.clone());
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), store, clock, mishaps })
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), clock: clock.clone(), mishaps })
     }
 
-    /// The store as a party sees it.
+    /// A store as a party sees it.
     #[must_use]
-    pub fn seat(self: &Arc<Self>, party: usize, blind: Blind) -> Stepped {
-        Stepped { steps: Arc::clone(self), party, blind }
+    pub fn seat(self: &Arc<Self>, party: usize, store: &MemoryStore, blind: Blind) -> Stepped {
+        Stepped { steps: Arc::clone(self), party, store: store.clone(), blind }
     }
 
-    /// A party that died is somebody else from now on, who may go on.
-    pub fn revive(&self, party: usize) {
-        if let Some(dead) = self.lock().dead.get_mut(party) {
-            *dead = false;
-        }
+    /// A party that died is somebody else from now on, who may go on; whether it had died.
+    pub fn revive(&self, party: usize) -> bool {
+        self.lock().dead.get_mut(party).is_some_and(std::mem::take)
+    }
+
+    /// A party does nothing for long, and has its turn then.
+    pub fn pause(&self, party: usize) {
+        let mut state = self.await_turn(party, self.lock());
+        state.nap(party);
+        state.pass();
+        self.changed.notify_all();
+        drop(self.await_turn(party, state));
     }
 
     /// A party has left: the others go on without it.
@@ -136,7 +152,7 @@ impl Steps {
     #[must_use]
     pub fn finish(&self) -> Tally {
         let mut state = self.lock();
-        self.arrive(&mut state, u64::MAX);
+        Self::arrive(&mut state, u64::MAX);
         state.tally
     }
 
@@ -152,13 +168,13 @@ impl Steps {
     }
 
     /// Performs what was due.
-    fn arrive(&self, state: &mut State, now: u64) {
-        let (due, later) = std::mem::take(&mut state.late).into_iter().partition(|(at, ..)| *at <= now);
+    fn arrive(state: &mut State, now: u64) {
+        let (due, later): (Vec<Late>, _) =
+            std::mem::take(&mut state.late).into_iter().partition(|one| one.due <= now);
         state.late = later;
-        let due: Vec<(u64, ObjectName, Vec<u8>)> = due;
-        for (_, name, bytes) in due {
+        for one in due {
             state.tally.late += 1;
-            let _either = self.store.create(&name, &bytes);
+            let _either = one.store.create(&one.name, &one.bytes);
         }
     }
 }
@@ -180,8 +196,13 @@ impl State {
     }
 
     fn pass(&mut self) {
-        let living: Vec<usize> =
+        let mut living: Vec<usize> =
             (0..self.living.len()).filter(|party| self.living.get(*party) == Some(&true)).collect();
+        let now = self.tally.operations;
+        let awake = |party: &usize| self.asleep.get(*party).is_none_or(|until| *until <= now);
+        if living.iter().any(awake) {
+            living.retain(awake);
+        }
         // Now and then somebody becomes slow, or hasty: so one may go through all of a collection between two operations
         // of another.
         if self.chance(60) {
@@ -204,187 +225,19 @@ impl State {
         }
     }
 
+    /// Lets a party do nothing for long.
+    fn nap(&mut self, party: usize) {
+        let until = self.tally.operations + 100 + self.below(900) as u64;
+        if let Some(asleep) = self.asleep.get_mut(party) {
+            *asleep = until;
+        }
+        self.tally.naps += 1;
+    }
+
     fn note(&mut self, party: usize, operation: &str) {
         self.tally.operations += 1;
         for byte in operation.bytes().chain([u8::try_from(party).unwrap_or(255)]) {
             self.tally.trace = (self.tally.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-    }
-}
-
-/// The store as one party sees it.
-#[derive(Clone)]
-pub struct Stepped {
-    steps: Arc<Steps>,
-    party: usize,
-    blind: Blind,
-}
-
-impl Stepped {
-    /// Waits for its turn, makes one operation, and perhaps lets another party go on.
-    fn step<T>(
-        &self,
-        operation: &'static str,
-        subject: &str,
-        put: Option<(&ObjectName, &[u8])>,
-        act: impl FnOnce() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let steps = &self.steps;
-        let mut state = steps.await_turn(self.party, steps.lock());
-        state.note(self.party, operation);
-        let now = state.tally.operations;
-        steps.arrive(&mut state, now);
-        let outcome = match self.fate(&mut state, put.is_some()) {
-            Fate::Well => act(),
-            Fate::Before => Err(self.failed(operation, subject)),
-            Fate::After => act().and_then(|_| Err(self.failed(operation, subject))),
-            Fate::Late => {
-                if let Some((name, bytes)) = put {
-                    let due = now + 1 + state.below(400) as u64;
-                    state.late.push((due, name.clone(), bytes.to_vec()));
-                }
-                Err(self.failed(operation, subject))
-            }
-        };
-        if state.chance(steps.mishaps.jumps) {
-            let days = u32::try_from(1 + state.below(8)).unwrap_or(1);
-            steps.clock.pass(DAY * days);
-            state.tally.jumps += 1;
-        }
-        if state.chance(steps.mishaps.turns) {
-            state.pass();
-            steps.changed.notify_all();
-            drop(steps.await_turn(self.party, state));
-        }
-        outcome
-    }
-
-    fn fate(&self, state: &mut State, is_put: bool) -> Fate {
-        let mishaps = self.steps.mishaps;
-        if state.dead.get(self.party) == Some(&true) {
-            return Fate::Before;
-        }
-        if state.chance(mishaps.dies) {
-            if let Some(dead) = state.dead.get_mut(self.party) {
-                *dead = true;
-            }
-            state.tally.deaths += 1;
-            return if state.chance(500) { Fate::After } else { Fate::Before };
-        }
-        let fate = if state.chance(mishaps.fails) {
-            Fate::Before
-        } else if state.chance(mishaps.ambiguous) {
-            if is_put && state.chance(500) { Fate::Late } else { Fate::After }
-        } else {
-            return Fate::Well;
-        };
-        state.tally.faults += 1;
-        fate
-    }
-
-    fn failed(&self, operation: &'static str, subject: &str) -> StoreError {
-        let kind = StoreErrorKind::Unreachable("a simulation let it fail".into());
-        StoreError { operation, subject: subject.to_owned(), location: self.location(), kind }
-    }
-
-    fn inner(&self) -> &MemoryStore {
-        &self.steps.store
-    }
-
-    /// A snapshot is sealed, a fence is not.
-    fn is_fence(&self, name: &ObjectName) -> bool {
-        let there = self.inner().read(name, Bytes::mib(64)).unwrap_or_default();
-        there.windows(5).any(|window| window == b"fence")
-    }
-
-    fn shown(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let listed = self.inner().list(prefix)?;
-        let hidden = |kind: Blind, place: &str| self.blind == kind && prefix.starts_with(place);
-        if hidden(Blind::Records, "gc/") || hidden(Blind::Runs, "runs/") {
-            return Ok(Vec::new());
-        }
-        if hidden(Blind::Fences, "snapshots/") {
-            return Ok(listed.into_iter().filter(|one| !self.is_fence(&one.name)).collect());
-        }
-        Ok(listed)
-    }
-}
-
-impl Store for Stepped {
-    fn location(&self) -> String {
-        format!("memory, seat {}", self.party)
-    }
-
-    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        self.step("create", name.as_str(), Some((name, bytes)), || {
-            if self.blind == Blind::Fences && name.as_str().starts_with("snapshots/") {
-                self.inner().replace(name, bytes);
-                return Ok(Created::New);
-            }
-            self.inner().create(name, bytes)
-        })
-    }
-
-    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.blind == Blind::Copies && name.as_str().starts_with("packs/") {
-            return self.step("stage", name.as_str(), None, || Ok(()));
-        }
-        self.step("stage", name.as_str(), Some((name, bytes)), || self.inner().stage(name, bytes))
-    }
-
-    fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        Ok(Box::new(SteppedUpload { store: self, bytes: Vec::new() }))
-    }
-
-    fn barrier(&self) -> Result<(), StoreError> {
-        self.inner().barrier()
-    }
-
-    fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
-        self.step("read", name.as_str(), None, || self.inner().read(name, limit))
-    }
-
-    fn read_range(
-        &self,
-        name: &ObjectName,
-        offset: Bytes,
-        length: Bytes,
-        into: &mut Vec<u8>,
-    ) -> Result<(), StoreError> {
-        let before = into.len();
-        let read = || self.inner().read_range(name, offset, length, &mut *into);
-        self.step("read range", name.as_str(), None, read).inspect_err(|_| into.truncate(before))
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.step("list", prefix, None, || self.shown(prefix))
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<Listed>, StoreError> {
-        self.step("stat", name.as_str(), None, || self.inner().stat(name))
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<bool, StoreError> {
-        self.step("delete", name.as_str(), None, || self.inner().delete(name))
-    }
-
-    fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner().now()
-    }
-}
-
-struct SteppedUpload<'s> {
-    store: &'s Stepped,
-    bytes: Vec<u8>,
-}
-
-impl Upload for SteppedUpload<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StoreError> {
-        self.store.stage(name, &self.bytes)
     }
 }
