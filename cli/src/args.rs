@@ -100,6 +100,12 @@ pub(crate) enum Verb {
     Repair(verbs::repair::Args),
     /// One look: last snapshot, age and objectives of every component
     Status(Reading<verbs::status::Args>),
+    /// Serve the readiness page and metrics to this machine
+    #[cfg(feature = "recover")]
+    Serve(Reading<verbs::serve::Args>),
+    /// Evidence of drills: list it, show it, check who signed it
+    #[cfg(feature = "recover")]
+    Evidence(verbs::evidence::Args),
     /// Erase a tenant from every backup, and prove it
     #[cfg(feature = "recover")]
     Erase(verbs::erase::Args),
@@ -152,6 +158,10 @@ impl Verb {
             #[cfg(feature = "recover")]
             Self::Repair(_) => "repair",
             Self::Status(_) => "status",
+            #[cfg(feature = "recover")]
+            Self::Serve(_) => "serve",
+            #[cfg(feature = "recover")]
+            Self::Evidence(args) => args.name(),
             #[cfg(feature = "recover")]
             Self::Erase(_) => "erase",
             #[cfg(feature = "recover")]

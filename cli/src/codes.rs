@@ -128,6 +128,14 @@ codes! {
         "The verb was to look at, or to copy into, the replica of a region for which the configuration names none.",
         "Add replica = \"s3://BUCKET/PREFIX\" or a directory to the region's section, in the region's jurisdiction.";
 
+    NoEvidence = 230: "there is no evidence here",
+        "The directory is not there, or is none that a drill, a verification or an erasure left.",
+        "`lifeboat evidence list` names those there are; --from says where they lie.";
+    NotLoopback = 231: "this page is for this machine alone",
+        "`serve` has neither users nor passwords: whoever reaches it reads how ready you are, and what is missing. It \
+         listens on loopback unless it is told otherwise.",
+        "Listen on 127.0.0.1 behind a proxy that asks who is there; or say --beyond-loopback, on a network of your own.";
+
     Partly = 300: "not all of it could be done",
         "Something was done and is sound; the rest is listed with the reason.",
         "Read the list; mend what it names and run the verb again.";
@@ -153,9 +161,19 @@ codes! {
         "Stop backing up into it, keep it as it is for whoever investigates, and look at the replica with --replica: what is \
          gone here may be there.";
 
+    EvidenceChanged = 450: "evidence is not what was signed",
+        "A file was changed, added or taken away since it was signed, or what it says does not agree with itself. Each thing \
+         that is wrong is named with its reason (docs/evidence.md).",
+        "Believe nothing of it. Ask whoever gave it to you for another copy, and keep this one for whoever investigates.";
+
     Unchecked = 500: "a check could not run",
         "Neither good nor bad is known. This is never a pass.",
         "Mend what stopped it, then run the check again.";
+
+    EvidenceExpired = 550: "evidence has expired",
+        "It is whole and signed, and speaks of another book, configuration or version of the program than there is now, or is \
+         older than a quarter of a year. It says how things were, not how they are.",
+        "Run the drill again.";
 
     Missed = 600: "an objective is missed",
         "A restore takes longer than was promised, or the newest snapshot is older than was promised.",
@@ -213,6 +231,12 @@ codes! {
         "This machine and the store do not agree about the time. By one of them snapshots are far older than they are, and \
          would expire. Nothing was done.",
         "Set the clock that is wrong, then run it again.";
+
+    EvidenceSigner = 750: "evidence is signed by nobody you vouch for",
+        "The signature holds, but its key is none of those that the configuration pins, --officer names or --allowed-signers \
+         allows for evidence.",
+        "Compare its fingerprint with the one on paper. If that is another, believe nothing of it; if it is the same, name that \
+         key with --officer.";
 
     Interrupted = 800: "interrupted",
         "Ctrl-C or SIGTERM ended it. Nothing that counts is half done.",
@@ -354,6 +378,7 @@ mod tests {
             ("backup/src/error.rs", "BackupErrorKind"),
             ("restore/src/error.rs", "RestoreErrorKind"),
             ("verify/src/error.rs", "VerifyErrorKind"),
+            ("verify/src/evidence/error.rs", "EvidenceErrorKind"),
         ];
         let table = source("cli/src/failure/causes.rs");
         for (path, name) in kinds {

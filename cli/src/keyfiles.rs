@@ -49,6 +49,12 @@ pub(crate) fn read_public_key(text_or_path: &str) -> Result<VerifyingKey> {
     text.trim().parse().map_err(|error| unusable(path, "public key", &format!("it is {error}")))
 }
 
+/// Reads a short text, such as allowed signers.
+#[cfg(feature = "recover")]
+pub(crate) fn read_text(path: &Path, whose: &str) -> Result<String> {
+    String::from_utf8(read(path, whose)?).map_err(|_| unusable(path, whose, "it is no text"))
+}
+
 fn read(path: &Path, whose: &str) -> Result<Vec<u8>> {
     let text = fs::metadata(path).and_then(|meta| {
         if meta.is_file() && meta.len() > KEY_FILE_MAX {

@@ -21,17 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A lost packet is no reason to wake somebody.
 const ATTEMPTS: u32 = 2;
 /// Verbs that look, or are asked by a person who sees the answer.
-const UNTOLD: [&str; 12] = [
+const UNTOLD: [&str; 14] = [
     "cat",
     "completions",
     "demo",
     "diff",
+    "evidence",
     "explain",
     "find",
     "init",
     "keys",
     "ls",
     "manual",
+    "serve",
     "snapshots",
     "stats",
 ];
@@ -96,6 +98,24 @@ impl Telling {
         let url = ping.url.as_ref().filter(|_| told)?;
         Some((ping, url.replace(crate::config::VERB, self.verb)))
     }
+}
+
+/// What `serve` tells Prometheus: what a file of metrics holds, and how a look at every component went just now.
+///
+/// # Errors
+/// The file is there and cannot be read.
+#[cfg(feature = "recover")]
+pub(crate) fn metrics_of_status(
+    context: &Context,
+    textfile: Option<&std::path::Path>,
+    exit: Exit,
+    result: Option<&serde_json::Value>,
+) -> std::io::Result<String> {
+    let config = Config::load(&context.config_file(), &context.environment.overrides).ok();
+    let components = config.as_ref().map(|config| config.components.as_slice());
+    let facts =
+        metrics::Facts { verb: "status", exit, now: context.now(), took: Duration::ZERO, result, components };
+    metrics::served(textfile, &facts)
 }
 
 /// Tells that the backup of a component begins, if it has a URL of its own.

@@ -7,6 +7,8 @@ use lifeboat_repo::store::{StoreError, StoreErrorKind};
 #[cfg(feature = "recover")]
 use lifeboat_restore::{RestoreError, RestoreErrorKind};
 #[cfg(feature = "recover")]
+use lifeboat_verify::evidence::{EvidenceError, EvidenceErrorKind};
+#[cfg(feature = "recover")]
 use lifeboat_verify::{VerifyError, VerifyErrorKind};
 
 use super::{Failure, tame};
@@ -143,4 +145,24 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
         _ => (Exit::Unchecked, Code::Unchecked),
     };
     advised(exit, code, &error).into_check()
+}
+
+#[cfg(feature = "recover")]
+impl From<EvidenceError> for Failure {
+    fn from(error: EvidenceError) -> Self {
+        let what = tame(&error.to_string());
+        match error.kind {
+            EvidenceErrorKind::File(_) => Self::failed(what).code(Code::File).next(Code::File.next()),
+            EvidenceErrorKind::Exists => {
+                Self::new(Exit::Refused, what).code(Code::Exists).next(Code::Exists.next())
+            }
+            EvidenceErrorKind::NotEvidence(_) => {
+                Self::usage(what).code(Code::NoEvidence).next(Code::NoEvidence.next())
+            }
+            EvidenceErrorKind::Unfit(_) => Self::failed(what).code(Code::Failed).next(Code::Failed.next()),
+            EvidenceErrorKind::Repository(kind) => RepositoryError { what: error.what, kind }.into(),
+            EvidenceErrorKind::Store(error) => error.into(),
+            _ => Self::failed(what).code(Code::Failed).next(Code::Failed.next()),
+        }
+    }
 }

@@ -153,6 +153,20 @@ pub(super) fn write(file: &Path, facts: &Facts<'_>) -> io::Result<()> {
     fs::rename(&fresh, file)
 }
 
+/// What a file holds, if there is one, with what is known now; nothing is written.
+///
+/// # Errors
+/// The system's own.
+#[cfg(feature = "recover")]
+pub(super) fn served(file: Option<&Path>, facts: &Facts<'_>) -> io::Result<String> {
+    let before = match file.map(fs::read_to_string) {
+        Some(Ok(text)) => Samples::read(&text),
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Some(Err(_)) | None => Samples::default(),
+    };
+    Ok(merged(before, facts).text())
+}
+
 fn merged(mut samples: Samples, facts: &Facts<'_>) -> Samples {
     let now = seconds(facts.now);
     let verb = [("verb", facts.verb)];

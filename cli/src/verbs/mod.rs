@@ -16,6 +16,8 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 #[cfg(feature = "recover")]
 pub(crate) mod erase;
+#[cfg(feature = "recover")]
+pub(crate) mod evidence;
 pub(crate) mod explain;
 #[cfg(feature = "recover")]
 pub(crate) mod find;
@@ -41,6 +43,8 @@ pub(crate) mod restore;
 pub(crate) mod restore_region;
 #[cfg(feature = "recover")]
 pub(crate) mod retain;
+#[cfg(feature = "recover")]
+pub(crate) mod serve;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -79,6 +83,10 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         Verb::Repair(args) => repair::run(context, args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Serve(args) => serve::run(&context.at(args.side), &args.args),
+        #[cfg(feature = "recover")]
+        Verb::Evidence(args) => evidence::run(context, args),
         #[cfg(feature = "recover")]
         Verb::Erase(args) => erase::run(context, args),
         #[cfg(feature = "recover")]

@@ -19,6 +19,8 @@ use crate::when::{show_duration, show_objective};
 use crate::witnessed::{self, Said};
 use replica::Copied;
 
+#[cfg(feature = "recover")]
+pub(crate) mod html;
 mod replica;
 
 /// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
@@ -28,6 +30,13 @@ const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
 pub(crate) struct Args {
     #[command(flatten)]
     asked: Asked,
+    /// Write the readiness page to this file, too: could we recover today, and when was that last proven?
+    #[cfg(feature = "recover")]
+    #[arg(long, value_name = "FILE")]
+    html: Option<std::path::PathBuf>,
+    #[cfg(feature = "recover")]
+    #[command(flatten)]
+    from: html::Where,
 }
 
 /// What one look shows of a component.
@@ -41,17 +50,27 @@ struct Look<'c> {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let outcome = look_at(context, &args.asked)?;
+    #[cfg(feature = "recover")]
+    if let Some(file) = &args.html {
+        html::write(context, &outcome.value, file, &args.from)?;
+    }
+    Ok(outcome)
+}
+
+/// One look at every component asked for.
+pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut looks = Vec::new();
     let mut failures: Vec<(Label, Failure)> = Vec::new();
     let mut witnesses: Vec<(Label, Said)> = Vec::new();
-    for region in args.asked.regions(context, &config)? {
-        let wanted = |component: &&Component| args.asked.wants(&component.name);
+    for region in asked.regions(context, &config)? {
+        let wanted = |component: &&Component| asked.wants(&component.name);
         if !config.components_of(&region.name).any(|component| wanted(&component)) {
             continue;
         }
-        match survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context)) {
+        match survey::snapshots_of(context, &config, region, None, asked.identities.files(context)) {
             Ok(listed) => {
                 if region.witness.is_some() {
                     let said = context
@@ -59,7 +78,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                         .map(|repository| witnessed::ask(context, region, &repository, Depth::Newest));
                     witnesses.push((region.name.clone(), said.unwrap_or_else(Said::Unknown)));
                 }
-                let copies = replica::look(context, &config, region, args.asked.identities.files(context));
+                let copies = replica::look(context, &config, region, asked.identities.files(context));
                 let components = config.components_of(&region.name).filter(wanted);
                 looks.extend(components.map(|component| {
                     let replica = copies.as_ref().map(|copies| Copied::of(context, copies, component));

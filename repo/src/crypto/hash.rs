@@ -13,6 +13,21 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     as_array(&digest::digest(&digest::SHA256, bytes))
 }
 
+/// The UUID of version 5 (RFC 9562) that this name has in that namespace, as 16 bytes. SHA-1 is what that version is made
+/// of; nothing is proven by it.
+#[must_use]
+pub fn uuid_v5(namespace: &[u8; 16], name: &[u8]) -> [u8; 16] {
+    let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &[namespace.as_slice(), name].concat());
+    let mut uuid = [0; 16];
+    for (byte, hashed) in uuid.iter_mut().zip(hashed.as_ref()) {
+        *byte = *hashed;
+    }
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut uuid;
+    *version = *version & 0x0f | 0x50;
+    *variant = *variant & 0x3f | 0x80;
+    uuid
+}
+
 /// SHA-256 of what arrives in parts.
 #[derive(Clone)]
 pub struct Sha256(digest::Context);
@@ -97,6 +112,13 @@ pub fn keyed_text(context: &'static str, secret: &[u8], text: &str) -> [u8; 32] 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uuid_of_version_5_is_what_others_make() {
+        // Python: uuid.uuid5(uuid.NAMESPACE_DNS, "python.org")
+        let dns = hex::decode("6ba7b8109dad11d180b400c04fd430c8").unwrap().try_into().unwrap();
+        assert_eq!(hex::encode(uuid_v5(&dns, b"python.org")), "886313e13b8a53729b900c9aee199e5d");
+    }
 
     #[test]
     fn sha256_is_what_sha256sum_prints() {

@@ -125,17 +125,26 @@ pub fn sign_object(
     name: &ObjectName,
     body: &[u8],
 ) -> Result<Vec<u8>, SignError> {
-    let failed = |error: ssh_key::Error| SignError(error.to_string());
-    let signature =
-        key.inner().sign(&namespace(kind, repository, name), HashAlg::Sha512, body).map_err(failed)?;
-    let block = signature.to_pem(LineEnding::LF).map_err(failed)?;
-    if Bytes::of(block.as_bytes()) > SSHSIG_BLOCK_MAX {
-        return Err(SignError("the block is longer than a reader takes".into()));
-    }
+    let block = sign_detached(key, &namespace(kind, repository, name), body)?;
     let mut object = Vec::with_capacity(block.len().saturating_add(body.len()));
     object.extend_from_slice(block.as_bytes());
     object.extend_from_slice(body);
     Ok(object)
+}
+
+/// The block alone, for a file beside the one it signs, as `ssh-keygen -Y sign` writes it. The namespace is none of a
+/// stored object's (see [`namespace`]), or it could be put in front of its file and stored as one.
+///
+/// # Errors
+/// As [`sign_object`].
+pub fn sign_detached(key: &SigningKey, namespace: &str, body: &[u8]) -> Result<String, SignError> {
+    let failed = |error: ssh_key::Error| SignError(error.to_string());
+    let signature = key.inner().sign(namespace, HashAlg::Sha512, body).map_err(failed)?;
+    let block = signature.to_pem(LineEnding::LF).map_err(failed)?;
+    if Bytes::of(block.as_bytes()) > SSHSIG_BLOCK_MAX {
+        return Err(SignError("the block is longer than a reader takes".into()));
+    }
+    Ok(block)
 }
 
 /// Bytes that are no signed object.

@@ -10,6 +10,7 @@ use lifeboat_repo::ids::{Label, ObjectHash, RepositoryId};
 use serde::{Deserialize, Serialize};
 
 mod components;
+mod contradictions;
 mod happened;
 mod numbers;
 mod repositories;
@@ -201,8 +202,8 @@ impl Verdict {
 pub struct Place {
     /// The region.
     pub region: Label,
-    /// Its jurisdiction: `eu`.
-    pub jurisdiction: Label,
+    /// Its jurisdiction: `EU`.
+    pub jurisdiction: String,
     /// Its repository.
     pub repository: RepositoryId,
 }

@@ -36,6 +36,47 @@ const EXAMPLES: Examples = &[
         ],
     ),
     (
+        "lifeboat serve",
+        &[
+            (
+                "lifeboat serve",
+                "Show on http://127.0.0.1:9417/ how ready you are, with /metrics and /healthz.",
+            ),
+            ("lifeboat serve --listen 127.0.0.1:8080 --host ready.example.com", "The same behind a proxy."),
+        ],
+    ),
+    (
+        "lifeboat evidence",
+        &[
+            ("lifeboat evidence list", "What evidence there is, and whether it still holds."),
+            (
+                "lifeboat evidence verify drills/2026-11-27t21-00-00z-region-loss",
+                "Check who signed it, and every file.",
+            ),
+        ],
+    ),
+    (
+        "lifeboat evidence list",
+        &[("lifeboat evidence list --from drills", "What evidence there is, and whether it still holds.")],
+    ),
+    (
+        "lifeboat evidence show",
+        &[("lifeboat evidence show 2026-11-27t21-00-00z-region-loss", "What it says, unchecked.")],
+    ),
+    (
+        "lifeboat evidence verify",
+        &[
+            (
+                "lifeboat evidence verify DIR --officer alice.pub",
+                "Check it as a stranger, by a key from paper.",
+            ),
+            (
+                "lifeboat evidence verify DIR --against-config",
+                "Say, too, whether book, configuration and program are still those.",
+            ),
+        ],
+    ),
+    (
         "lifeboat doctor",
         &[
             ("lifeboat doctor", "Check host, configuration and stores, and say what to do."),

@@ -33,6 +33,17 @@ pub enum Role {
     Replica,
 }
 
+impl Role {
+    /// In a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Repository => "repository",
+            Self::Replica => "replica",
+        }
+    }
+}
+
 /// Whether what was read is known to be the newest that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]

@@ -1,0 +1,160 @@
+//! What is shown: valid by NIST's schema and by a validator of other people's, and a page that asks nobody for anything.
+
+use std::fs;
+use std::process::Command;
+
+use lifeboat_verify::evidence::facts::Facts;
+use lifeboat_verify::evidence::{Attachment, canonical, derived};
+use serde_json::Value;
+
+use super::{Scene, drill};
+
+fn file(facts: &Facts, name: &str) -> String {
+    let made: Vec<Attachment> = derived(facts).unwrap();
+    let bytes = made.into_iter().find(|file| file.name == name).unwrap().bytes;
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Facts of which hardly anything is known: no book, no steps, no components.
+fn bare() -> Facts {
+    let mut facts = drill();
+    facts.book = None;
+    facts.projection = None;
+    facts.sample = None;
+    facts.steps.clear();
+    facts.components.clear();
+    facts.planted.clear();
+    facts.absent.clear();
+    facts.not_run.clear();
+    facts.assertions.clear();
+    facts.history.clear();
+    facts.exercise.interruptions.clear();
+    facts
+}
+
+#[test]
+fn oscal_is_valid_by_nists_schema_and_by_another_validator() {
+    let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/oscal/complete_schema.json.zst");
+    let schema: Value =
+        serde_json::from_slice(&zstd::decode_all(fs::File::open(packed).unwrap()).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    for (number, facts) in [Scene::new().facts, drill(), bare()].into_iter().enumerate() {
+        let text = file(&facts, "oscal-assessment-results.json");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let errors: Vec<String> =
+            schema.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        let path = scratch.path().join(format!("{number}.json"));
+        fs::write(&path, &text).unwrap();
+        let output = Command::new("oscal-validate").arg(&path).output();
+        let output = output.unwrap_or_else(|error| panic!("scripts/test installs oscal-validate: {error}"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        println!("{}", said.lines().last().unwrap_or_default());
+        assert!(output.status.success(), "{said}");
+    }
+}
+
+#[test]
+fn oscal_has_every_step_and_judges_every_control() {
+    let facts = drill();
+    let value: Value = serde_json::from_str(&file(&facts, "oscal-assessment-results.json")).unwrap();
+    let result = &value["assessment-results"]["results"][0];
+    let entries = result["assessment-log"]["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 1 + facts.steps.len() + facts.exercise.interruptions.len());
+    let states: Vec<(&str, &str)> = result["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (one["target"]["target-id"].as_str().unwrap(), one["target"]["status"]["state"].as_str().unwrap())
+        })
+        .collect();
+    assert!(
+        states.contains(&("gdpr-17", "satisfied")) && states.contains(&("cp-9", "not-satisfied")),
+        "{states:?}"
+    );
+    // The same facts are the same UUIDs; other facts are others.
+    let mut other = facts.clone();
+    other.title.push('!');
+    let again: Value = serde_json::from_str(&file(&other, "oscal-assessment-results.json")).unwrap();
+    assert_ne!(again["assessment-results"]["uuid"], value["assessment-results"]["uuid"]);
+    assert_eq!(
+        file(&facts, "oscal-assessment-results.json"),
+        file(&drill(), "oscal-assessment-results.json")
+    );
+}
+
+/// Whatever could make a browser fetch or run anything.
+fn asks_nobody(page: &str) {
+    for bad in [
+        "<script",
+        "<img",
+        "<link",
+        "<iframe",
+        "<object",
+        "<embed",
+        "src=",
+        "srcset",
+        "@import",
+        "javascript:",
+        "<base",
+    ] {
+        assert!(!page.contains(bad), "{bad} in the page");
+    }
+    for (at, _) in page.match_indices("url(") {
+        assert!(page[at..].starts_with("url(#"), "{}", &page[at..at + 40]);
+    }
+    assert!(!page.contains("href="), "a page that links nowhere leads nowhere");
+    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_report_asks_nobody_for_anything_and_lets_nothing_through() {
+    let mut facts = drill();
+    let hostile = "</title><script>alert(1)</script><img src=x onerror=alert(1)> \u{1b}[2J\u{202e}\"'&";
+    facts.title = hostile.into();
+    facts.exercise.operator = hostile.into();
+    facts.limits.push(hostile.into());
+    facts.steps[1].heading = hostile.into();
+    facts.components[0].checks[0].detail = hostile.into();
+    let page = file(&facts, "report.html");
+    // As text all of it stands there, and nothing of it is more than text.
+    asks_nobody(&page.replace("&lt;script&gt;", "").replace("&lt;img src=x onerror=alert(1)&gt;", ""));
+    assert!(!page.chars().any(|c| c.is_control() && c != '\n'), "no control character");
+    assert!(!page.contains('\u{202e}') && page.contains("\\u{1b}[2J\\u{202e}"));
+    for facts in [drill(), bare()] {
+        asks_nobody(&file(&facts, "report.html").replace("&lt;script&gt;", ""));
+    }
+}
+
+#[test]
+fn the_report_says_everything_in_words_and_numbers() {
+    let page = file(&drill(), "report.html");
+    for picture in page.split("<svg").skip(1) {
+        let head = picture.split('>').next().unwrap();
+        assert!(
+            head.contains("aria-hidden") || (head.contains("role=\"img\"") && head.contains("aria-label=")),
+            "{head}"
+        );
+    }
+    let wanted = [
+        "13h 7m",
+        "target",
+        "limit",
+        "critical path",
+        "unknown",
+        "not caught",
+        "insufficient evidence",
+        "CP-9",
+        "Art. 17",
+        "prefers-color-scheme: dark",
+        "@page",
+        "size: A4",
+        "auditor 2026-11",
+    ];
+    for words in wanted {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(canonical(&drill()).unwrap().len() < page.len() * 2);
+}

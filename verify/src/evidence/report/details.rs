@@ -1,0 +1,192 @@
+//! Faults, erasures, conditions, what is open, and where it all comes from.
+
+use maud::{Markup, html};
+
+use super::super::facts::{ErasureFact, Facts, Freshness, Seconds};
+use super::super::plain::plain;
+use super::bars::{Scale, part, row};
+use super::{badge, met_tone, moment};
+
+/// What was planted, and what caught it.
+pub(super) fn planted(facts: &Facts) -> Markup {
+    if facts.planted.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Faults that were planted" }
+            p.soft { "A drill that cannot fail proves nothing. Each of these had to be caught." }
+            div.wide {
+                table.stack {
+                    thead {
+                        tr {
+                            th scope="col" { "fault" } th scope="col" { "what was done" } th scope="col" { "where" }
+                            th scope="col" { "expected" } th scope="col" { "caught by" }
+                        }
+                    }
+                    tbody {
+                        @for one in &facts.planted {
+                            tr {
+                                th scope="row" { (one.name) }
+                                td data-label="done" { (plain(&one.what)) }
+                                td data-label="where" { code { (plain(&one.place)) } }
+                                td data-label="expected" { (plain(&one.expected)) }
+                                td data-label="caught by" {
+                                    @match &one.caught_by {
+                                        Some(by) => { (badge("good", "caught")) " " (plain(by)) }
+                                        None => (badge("bad", "not caught")),
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was erased, and when it is gone for good.
+pub(super) fn erasure(facts: &Facts) -> Markup {
+    if facts.absent.is_empty() && facts.erasure.is_none() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "What was erased" }
+            @if let Some(erasure) = &facts.erasure { (horizon(erasure)) }
+            ul.plain {
+                @for one in &facts.absent {
+                    li {
+                        "The tenant behind the token " code { (one.tenant_token) } " is "
+                        @if one.absent { (badge("good", "absent")) } @else { (badge("bad", "there")) }
+                        "; looked for by " (plain(&one.looked_by)) "."
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn horizon(erasure: &ErasureFact) -> Markup {
+    let after = |at: super::super::facts::Moment| Seconds::new(at.since(erasure.effective));
+    let (destroyed, gone) = (erasure.destroyed.map(after), erasure.irreversible.map(after));
+    let times = [destroyed, gone, Some(erasure.promised)].into_iter().flatten().map(Seconds::number);
+    let scale = Scale::over(times, None, Some(erasure.promised));
+    let kept = gone.is_some_and(|gone| gone <= erasure.promised);
+    let words = gone.map_or_else(|| "not yet known".to_owned(), |gone| format!("after {}", gone.show()));
+    let says = format!("Irreversible {words}; {} promised", erasure.promised.show());
+    let picture = html! {
+        @if let Some(gone) = gone { (part(if kept { "g" } else { "b" }, 0.0, scale.x(gone.number()), 3.0, 18.0)) }
+        @if let Some(destroyed) = destroyed { (part("critical", 0.0, scale.x(destroyed.number()), 8.0, 8.0)) }
+        (scale.lines(24.0))
+    };
+    let value = html! { b { (words) } " " (badge(if kept { "good" } else { "warn" }, if kept { "kept" } else { "open" })) };
+    html! {
+        div.bars {
+            (scale.axis())
+            (row(&html! { "gone for good" small { "dark: until keys were destroyed" } }, &says, &picture, &value))
+        }
+        dl {
+            dt { "Refused by every verb since" } dd { (erasure.effective.minute()) }
+            dt { "Keys destroyed" } dd { (moment(erasure.destroyed)) }
+            dt { "Irreversible from" } dd { (moment(erasure.irreversible)) }
+            dt { "Promised" } dd { (erasure.promised.show()) }
+        }
+    }
+}
+
+/// What the verdict rests on.
+pub(super) fn assertions(facts: &Facts) -> Markup {
+    if facts.assertions.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "What the verdict rests on" }
+            @if let Some(success) = facts.book.as_ref().and_then(|book| book.success.as_ref()) {
+                p { "The book calls it a success if " code { (plain(success)) } "." }
+            }
+            div.wide {
+                table.stack {
+                    thead { tr { th scope="col" { "condition" } th scope="col" { "holds" } th scope="col" { "numbers" } } }
+                    tbody {
+                        @for one in &facts.assertions {
+                            tr {
+                                th scope="row" { (plain(&one.name)) }
+                                td data-label="holds" { (badge(met_tone(one.met), one.met.words())) }
+                                td data-label="numbers" { (plain(&one.detail)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is not known.
+pub(super) fn open(facts: &Facts) -> Markup {
+    html! {
+        section {
+            h2 { "What this does not show" }
+            @if !facts.not_run.is_empty() {
+                h3 { "Not checked" }
+                ul.plain { @for one in &facts.not_run { li { (plain(&one.what)) ": " (plain(&one.reason)) } } }
+            }
+            @if let Some(sample) = &facts.sample {
+                h3 { "Looked at in part" }
+                p {
+                    "Of " (sample.population) " " (plain(&sample.of)) ", " (sample.drawn) " were drawn ("
+                    (sample.coverage.percent()) ")."
+                    @match sample.bound {
+                        Some(bound) => { " All were well, which leaves room for a failure rate of up to " (bound.percent()) " (95 %)." }
+                        None => " Not all were well.",
+                    }
+                    " The seed " code { (plain(&sample.seed)) } " comes from "
+                    @match &sample.checkpoint { Some(from) => { "the checkpoint " code { (plain(from)) } }, None => "no checkpoint" }
+                    " and "
+                    @match &sample.nonce { Some(nonce) => { "the nonce " code { (plain(nonce)) } }, None => "no auditor's nonce" }
+                    "."
+                }
+            }
+            ul.plain {
+                @for limit in &facts.limits { li { (plain(limit)) } }
+                li { "A signature shows who says so, not that it is true; " code { "VERIFY.md" } " says more." }
+            }
+        }
+    }
+}
+
+/// What it speaks of: with another of these it has expired.
+pub(super) fn origin(facts: &Facts) -> Markup {
+    html! {
+        section {
+            h2 { "What it speaks of" }
+            dl {
+                dt { "Program" }
+                dd {
+                    (plain(&facts.tool.name)) " " (plain(&facts.tool.version))
+                    @if let Some(commit) = &facts.tool.commit { ", commit " code { (plain(commit)) } }
+                }
+                @if let Some(book) = &facts.book {
+                    dt { "Book" } dd { (book.name) ", " (plain(&book.title)) br; code { (book.sha256) } }
+                    @if let Some(rto) = &book.rto { dt { "Promised time" } dd { (plain(rto)) } }
+                    @if let Some(rpo) = &book.rpo { dt { "Promised loss" } dd { (plain(rpo)) } }
+                }
+                dt { "Configuration" } dd { code { (facts.configuration) } }
+                @for one in &facts.repositories {
+                    dt { "Repository of " (one.place.region) }
+                    dd {
+                        (one.role.word()) " " code { (one.place.repository) } ", " (plain(&one.place.jurisdiction)) "; "
+                        @match &one.freshness {
+                            Freshness::Witnessed { entry, .. } => { "a witness has seen " code { (entry) } }
+                            Freshness::NotProven(why) => { "freshness not proven: " (plain(why)) }
+                        }
+                        @for head in &one.heads { br; code { (head.entry) } " " small { code { (head.sha256) } } }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Evidence from facts made by hand: a drill that went badly in every way there is.
+
+use lifeboat_repo::crypto::sign::SigningKey;
+
+use super::facts::{Facts, Verdict, What};
+use super::*;
+
+pub(crate) fn facts() -> Facts {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/evidence/drill.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The same, gone well.
+pub(crate) fn good() -> Facts {
+    let mut facts = facts();
+    facts.steps.retain(|step| step.what != What::Interrupted);
+    facts.components.retain(|component| component.name.as_str() == "identity");
+    facts.planted.retain(|one| one.caught_by.is_some());
+    facts.assertions.retain(|one| one.met == facts::Met::Met);
+    facts.not_run.clear();
+    facts.verdict = Verdict::Met;
+    facts
+}
+
+fn written() -> (tempfile::TempDir, std::path::PathBuf, SigningKey) {
+    let scratch = tempfile::tempdir().unwrap();
+    let key = SigningKey::from_seed([7; 32]);
+    let signer = Signer { principal: "officer:alice".into(), key: &key };
+    let path = write(scratch.path(), &facts(), &[], &signer).unwrap();
+    (scratch, path, key)
+}
+
+fn reasons(path: &std::path::Path, key: &SigningKey) -> Vec<Reason> {
+    let checked = check(path, &Vouch::Keys(vec![key.public()]), "0.1.0").unwrap();
+    let mut reasons: Vec<Reason> = checked.problems.iter().map(|problem| problem.reason).collect();
+    reasons.dedup();
+    reasons
+}
+
+#[test]
+fn what_is_written_is_what_is_checked() {
+    let (scratch, path, key) = written();
+    assert_eq!(reasons(&path, &key), []);
+    let again =
+        write(scratch.path(), &facts(), &[], &Signer { principal: "officer:alice".into(), key: &key });
+    assert!(matches!(again.unwrap_err().kind, EvidenceErrorKind::Exists));
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing half made is left");
+    let other = SigningKey::from_seed([8; 32]);
+    assert_eq!(reasons(&path, &other), [Reason::WrongKey]);
+}
+
+#[test]
+fn the_same_facts_are_the_same_bytes() {
+    let text = canonical(&facts()).unwrap();
+    let again: Facts = serde_json::from_slice(&text).unwrap();
+    assert_eq!(canonical(&again).unwrap(), text);
+    assert!(derived(&facts()).unwrap() == derived(&again).unwrap());
+}
+
+#[test]
+fn a_verdict_is_never_better_than_what_it_rests_on() {
+    assert!(facts().contradictions().is_empty(), "{:?}", facts().contradictions());
+    assert!(good().contradictions().is_empty(), "{:?}", good().contradictions());
+    let bad = |change: fn(&mut Facts)| {
+        let mut facts = good();
+        change(&mut facts);
+        facts.contradictions()
+    };
+    let cases: [fn(&mut Facts); 6] = [
+        |facts| facts.assertions.clear(),
+        |facts| facts.assertions[0].met = facts::Met::Insufficient,
+        |facts| facts.planted[0].caught_by = None,
+        |facts| facts.absent[0].absent = false,
+        |facts| facts.steps[0].what = What::TimedOut,
+        |facts| facts.components[0].checks[0].outcome = facts::Outcome::NotRun("no".into()),
+    ];
+    for (number, case) in cases.into_iter().enumerate() {
+        assert_eq!(bad(case).len(), 1, "case {number}");
+    }
+}
+
+#[test]
+fn it_expires_with_what_it_speaks_of() {
+    let facts = facts();
+    let book = facts.book.clone().unwrap();
+    let current = Current {
+        configuration: facts.configuration,
+        books: vec![(book.name.clone(), book.sha256)],
+        version: facts.tool.version.clone(),
+        now: facts.exercise.ended,
+    };
+    assert_eq!(expired(&facts, &current), []);
+    let other = Current { books: vec![(book.name.clone(), facts.configuration)], ..current.clone() };
+    assert_eq!(expired(&facts, &other), [Expired::Book(book.name.clone())]);
+    assert_eq!(expired(&facts, &other)[0].to_string(), "expired because the book region-loss changed");
+    let other = Current { configuration: book.sha256, version: "0.2.0".into(), ..current.clone() };
+    assert_eq!(expired(&facts, &other).len(), 2);
+    let later = facts.exercise.ended.plus(std::time::Duration::from_secs(93 * 86_400));
+    assert_eq!(expired(&facts, &Current { now: later, ..current }), [Expired::Age]);
+}
+
+#[test]
+fn the_timeline_acts_on_nothing() {
+    let mut facts = facts();
+    facts.steps[0].name = "=cmd|' /C calc'!A0\u{1b}[2J\"\u{202e}".into();
+    let text = timeline::csv(&facts);
+    assert!(text.contains(r#""step","'=cmd|' /C calc'!A0\u{1b}[2J""\u{202e}","#), "{text}");
+    let fields = text.lines().map(|line| line.matches(',').count());
+    assert!(fields.collect::<std::collections::BTreeSet<_>>() == [9].into());
+}
