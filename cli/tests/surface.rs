@@ -7,6 +7,8 @@
 
 #[path = "surface/claims.rs"]
 mod claims;
+#[path = "surface/evidence.rs"]
+mod evidence;
 #[path = "surface/interrupted.rs"]
 mod interrupted;
 #[path = "surface/json.rs"]

@@ -16,8 +16,8 @@ use super::derived::{FACTS_FILE, derived};
 use super::directory::{SIGNATURE, SIGNERS, SUMS, is_file_name, namespace};
 use super::error::EvidenceError;
 use super::facts::{FORMAT, Facts};
-use super::ledgers;
 use super::plain::plain;
+use super::{instructions, ledgers};
 
 mod files;
 mod steps;
@@ -164,6 +164,14 @@ pub fn check(directory: &Path, vouch: &Vouch, version: &str) -> Result<Checked, 
         verdict(facts, &mut problems);
     }
     let principal = principal(files);
+    if let (Some(facts), Some(key), Some(principal)) = (&facts, &signer, &principal)
+        && facts.tool.version == version
+        && let Some(there) = files.get(instructions::FILE)
+        && *there != instructions::text(facts, principal, key).into_bytes()
+    {
+        let what = "it is not what lifeboat writes for these facts and this signer";
+        problems.push(Problem::new(Reason::NotDerived, instructions::FILE, what));
+    }
     Ok(Checked { facts, signer, principal, problems, notes })
 }
 

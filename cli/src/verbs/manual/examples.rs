@@ -207,10 +207,13 @@ const EXAMPLES: Examples = &[
     ),
     (
         "lifeboat status",
-        &[(
-            "lifeboat status",
-            "Exit status 0 only if every component meets its objectives: fit for a monitor.",
-        )],
+        &[
+            (
+                "lifeboat status",
+                "Exit status 0 only if every component meets its objectives: fit for a monitor.",
+            ),
+            ("lifeboat status --html ready.html", "And a page that says whether you could recover today."),
+        ],
     ),
     (
         "lifeboat gc",
