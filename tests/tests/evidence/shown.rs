@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
-use lifeboat_verify::evidence::facts::Facts;
-use lifeboat_verify::evidence::{Attachment, canonical, derived};
+use lifeboat_repo::units::Timestamp;
+use lifeboat_verify::evidence::controls::Standing;
+use lifeboat_verify::evidence::facts::{Facts, Moment, Seconds, Verdict};
+use lifeboat_verify::evidence::readiness::{Held, Now, Readiness};
+use lifeboat_verify::evidence::{Attachment, Expired, canonical, derived};
 use serde_json::Value;
 
 use super::{Scene, drill};
@@ -157,4 +161,74 @@ fn the_report_says_everything_in_words_and_numbers() {
         assert!(page.contains(words), "{words}");
     }
     assert!(canonical(&drill()).unwrap().len() < page.len() * 2);
+}
+
+/// With LIFEBOAT_SHOW=DIR the page is written there, to be looked at in a browser.
+fn show(name: &str, page: &str) {
+    if let Some(directory) = std::env::var_os("LIFEBOAT_SHOW") {
+        fs::write(std::path::Path::new(&directory).join(name), page).unwrap();
+    }
+}
+
+/// A component as its backups stand, so many minutes old.
+fn now(facts: &Facts, name: &str, minutes: u64) -> Now {
+    let one = facts.components.iter().find(|one| one.name.as_str() == name).unwrap();
+    let at = facts.exercise.ended.timestamp().seconds() - i64::try_from(minutes).unwrap() * 60;
+    Now {
+        name: one.name.clone(),
+        region: one.region.clone(),
+        recovery_point: Some(Moment::new(Timestamp::new(at, 0))),
+        allowed: Seconds::new(Duration::from_secs(86_400)),
+        note: None,
+    }
+}
+
+fn ready(facts: &Facts, names: &[&str]) -> Readiness {
+    Readiness {
+        now: facts.exercise.ended.plus(Duration::from_secs(3 * 86_400)),
+        components: names.iter().map(|name| now(facts, name, 10)).collect(),
+        unreachable: Vec::new(),
+        evidence: vec![Held { facts: facts.clone(), problem: None, expired: Vec::new() }],
+    }
+}
+
+#[test]
+fn the_readiness_page_answers_no_unless_everything_says_yes() {
+    let bad = drill();
+    let mut whole = ready(&bad, &["identity", "chats", "files", "search"]);
+    whole.components[3].recovery_point = None;
+    show("readiness.html", &whole.page());
+    asks_nobody(&whole.page());
+    assert_eq!(whole.standing(), Standing::NotShown);
+    show("report.html", &file(&bad, "report.html"));
+
+    let mut good = drill();
+    good.verdict = Verdict::Met;
+    let fresh = || {
+        let mut fresh = ready(&good, &["identity", "files"]);
+        fresh.now = good.exercise.ended;
+        fresh
+    };
+    show("ready.html", &fresh().page());
+    assert_eq!(fresh().standing(), Standing::Shown, "{:?}", fresh().ready());
+    let cases: [(&str, Standing, fn(&mut Readiness)); 8] = [
+        ("old backups", Standing::NotShown, |it| it.now = it.now.plus(Duration::from_secs(2 * 86_400))),
+        ("no snapshot", Standing::NotShown, |it| it.components[0].recovery_point = None),
+        ("a partial snapshot", Standing::Insufficient, |it| it.components[0].note = Some("partial".into())),
+        ("never rehearsed", Standing::Insufficient, |it| it.evidence.clear()),
+        ("changed evidence", Standing::Insufficient, |it| it.evidence[0].problem = Some("changed".into())),
+        ("expired evidence", Standing::Insufficient, |it| {
+            it.evidence[0].expired = vec![Expired::Configuration]
+        }),
+        ("the drill failed", Standing::NotShown, |it| it.evidence[0].facts.verdict = Verdict::Failed),
+        ("a region out of reach", Standing::Insufficient, |it| {
+            it.unreachable = vec![("us-dal".parse().unwrap(), "no route".into())];
+        }),
+    ];
+    for (name, wanted, change) in cases {
+        let mut changed = fresh();
+        change(&mut changed);
+        assert_eq!(changed.standing(), wanted, "{name}");
+        assert!(!changed.page().contains("<strong>Yes</strong>"), "{name}");
+    }
 }

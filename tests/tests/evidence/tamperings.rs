@@ -60,7 +60,7 @@ fn older(scene: &Scene) -> [Vec<u8>; 2] {
     let object = older.into_iter().find(|text| text.contains("\"checkpoint\"")).unwrap();
     let end = "-----END SSH SIGNATURE-----\n";
     let at = object.find(end).unwrap() + end.len();
-    [object[..at].as_bytes().to_vec(), object[at..].as_bytes().to_vec()]
+    [object.as_bytes()[..at].to_vec(), object.as_bytes()[at..].to_vec()]
 }
 
 fn replace_head(scene: &Scene, path: &Path, with: &[Vec<u8>; 2]) {
