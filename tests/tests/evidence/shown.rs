@@ -211,7 +211,8 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
     };
     show("ready.html", &fresh().page());
     assert_eq!(fresh().standing(), Standing::Shown, "{:?}", fresh().ready());
-    let cases: [(&str, Standing, fn(&mut Readiness)); 8] = [
+    type Case = (&'static str, Standing, fn(&mut Readiness));
+    let cases: [Case; 8] = [
         ("old backups", Standing::NotShown, |it| it.now = it.now.plus(Duration::from_secs(2 * 86_400))),
         ("no snapshot", Standing::NotShown, |it| it.components[0].recovery_point = None),
         ("a partial snapshot", Standing::Insufficient, |it| it.components[0].note = Some("partial".into())),

@@ -9,7 +9,9 @@ use super::controls::Standing;
 use super::expiry::Expired;
 use super::facts::{ComponentFact, Facts, Moment, Outcome, RtoFact, Seconds, Verdict};
 use super::plain::plain;
-use super::report::{badge, course, document, heat_map, losses, schedule, seconds, standing_tone, tile};
+use super::report::{
+    badge, course, document, heat_map, losses, promise, schedule, seconds, standing_tone, tile,
+};
 
 /// How a component's backups stand now.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl Readiness {
                 let why = format!(
                     "a disaster now would lose {}, {} are allowed",
                     age.show(),
-                    component.allowed.show()
+                    promise(component.allowed)
                 );
                 ready.against(Standing::NotShown, why);
             }
@@ -142,7 +144,7 @@ impl Readiness {
                                 (plain(&held.facts.title)) ": " (held.facts.kind.word()) " of "
                                 (held.facts.exercise.ended.day())
                             }
-                            p.soft { code { (held.facts.id) } ", " (self.age(held)) " old: " (held.facts.verdict.words()) "." }
+                            p.soft { code { (held.facts.id) } ", " (self.age(held)) ": " (held.facts.verdict.words()) "." }
                         }
                         (schedule(&held.facts))
                         (losses(&held.facts.components))
@@ -188,14 +190,16 @@ impl Readiness {
             || ready.iter().filter_map(|one| Some((one, self.now.since(one.component.recovery_point?))));
         let lost = ages().max_by_key(|(_, age)| *age);
         let nothing = ready.iter().filter(|one| one.component.recovery_point.is_none()).count();
-        let proven = ready.iter().map(|one| one.proven.filter(|_| one.holds())).collect::<Option<Vec<_>>>();
-        let oldest = proven.and_then(|all| all.into_iter().map(|(held, _)| held.facts.exercise.ended).min());
+        let proven: Option<Vec<&Held>> = ready.iter().map(|one| self.last_proven(one.component)).collect();
+        let oldest = proven.filter(|all| !all.is_empty());
+        let holds = ready.iter().all(Ready::holds);
+        let oldest = oldest.and_then(|all| all.into_iter().map(|held| held.facts.exercise.ended).min());
         html! {
             ul.tiles {
                 @match slowest {
                     Some((one, rto)) => (tile("In what time", &rto.end.show(),
                         if unknown > 0 { "warn" } else { super::report::tone(rto.verdict) },
-                        &format!("until {} is back{}, target {}", one.component.name, and(unknown, "never measured"), rto.target.show()))),
+                        &format!("until {} is back{}, target {}", one.component.name, and(unknown, "never measured"), promise(rto.target)))),
                     None => (tile("In what time", "unknown", "bad", "nothing was ever measured")),
                 }
                 @match lost {
@@ -205,8 +209,8 @@ impl Readiness {
                     None => (tile("Losing what", "everything", "bad", "there is no snapshot")),
                 }
                 @match oldest {
-                    Some(oldest) => (tile("Last proven", &oldest.day(), "good", "every component, the oldest of it")),
-                    None => (tile("Last proven", "not all of it", "warn", "see the components below")),
+                    Some(oldest) => (tile("Last proven", &oldest.day(), if holds { "good" } else { "warn" }, "for every component at least then")),
+                    None => (tile("Last proven", "never, for all of it", "bad", "see the components below")),
                 }
             }
         }
@@ -223,7 +227,7 @@ impl Readiness {
                                 th scope="col" { "component" } th scope="col" { "recoverable" }
                                 th."number" scope="col" { "back after" } th."number" scope="col" { "target" }
                                 th."number" scope="col" { "would lose" } th."number" scope="col" { "allowed" }
-                                th scope="col" { "last proven" }
+                                th scope="col" { "last proven" } th scope="col" { "last rehearsed" }
                             }
                         }
                         tbody { @for one in ready { (self.row(one)) } }
@@ -246,13 +250,16 @@ impl Readiness {
                 th scope="row" { (now.name) " " small { (now.region) } }
                 td data-label="recoverable" { (badge(standing_tone(one.standing), words)) }
                 td."number" data-label="back after" { (seconds(rto(one).map(|rto| rto.end))) }
-                td."number" data-label="target" { (seconds(rto(one).map(|rto| rto.target))) }
+                td."number" data-label="target" { (rto(one).map_or_else(|| "–".to_owned(), |rto| promise(rto.target))) }
                 td."number" data-label="would lose" { (age.map_or_else(|| "everything".to_owned(), Seconds::show)) }
-                td."number" data-label="allowed" { (now.allowed.show()) }
+                td."number" data-label="allowed" { (promise(now.allowed)) }
                 td data-label="last proven" {
+                    @match self.last_proven(now) { Some(held) => (held.facts.exercise.ended.day()), None => "never" }
+                }
+                td data-label="last rehearsed" {
                     @match one.proven {
                         Some((held, _)) => {
-                            (held.facts.exercise.ended.day()) " " small { (self.age(held)) " ago, " (held.facts.verdict.words()) }
+                            (held.facts.exercise.ended.day()) " " small { (self.age(held)) ", " (held.facts.verdict.words()) }
                         }
                         None => "never",
                     }
@@ -261,9 +268,23 @@ impl Readiness {
         }
     }
 
+    /// The newest evidence that shows of a component that it comes back, whether it still holds or has expired since.
+    fn last_proven(&self, component: &Now) -> Option<&Held> {
+        self.evidence.iter().rev().find(|held| {
+            let of = |fact: &&ComponentFact| fact.name == component.name && fact.region == component.region;
+            let Some(fact) = held.facts.components.iter().find(of) else { return false };
+            if held.problem.is_some() {
+                return false;
+            }
+            let mut alone = Ready { component, proven: None, standing: Standing::Shown, reasons: Vec::new() };
+            alone.judge_facts(&held.facts, fact);
+            alone.standing == Standing::Shown
+        })
+    }
+
     fn age(&self, held: &Held) -> String {
         let days = self.now.since(held.facts.exercise.ended).as_secs() / 86_400;
-        if days == 0 { "today".to_owned() } else { format!("{days} d") }
+        if days == 0 { "today".to_owned() } else { format!("{days} d ago") }
     }
 }
 
@@ -283,6 +304,11 @@ impl Ready<'_> {
         for why in &held.expired {
             self.against(Standing::Insufficient, format!("its evidence has {why}"));
         }
+        self.judge_facts(&held.facts, fact);
+    }
+
+    /// What facts say of a component, whoever vouches for them.
+    fn judge_facts(&mut self, facts: &Facts, fact: &ComponentFact) {
         match fact.rto.as_ref().map(|rto| rto.verdict) {
             Some(Verdict::Met) => {}
             Some(Verdict::Insufficient) | None => {
@@ -304,7 +330,7 @@ impl Ready<'_> {
                 }
             }
         }
-        if held.facts.verdict == Verdict::Failed {
+        if facts.verdict == Verdict::Failed {
             self.against(Standing::NotShown, "the last drill with it failed".into());
         }
     }

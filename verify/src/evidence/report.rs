@@ -127,7 +127,7 @@ fn tiles(facts: &Facts) -> Markup {
         ul.tiles {
             @if let Some(whole) = &facts.projection {
                 (tile("Everything back after", &whole.seconds.show(), tone(whole.verdict), &format!(
-                    "{}, target {}, limit {}", whole.verdict.words(), whole.target.show(), whole.limit.show())))
+                    "{}, target {}, limit {}", whole.verdict.words(), promise(whole.target), promise(whole.limit))))
             }
             @if let Some((value, tone, note)) = loss::worst(&facts.components) {
                 (tile("Data lost, at most", &value, tone, &note))
@@ -189,6 +189,18 @@ pub(super) fn moment(moment: Option<Moment>) -> String {
 
 pub(super) fn seconds(span: Option<Seconds>) -> String {
     span.map_or_else(|| "–".to_owned(), Seconds::show)
+}
+
+/// A promise as people say it: `24 h`, where [`Seconds::show`] would say `1d 0h`.
+pub(super) fn promise(span: Seconds) -> String {
+    let seconds = span.span().as_secs();
+    let whole = |unit: u64| span.span().subsec_nanos() == 0 && seconds.is_multiple_of(unit);
+    match seconds {
+        259_200.. if whole(86_400) => format!("{} d", seconds / 86_400),
+        3_600.. if whole(3_600) => format!("{} h", seconds / 3_600),
+        60.. if whole(60) => format!("{} min", seconds / 60),
+        _ => span.show(),
+    }
 }
 
 fn capital(words: &str) -> String {

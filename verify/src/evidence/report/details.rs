@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::facts::{ErasureFact, Facts, Freshness, Seconds};
 use super::super::plain::plain;
 use super::bars::{Scale, part, row};
-use super::{badge, met_tone, moment};
+use super::{badge, met_tone, moment, promise};
 
 /// What was planted, and what caught it.
 pub(super) fn planted(facts: &Facts) -> Markup {
@@ -75,7 +75,7 @@ fn horizon(erasure: &ErasureFact) -> Markup {
     let scale = Scale::over(times, None, Some(erasure.promised));
     let kept = gone.is_some_and(|gone| gone <= erasure.promised);
     let words = gone.map_or_else(|| "not yet known".to_owned(), |gone| format!("after {}", gone.show()));
-    let says = format!("Irreversible {words}; {} promised", erasure.promised.show());
+    let says = format!("Irreversible {words}; {} promised", promise(erasure.promised));
     let picture = html! {
         @if let Some(gone) = gone { (part(if kept { "g" } else { "b" }, 0.0, scale.x(gone.number()), 3.0, 18.0)) }
         @if let Some(destroyed) = destroyed { (part("critical", 0.0, scale.x(destroyed.number()), 8.0, 8.0)) }
@@ -91,7 +91,7 @@ fn horizon(erasure: &ErasureFact) -> Markup {
             dt { "Refused by every verb since" } dd { (erasure.effective.minute()) }
             dt { "Keys destroyed" } dd { (moment(erasure.destroyed)) }
             dt { "Irreversible from" } dd { (moment(erasure.irreversible)) }
-            dt { "Promised" } dd { (erasure.promised.show()) }
+            dt { "Promised" } dd { (promise(erasure.promised)) }
         }
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::facts::{ComponentFact, Met, RpoFact, Seconds};
 use super::super::plain::plain;
 use super::bars::{Scale, mark, part, row, striped};
-use super::{badge, met_tone, moment};
+use super::{badge, met_tone, moment, promise};
 
 pub(in super::super) fn section(components: &[ComponentFact]) -> Markup {
     let looked: Vec<(&ComponentFact, &RpoFact)> =
@@ -67,7 +67,7 @@ pub(in super::super) fn worst(components: &[ComponentFact]) -> Option<(String, &
 }
 
 fn bar(component: &ComponentFact, rpo: &RpoFact, scale: Scale) -> Markup {
-    let allowed = rpo.objective.map(|one| one.show());
+    let allowed = rpo.objective.map(promise);
     let words = match rpo.bound {
         Some(bound) => format!("at most {}", bound.show()),
         None => "unknown".to_owned(),
