@@ -14,10 +14,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lifeboat_repo::format::text;
+use lifeboat_repo::units::Bytes;
 use rustix::io::Errno;
 use uzers::os::unix::UserExt;
 
 use crate::running::Running;
+
+/// So much of what a program writes is read at once.
+const PIECE: usize = 64 << 10;
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +92,9 @@ pub enum Fault {
     /// It wanted to ask a person.
     #[error("it wanted to ask something at the terminal; give it what it needs in its environment or a file")]
     Terminal,
+    /// It wrote more than anybody wants.
+    #[error("it wrote more than {0}")]
+    TooMuch(Bytes),
     /// It wrote nothing at all.
     #[error("it ended well but wrote nothing; if that may be, say so with allow_empty = true")]
     Nothing,
@@ -195,6 +202,23 @@ impl Program {
                 .collect()
         };
         places.into_iter().find(may_run).ok_or(Fault::NotFound)
+    }
+
+    /// Runs it to its end: what it wrote to standard output, at most `limit`. It is ended where `stop` says so.
+    ///
+    /// # Errors
+    /// It did not start, ended badly or late, wrote more, or was stopped.
+    pub fn output(&self, limit: Bytes, stop: &dyn Fn() -> bool) -> Result<Vec<u8>, ProgramError> {
+        let mut running = self.start(true)?;
+        let mut written = Vec::new();
+        while running.read(&mut written, PIECE, stop)? {
+            if Bytes::of(&written) > limit {
+                // Dropped, it is ended with all it started.
+                return Err(ProgramError { fault: Fault::TooMuch(limit), said: Vec::new() });
+            }
+        }
+        running.finish(stop)?;
+        Ok(written)
     }
 
     /// Starts it. With `output` what it writes can be read; otherwise that counts as said.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use lifeboat_backup::{Environment as Variables, Program};
 use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -27,6 +28,7 @@ use crate::keyfiles;
 use crate::log::{Log, LogFormat};
 use crate::progress::{Progress, Show};
 use crate::render::{Page, Paint};
+use crate::witness_command::WitnessCommand;
 
 /// How soon a wait for bandwidth notices that somebody asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -83,6 +85,11 @@ pub(crate) struct Environment {
     pub(crate) officer_key: Option<PathBuf>,
     /// What it sets instead of the configuration.
     pub(crate) overrides: Overrides,
+}
+
+/// Our own environment for commands and hooks, without what speaks of keys.
+pub(crate) fn inherited() -> Variables {
+    std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LIFEBOAT_")).collect()
 }
 
 impl Environment {
@@ -222,6 +229,10 @@ impl Context {
 
     /// The witness of a region, if it has one.
     pub(crate) fn witness(&self, region: &Region) -> Result<Option<Arc<dyn Store>>> {
+        if let Some(program) = &region.witness_command {
+            let program = Program { inherited: inherited(), ..program.clone() };
+            return Ok(Some(Arc::new(WitnessCommand::new(program, Arc::clone(&self.cancelled)))));
+        }
         let Some(place) = &region.witness else { return Ok(None) };
         if let Place::Directory(directory) = place
             && !directory.exists()

@@ -29,6 +29,7 @@ mod telling;
 mod trusted;
 mod verbs;
 mod when;
+mod witness_command;
 mod witnessed;
 
 use std::process::ExitCode;

@@ -19,6 +19,8 @@ mod logs;
 mod manual;
 #[path = "surface/operating.rs"]
 mod operating;
+#[path = "surface/repairing.rs"]
+mod repairing;
 #[path = "surface/replicas.rs"]
 mod replicas;
 #[path = "surface/restoring.rs"]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use lifeboat_repo::clock::SystemClock;
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::Silent;
-use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::store::Store;
 use lifeboat_restore::{Choice, Options, Report, RestoreError, Selection, Status, choose, perform, plan};
 use lifeboat_verify::{
@@ -79,38 +79,56 @@ fn scope() -> Scope {
     Scope { component: None, threads: Threads::ONE }
 }
 
+fn open(world: &World, store: &Arc<dyn Store>) -> Result<Repository, RepositoryError> {
+    Repository::open(Arc::clone(store), &[world.officer.public()])
+}
+
 /// Integrity, with nothing but the pinned officer.
 #[must_use]
 pub fn look_integrity(world: &World, store: &Arc<dyn Store>) -> Verdict {
+    match open(world, store) {
+        Ok(repository) => integrity_in(world, &repository),
+        Err(error) => Verdict::Stopped(error.to_string()),
+    }
+}
+
+/// The same in a repository, or a replica, that is opened.
+#[must_use]
+pub fn integrity_in(world: &World, repository: &Repository) -> Verdict {
     let pins = [world.officer.public()];
-    let repository = match Repository::open(Arc::clone(store), &pins) {
-        Ok(repository) => repository,
-        Err(error) => return Verdict::Stopped(error.to_string()),
-    };
-    let report = integrity(&repository, &pins, &SystemClock, Threads::ONE, &Silent);
+    let report = integrity(repository, &pins, &SystemClock, Threads::ONE, &Silent);
     Verdict::of(report, |report| (report.outcome, report.findings))
 }
 
 /// Inventory, with a catalog that a maintainer brings along.
 #[must_use]
 pub fn look_inventory(world: &World, store: &Arc<dyn Store>, catalog: &Catalog) -> Verdict {
-    match Repository::open(Arc::clone(store), &[world.officer.public()]) {
-        Ok(repository) => {
-            let report = inventory(&repository, catalog, &scope(), &Silent);
-            Verdict::of(report, |report| (report.outcome, report.findings))
-        }
+    match open(world, store) {
+        Ok(repository) => inventory_in(&repository, catalog),
         Err(error) => Verdict::Stopped(error.to_string()),
     }
+}
+
+/// The same in a repository, or a replica, that is opened.
+#[must_use]
+pub fn inventory_in(repository: &Repository, catalog: &Catalog) -> Verdict {
+    let report = inventory(repository, catalog, &scope(), &Silent);
+    Verdict::of(report, |report| (report.outcome, report.findings))
 }
 
 /// Readback of everything.
 #[must_use]
 pub fn look_readback(world: &World, store: &Arc<dyn Store>) -> Verdict {
-    let repository = match Repository::open(Arc::clone(store), &[world.officer.public()]) {
-        Ok(repository) => repository,
-        Err(error) => return Verdict::Stopped(error.to_string()),
-    };
-    let recovery = match Recovery::open(&repository, &[world.recovery_identity()], &SystemClock) {
+    match open(world, store) {
+        Ok(repository) => readback_in(world, &repository),
+        Err(error) => Verdict::Stopped(error.to_string()),
+    }
+}
+
+/// The same in a repository, or a replica, that is opened.
+#[must_use]
+pub fn readback_in(world: &World, repository: &Repository) -> Verdict {
+    let recovery = match Recovery::open(repository, &[world.recovery_identity()], &SystemClock) {
         Ok(recovery) => recovery,
         Err(error) => return Verdict::Stopped(error.to_string()),
     };
@@ -130,9 +148,22 @@ pub fn restore(
     run: Option<RunId>,
     target: &Path,
 ) -> Result<Report, RestoreError> {
-    let repository = Repository::open(Arc::clone(store), &[world.officer.public()])?;
-    let recovery = Recovery::open(&repository, &[world.recovery_identity()], &SystemClock)?;
-    let judge = Judge::new(&repository, recovery.catalog())?;
+    restore_in(world, &open(world, store)?, component, run, target)
+}
+
+/// The same from a repository, or a replica, that is opened.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_in(
+    world: &World,
+    repository: &Repository,
+    component: &Label,
+    run: Option<RunId>,
+    target: &Path,
+) -> Result<Report, RestoreError> {
+    let recovery = Recovery::open(repository, &[world.recovery_identity()], &SystemClock)?;
+    let judge = Judge::new(repository, recovery.catalog())?;
     let listed = judge.list(Some(component))?;
     let chosen = choose(&listed, component, run.map_or(Choice::Latest, Choice::Run))?;
     let plan = plan(&recovery, chosen.snapshot, &Selection::default(), &Silent)?;

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod model;
 pub mod nobody;
 pub mod pair;
+pub mod policies;
 pub mod programs;
 pub mod proof;
 pub mod proxy;

@@ -60,7 +60,7 @@ impl Pair {
         let root = self.world.source();
         write(&root, "tenants/acme/stays", &noise(1, 200_000));
         write(&root, "tenants/acme/changes", &noise(100 + night, 100_000));
-        write(&root, &format!("tenants/beta/{night}"), b"of beta");
+        write(&root, &format!("tenants/beta/{night}"), format!("of beta {night}").as_bytes());
         let tree = Arc::new(Tree::of(&root));
         let report = self.world.backup().expect("it goes well");
         self.expected.insert(report.run, tree);

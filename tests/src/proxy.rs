@@ -24,6 +24,8 @@ pub enum Mishap {
     HalfAnswer,
     /// The answer comes at so slow a pace that it never ends.
     Stall,
+    /// The answer comes at a kilobyte a second.
+    Trickle,
     /// A page of a listing that says it is whole and lacks its last object, and says how many it should hold.
     ShortPage,
     /// A page of a listing that says there are more and not where.
@@ -170,6 +172,15 @@ fn befall(client: &mut TcpStream, answer: &Message, mishap: Option<Mishap>) {
                     return;
                 }
                 thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+        Some(Mishap::Trickle) => {
+            let _ = client.write_all(&closing(&answer.head));
+            for piece in answer.body.chunks(50) {
+                if client.write_all(piece).is_err() {
+                    return;
+                }
+                thread::sleep(std::time::Duration::from_millis(50));
             }
         }
         Some(Mishap::ShortPage | Mishap::LostPage) => {

@@ -1,9 +1,10 @@
-//! Repair: every object of a repository deleted once and flipped once, healed from a copy; and without one, what the next
-//! backup heals.
+//! Repair: every object of a repository deleted once and flipped once, healed from a copy; keys and seals from bundles; and
+//! without either, what the next backup heals.
 
 #![cfg(test)]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use lifeboat_backup::{BackupError, Job, Report};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
-use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::index;
 use lifeboat_repo::repository::maintainer::Maintainer;
-use lifeboat_repo::repository::repair;
+use lifeboat_repo::repository::renewal::Renewal;
+use lifeboat_repo::repository::reseal::{self, Acting};
+use lifeboat_repo::repository::{Repository, RepositoryError, bundles, erase, index, repair};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::units::Bytes;
@@ -56,7 +57,7 @@ struct Repaired {
 fn repair(whole: &Whole, store: &MemoryStore, copy: Option<&MemoryStore>) -> Result<Repaired, String> {
     let pins = [whole.world.officer.public()];
     let shared: Arc<dyn Store> = Arc::new(store.clone());
-    let copies: Vec<Copy> =
+    let mut copies: Vec<Copy> =
         copy.iter().map(|copy| Copy { name: "replica".into(), store: Arc::new((*copy).clone()) }).collect();
     let from = copies.first().map(|copy| copy.store.as_ref());
     let opened = repair::open(shared, from, &pins).map_err(|error| error.to_string())?;
@@ -64,6 +65,7 @@ fn repair(whole: &Whole, store: &MemoryStore, copy: Option<&MemoryStore>) -> Res
     let mut plan =
         heal::plan_objects(here, &opened.trust, &pins, &copies, &SystemClock, Threads::ONE, &Silent)
             .map_err(|error| error.to_string())?;
+    copies.extend(heal::plan_bundled(here, &mut plan, &SystemClock).map_err(|error| error.to_string())?);
     heal::heal_objects(here, &mut plan, &copies, &SystemClock, &Silent);
     let mut repaired = Repaired { plan, marks: None, marked: None };
     let Ok(maintainer) = Maintainer::open(here, Arc::clone(&whole.maintainer), &SystemClock, &SystemEntropy)
@@ -279,4 +281,130 @@ fn a_lost_index_is_read_back_from_the_tables_of_packs() {
     let report = backup(&whole.world, Arc::new(hurt.clone()), state.path()).unwrap();
     assert!(report.stored > Bytes(300_000), "{report:?}");
     assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]));
+}
+
+fn bundle(whole: &Whole, store: &MemoryStore) -> ObjectName {
+    let repository = whole.world.repository_over(Arc::new(store.clone()));
+    let bundled = bundles::put(&repository, &whole.maintainer.signing, &SystemClock, false).unwrap();
+    assert_eq!(bundled.problems, Vec::<String>::new());
+    bundled.name.unwrap()
+}
+
+fn act<T>(
+    whole: &Whole,
+    store: &MemoryStore,
+    act: impl FnOnce(&Acting<'_>) -> Result<T, RepositoryError>,
+) -> T {
+    let repository = whole.world.repository_over(Arc::new(store.clone()));
+    let (officer, identities) = (whole.world.alice(), [whole.world.recovery_identity()]);
+    let (clock, lanes) = (&SystemClock, NonZeroUsize::MIN);
+    act(&Acting { repository: &repository, identities: &identities, officer: &officer, clock, lanes })
+        .unwrap()
+}
+
+/// Every key and seal, deleted once and flipped once, and all of them at once: from the newest bundle that has it, without any
+/// other copy. A damaged bundle in between holds nothing.
+#[test]
+fn lost_keys_and_seals_come_out_of_bundles() {
+    let whole = whole();
+    let first = bundle(&whole, &whole.store);
+    let second = bundle(&whole, &whole.store);
+    let mut bytes = whole.store.read(&second, Bytes::mib(64)).unwrap();
+    bytes[700] ^= 1;
+    whole.store.replace(&second, &bytes);
+    let mut sealed = names(&whole.store);
+    sealed.retain(|name| name.as_str().starts_with("keys/") || name.as_str().starts_with("seals/"));
+    assert!(sealed.len() >= 5, "{sealed:?}");
+    let same = |hurt: &MemoryStore, name: &ObjectName| {
+        hurt.read(name, Bytes::mib(1)).unwrap() == whole.store.read(name, Bytes::mib(1)).unwrap()
+    };
+    for name in &sealed {
+        for delete in [true, false] {
+            let hurt = harm(&whole.store, name, delete);
+            let repaired = repair(&whole, &hurt, None).unwrap();
+            let healed =
+                |one: &heal::Wrong| one.object == *name && one.from.as_deref() == Some(first.as_str());
+            assert!(repaired.plan.wrong.iter().any(healed), "{name} {delete}: {:?}", repaired.plan);
+            assert!(repaired.marked.is_none() && same(&hurt, name), "{name} {delete}");
+        }
+    }
+    let hurt = whole.store.fork();
+    for name in &sealed {
+        hurt.remove(name);
+    }
+    repair(&whole, &hurt, None).unwrap();
+    assert!(sealed.iter().all(|name| same(&hurt, name)));
+    hurt.remove(&second);
+    assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]));
+    // Without any, the report says what could have healed them.
+    hurt.remove(&first);
+    hurt.remove(&sealed[0]);
+    let left = repair(&whole, &hurt, None).unwrap().plan.left().next().unwrap().left.clone().unwrap();
+    assert!(
+        left.starts_with("there is no whole bundle") && left.contains("from a replica or a bundle alone"),
+        "{left}"
+    );
+}
+
+/// A bundle, or a copy, that still has the key of an erased tenant never brings it back, though it is older than the tombstone.
+#[test]
+fn what_officers_erased_comes_out_of_no_bundle() {
+    let whole = whole();
+    let hurt = whole.store.fork();
+    bundle(&whole, &hurt);
+    let erased = act(&whole, &hurt, |acting| {
+        let plan = erase::plan(acting, &"acme".parse().unwrap(), &[acting.repository.store()])?;
+        assert!(erase::put(acting, &plan)?.effective);
+        Ok(plan.keys)
+    });
+    assert!(!erased.is_empty());
+    // A key of somebody else's is lost with them.
+    for object in ["keys/", "cards/"].into_iter().flat_map(|prefix| hurt.list(prefix).unwrap()) {
+        hurt.remove(&object.name);
+    }
+    repair(&whole, &hurt, Some(&whole.store)).unwrap();
+    let back: Vec<_> =
+        ["keys/", "cards/"].into_iter().flat_map(|prefix| hurt.list(prefix).unwrap()).collect();
+    let (keys, cards) = (whole.store.list("keys/").unwrap().len(), whole.store.list("cards/").unwrap().len());
+    assert_eq!(back.len(), keys + cards - 2 * erased.len(), "{back:?}");
+    for object in ["keys/", "cards/"].into_iter().flat_map(|prefix| hurt.list(prefix).unwrap()) {
+        hurt.remove(&object.name);
+    }
+    repair(&whole, &hurt, None).unwrap();
+    let back = hurt.list("keys/").unwrap();
+    assert_eq!(back.len(), keys - erased.len(), "{back:?}");
+    for (_, key) in erased {
+        assert!(
+            back.iter().all(|object| !object.name.as_str().contains(&key.to_string())),
+            "{key}: {back:?}"
+        );
+    }
+}
+
+/// A ledger names a key under the seal it was made for; sealed anew it lies elsewhere, in copies and bundles too.
+#[test]
+fn a_key_that_was_sealed_anew_is_found_where_it_lies_now() {
+    for from_copy in [true, false] {
+        let whole = whole();
+        let old: Vec<ObjectName> =
+            whole.store.list("keys/").unwrap().into_iter().map(|one| one.name).collect();
+        let resealed = act(&whole, &whole.store, |acting| reseal::reseal(acting, &Renewal::default()));
+        drop(resealed);
+        for name in &old {
+            whole.store.remove(name);
+        }
+        let copy = from_copy.then(|| whole.store.fork());
+        if !from_copy {
+            bundle(&whole, &whole.store);
+        }
+        let now: Vec<ObjectName> =
+            whole.store.list("keys/").unwrap().into_iter().map(|one| one.name).collect();
+        assert!(now.len() == old.len() && now.iter().all(|name| !old.contains(name)), "{now:?}");
+        let bytes = whole.store.read(&now[0], Bytes::mib(1)).unwrap();
+        whole.store.remove(&now[0]);
+        let repaired = repair(&whole, &whole.store, copy.as_ref()).unwrap();
+        assert_eq!(repaired.plan.healed().count(), 1, "{:?}", repaired.plan);
+        assert_eq!(whole.store.read(&now[0], Bytes::mib(1)).unwrap(), bytes);
+        assert_eq!((restored(&whole, &whole.store), looks(&whole, &whole.store)), ("exact", ["-", "-"]));
+    }
 }

@@ -9,6 +9,7 @@ use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::SigningKey;
 use lifeboat_repo::format::names;
 use lifeboat_repo::format::names::{Place, place};
+use lifeboat_repo::format::records::Task;
 use lifeboat_repo::ids::{ObjectName, PackId};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::Repository;
@@ -257,37 +258,73 @@ fn a_collector_of_the_replica_ends_a_replication() {
     pair.assert_sound(&pair.replica, 2, "after a fence");
 }
 
-/// A replica in a directory is all that is left, and stock tools are all there is.
+/// A replica in a directory is all that is left, and stock tools are all there is. The repository had a maintainer of its own,
+/// and expired what the replica never got.
 #[test]
-fn a_replica_is_restored_by_hand() {
+fn a_replica_is_checked_and_restored_by_hand() {
     let world = World::new();
     write(&world.source(), "tenants/acme/a", &noise(3, 50_000));
+    let first = world.backup().unwrap().snapshot;
+    let (m1, r1) = (world.maintainer("m1", 82), world.maintainer("r1", 81));
+    world.put_gc(&m1, &GcDraft { snapshots: vec![first.clone()], ..GcDraft::default() });
+    world.store.delete(&first).unwrap();
+    let repository = world.repository();
+    let maintainer = Maintainer::open(&repository, m1, &SystemClock, &SystemEntropy).unwrap();
+    maintainer.begin(Task::Maintain).unwrap().finish().unwrap();
     write(&world.source(), "shared/b", b"of nobody");
     world.backup().unwrap();
     let tree = Tree::of(&world.source());
     let at = world.dir.path().join("replica");
-    let credentials = world.maintainer("r1", 81);
     let source = world.repository();
     let job = Job {
         source: &source,
         replica: Arc::new(LocalStore::create_at(&at).unwrap()),
         pins: &[world.officer.public()],
-        credentials,
+        credentials: r1,
         clock: &SystemClock,
         entropy: &SystemEntropy,
         threads: NonZeroUsize::new(4).unwrap(),
         memory: Bytes::mib(1),
     };
     assert_eq!(replicate(&job, &Silent).unwrap().problems, []);
-    let safe = Safe { repository: at, ..Safe::new(&world) };
+    let safe = Safe { repository: at.clone(), ..Safe::new(&world) };
+    let tools = Toolbox::new();
+    let check = || {
+        let mut args = safe.papers();
+        args.push("--replica".as_ref());
+        let said = tools.script("scripts/check-signatures", args);
+        (said.status, format!("{}{}", said.stdout, said.stderr))
+    };
+    let (status, said) = check();
+    assert!(status == Some(0) && said.contains(" 0 damaged") && said.contains(" 0 strangers"), "{said}");
+    // As a repository it would lack what its ledgers name.
+    assert_eq!(tools.script("scripts/check-signatures", safe.papers()).status, Some(1));
+
     let target = world.dir.path().join("by hand");
     let mut args = safe.papers();
     args.extend(["--identity".as_ref(), safe.identity.as_os_str(), "--component".as_ref(), "files".as_ref()]);
-    args.extend(["--target".as_ref(), target.as_os_str()]);
-    let said = Toolbox::new().script("scripts/break-glass", args);
+    args.extend(["--replica".as_ref(), "--target".as_ref(), target.as_os_str()]);
+    let said = tools.script("scripts/break-glass", args);
     assert_eq!(said.status, Some(0), "{said:#?}");
     let differences = tree.differences(&Tree::of(&target));
     assert!(differences.is_empty(), "{differences:#?}");
+
+    // What the replica's own maintainer recorded must be there, and be what it was.
+    for prefix in ["packs/", "replicas/"] {
+        let path = at.join(safe.objects(prefix).remove(0));
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        let middle = whole.len() / 2;
+        flipped[middle] ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        let (status, said) = check();
+        assert!(status == Some(1) && said.contains("DAMAGED"), "{prefix} flipped: {said}");
+        std::fs::remove_file(&path).unwrap();
+        let (status, said) = check();
+        assert!(status == Some(1) && said.contains("missing"), "{prefix} gone: {said}");
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(check().0, Some(0));
 }
 
 #[test]

@@ -2,18 +2,22 @@
 
 #![cfg(test)]
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_backup::Job;
-use lifeboat_repo::clock::SystemClock;
+use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::replicate::{Job, replicate};
+use lifeboat_repo::repository::reseal::Acting;
+use lifeboat_repo::repository::{Repository, bundles, erase, locks};
 use lifeboat_repo::store::contract::{self, Outcome};
 use lifeboat_repo::store::s3::{Bounds, Locks, S3Settings, S3Store, attack, set_policy};
 use lifeboat_repo::store::{Created, Store, StoreErrorKind};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::model::noise;
+use lifeboat_tests::policies::documented;
 use lifeboat_tests::proof::scratch;
 use lifeboat_tests::seaweed::{Rclone, Role, Seaweed};
 use lifeboat_tests::{World, write};
@@ -142,37 +146,6 @@ fn a_bucket_gives_back_what_was_backed_up() {
     world.verify(&world.store).assert_passed("over S3");
 }
 
-/// The policies of docs/policies as one for this server: words in capitals replaced, and without the one condition
-/// that it does not know.
-fn documented(roles: &[&str]) -> String {
-    let mut statements = Vec::new();
-    for role in roles {
-        let path = format!("{}/../docs/policies/{role}.json", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let text = text
-            .replace("ROLE", &format!("arn:aws:iam::000000000000:user/{role}"))
-            .replace("BUCKET/PREFIX", "policy/r")
-            .replace("BUCKET", "policy")
-            .replace("PREFIX", "r")
-            .replace("MAINTAINER", "m1")
-            .replace("WRITER", "w1")
-            .replace("COMPONENT", "files");
-        let policy: serde_json::Value = serde_json::from_str(&text).unwrap();
-        for statement in policy["Statement"].as_array().unwrap() {
-            let mut statement = statement.clone();
-            let condition = statement["Condition"].clone();
-            if condition["Null"]["s3:if-none-match"].is_string()
-                || condition["Bool"]["s3:ObjectCreationOperation"].is_string()
-            {
-                statement.as_object_mut().unwrap().remove("Condition");
-            }
-            statement["Sid"] = format!("{role}{}", statement["Sid"].as_str().unwrap()).into();
-            statements.push(statement);
-        }
-    }
-    serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
-}
-
 /// Each role with the rights that the documentation grants it does its work, and is refused what is not its work.
 #[test]
 fn roles_do_their_work_and_nothing_else() {
@@ -180,7 +153,7 @@ fn roles_do_their_work_and_nothing_else() {
     let nothing = |name: &&str| Role { name: (*name).to_owned(), actions: Vec::new() };
     let server = Seaweed::with_roles(&ROLES.iter().map(nothing).collect::<Vec<_>>());
     server.make_bucket("policy", true);
-    set_policy(&server.settings("policy", ""), &documented(&ROLES)).unwrap();
+    set_policy(&server.settings("policy", ""), &documented("policy", "m1", &ROLES)).unwrap();
     let of = |role: &str| open(server.settings_of(role, "policy", "r"));
     let [agent, verifier, maintainer, officer, eraser] = ROLES.map(of);
     let admin = of("admin");
@@ -198,11 +171,12 @@ fn roles_do_their_work_and_nothing_else() {
     lifeboat_tests::compare::assert_same(&world.source(), &world.dir.path().join("target"));
 
     let host = scratch();
-    let job = Job { state: host.path().to_owned(), state_in_repository: true, ..world.job() };
+    let job =
+        lifeboat_backup::Job { state: host.path().to_owned(), state_in_repository: true, ..world.job() };
     world.run(Arc::clone(&agent), &job, &SystemClock, &Silent).unwrap();
     let again = world.run(
         Arc::clone(&agent),
-        &Job { state: scratch().path().to_owned(), ..job },
+        &lifeboat_backup::Job { state: scratch().path().to_owned(), ..job },
         &SystemClock,
         &Silent,
     );
@@ -255,4 +229,91 @@ fn roles_do_their_work_and_nothing_else() {
     assert_eq!(maintainer.create(&name("gc/00000000"), b"x").unwrap(), Created::New);
     assert!(eraser.delete(&key).unwrap());
     assert_eq!(admin.stat(&key).unwrap(), None);
+}
+
+/// Bundles are put and locked by somebody who may do that alone; a replica in another bucket is filled by somebody who may
+/// delete in neither, tombstones and all; and what it commits is locked as what it copied.
+#[test]
+fn bundles_and_replicas_need_no_other_rights_than_documented() {
+    const ROLES: [&str; 6] = ["agent", "officer", "maintainer", "bundler", "replicator-source", "replicator"];
+    let nothing = |name: &&str| Role { name: (*name).to_owned(), actions: Vec::new() };
+    let server = Seaweed::with_roles(&ROLES.iter().map(nothing).collect::<Vec<_>>());
+    for (bucket, roles) in [("first", &ROLES[..5]), ("copy", &ROLES[5..])] {
+        server.make_bucket(bucket, true);
+        set_policy(&server.settings(bucket, ""), &documented(bucket, "m1", roles)).unwrap();
+    }
+    let of = |role: &str| open(server.settings_of(role, "first", "r"));
+    let [agent, officer, maintainer, bundler, source] =
+        ["agent", "officer", "maintainer", "bundler", "replicator-source"].map(of);
+    let world = World::over(Arc::clone(&officer), scratch());
+    let (m1, r1) = (world.maintainer("m1", 82), world.maintainer("r1", 81));
+    for tenant in ["acme", "globex"] {
+        write(&world.source(), &format!("tenants/{tenant}/a"), &noise(1, 20_000));
+    }
+    world.backup_over(agent).unwrap();
+    let denied = |what: &str, answer: Result<(), lifeboat_repo::store::StoreError>| {
+        let kind = answer.map_err(|error| error.kind);
+        assert!(matches!(kind, Err(StoreErrorKind::Denied(_))), "{what}: {kind:?}");
+    };
+
+    let over = |store: &Arc<dyn Store>| world.repository_over(Arc::clone(store));
+    let bundled = bundles::put(&over(&bundler), &m1.signing, &SystemClock, false).unwrap();
+    let bundle = bundled.name.unwrap();
+    assert!(bundled.objects > 3 && bundled.problems.is_empty(), "{:?}", bundled.problems);
+    let left = bundler.locked_until(&bundle).unwrap().unwrap().since(bundler.now().unwrap());
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert!(left > day * 13 && left <= day * 14, "{left:?}");
+    assert_eq!(bundled.locked.unwrap().seconds(), bundler.locked_until(&bundle).unwrap().unwrap().seconds());
+    for store in [&bundler, &open(server.settings("first", "r"))] {
+        let error = store.delete(&bundle).unwrap_err();
+        assert!(matches!(error.kind, StoreErrorKind::Locked(_)), "nobody may before its time: {error}");
+    }
+    bundles::read(&over(&maintainer), &bundle).unwrap();
+    let key = officer.list("keys/").unwrap().remove(0).name;
+    let pack = officer.list("packs/").unwrap().remove(0).name;
+    denied("the bundler deletes a key", bundler.delete(&key).map(drop));
+    denied("the bundler reads a pack", bundler.read(&pack, Bytes::mib(64)).map(drop));
+    denied("the bundler puts a key", bundler.create(&name("keys/x"), b"x").map(drop));
+
+    // A tenant is erased; its tombstone goes along, its keys do not.
+    let repository = over(&officer);
+    let (alice, identities) = (world.alice(), [world.recovery_identity()]);
+    let (clock, lanes) = (&SystemClock, NonZeroUsize::MIN);
+    let acting = Acting { repository: &repository, identities: &identities, officer: &alice, clock, lanes };
+    let plan = erase::plan(&acting, &"acme".parse().unwrap(), &[repository.store()]).unwrap();
+    assert!(erase::put(&acting, &plan).unwrap().effective);
+    let replica = open(server.settings_of("replicator", "copy", "r"));
+    let from = over(&source);
+    let job = Job {
+        source: &from,
+        replica: Arc::clone(&replica),
+        pins: &[world.officer.public()],
+        credentials: r1,
+        clock: &SystemClock,
+        entropy: &SystemEntropy,
+        threads: NonZeroUsize::new(4).unwrap(),
+        memory: Bytes::mib(64),
+    };
+    let report = replicate(&job, &Silent).unwrap();
+    assert_eq!((report.problems.as_slice(), report.committed.len()), (&[][..], 1));
+    let admin = open(S3Settings { locks: LOCKED, ..server.settings("copy", "r") });
+    let there = Repository::open_replica(Arc::clone(&admin), &[world.officer.public()]).unwrap();
+    let verdict = world.verify_in(&there);
+    verdict.assert_undamaged("the replica");
+    assert_eq!(
+        (there.store().list("erasures/").unwrap().len(), there.store().list("keys/").unwrap().len()),
+        (1, 2)
+    );
+    for object in [&pack, &officer.list("trust/").unwrap()[0].name] {
+        denied("the replicator deletes there", replica.delete(object).map(drop));
+        denied("the replicator deletes here", source.delete(object).map(drop));
+    }
+    denied("the replicator puts here", source.create(&name("packs/00/x"), b"x").map(drop));
+    // What commits snapshots there is to be locked as these are.
+    let recovery = world.recovery(&there);
+    let held = locks::survey(&there, recovery.catalog()).unwrap().held;
+    assert!(held.iter().any(|one| one.name.as_str().starts_with("replicas/")), "{held:#?}");
+    let commit = name("replicas/20261127t000000000z-0000000000000000");
+    assert_eq!(admin.create(&commit, b"x").unwrap(), Created::New);
+    assert!(admin.locked_until(&commit).unwrap().is_some());
 }

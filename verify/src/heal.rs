@@ -13,7 +13,7 @@ use lifeboat_repo::clock::Clock;
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{Head, Recorded};
-use lifeboat_repo::ids::{Label, ObjectHash, ObjectName};
+use lifeboat_repo::ids::{IdentityId, Label, ObjectHash, ObjectName};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::erasures::Erasures;
@@ -27,8 +27,10 @@ use crate::error::VerifyError;
 use crate::integrity::integrity;
 use crate::workers::Threads;
 
+mod bundled;
 mod marks;
 
+pub use bundled::plan_bundled;
 pub use marks::{Marked, Marks, plan_marks, put_marks};
 
 /// Copies of a repository's objects: its replica, what a bundle holds.
@@ -112,6 +114,7 @@ pub fn plan_objects(
         }
     }
     let mut plan = ObjectPlan { wrong: Vec::new(), unchecked };
+    let seals_here = seals_of_keys(here.store())?;
     // Names are in order of what depends on what but for ledgers, keys and trust; these go first when it is done.
     let erasures = Erasures::load(here)?;
     for (object, (what, hash)) in found {
@@ -119,18 +122,14 @@ pub fn plan_objects(
         if matches!(place(&object), Some(Place::Key(_, _, key) | Place::Card(_, key)) if erasures.key(key)) {
             continue;
         }
-        let (mut from, mut left) = (None, None);
+        let mut wrong = Wrong { object, what, from: None, left: None, vouched: hash };
         for copy in copies {
-            match check_copy(here, copy.store.as_ref(), &object, hash, clock.now()) {
-                Ok(()) => {
-                    from = Some(copy.name.clone());
-                    break;
-                }
-                Err(error) => left = Some(format!("{} has no whole copy: {}", copy.name, error.kind)),
-            }
+            look_in(here, copy, &seals_here, clock, &mut wrong);
         }
-        let left = if from.is_some() { None } else { Some(left.unwrap_or_default() + advice(&object)) };
-        plan.wrong.push(Wrong { object, what, from, left, vouched: hash });
+        if wrong.from.is_none() {
+            wrong.left = Some(wrong.left.unwrap_or_default() + advice(&wrong.object));
+        }
+        plan.wrong.push(wrong);
     }
     plan.wrong.sort_by_key(|wrong| rank(&wrong.object));
     Ok(plan)
@@ -147,10 +146,75 @@ pub fn heal_objects(
     observer.tell(Event::Phase("healing from the copy"));
     for wrong in &mut plan.wrong {
         let Some(from) = copies.iter().find(|copy| Some(&copy.name) == wrong.from.as_ref()) else { continue };
+        if let Err(why) = still_wanted(here, &wrong.object) {
+            wrong.from = None;
+            wrong.left = Some(why);
+            continue;
+        }
         if let Err(error) = put_copy(here, from.store.as_ref(), &wrong.object, wrong.vouched, clock.now()) {
             wrong.from = None;
             wrong.left = Some(format!("it could not be put in its place: {error}"));
         }
+    }
+}
+
+/// Looks into a copy for an object that none had whole so far. A key may have been sealed anew since its ledger named it:
+/// then it lies under another seal, best under one that other keys here lie under, too.
+fn look_in(
+    here: &Repository,
+    copy: &Copy,
+    seals_here: &BTreeSet<IdentityId>,
+    clock: &dyn Clock,
+    wrong: &mut Wrong,
+) {
+    if wrong.from.is_some() {
+        return;
+    }
+    let mut places = vec![(wrong.object.clone(), wrong.vouched)];
+    if let Some(Place::Key(own, writer, key)) = place(&wrong.object) {
+        let listed = copy.store.list("keys/").unwrap_or_default().into_iter().map(|object| object.name);
+        let others = listed.filter(|name| match place(name) {
+            Some(Place::Key(seal, its, id)) => (its, id) == (writer.clone(), key) && seal != own,
+            _ => false,
+        });
+        places.extend(others.map(|name| (name, None)));
+        places.sort_by_key(|(name, _)| match place(name) {
+            Some(Place::Key(seal, ..)) => !seals_here.contains(&seal),
+            _ => true,
+        });
+    }
+    for (name, vouched) in places {
+        match check_copy(here, copy.store.as_ref(), &name, vouched, clock.now()) {
+            Ok(()) => {
+                if name != wrong.object {
+                    wrong.what = format!("{} ({})", wrong.what, wrong.object);
+                    wrong.object = name;
+                }
+                (wrong.from, wrong.left, wrong.vouched) = (Some(copy.name.clone()), None, vouched);
+                return;
+            }
+            Err(error) => wrong.left = Some(format!("{} has no whole copy: {}", copy.name, error.kind)),
+        }
+    }
+}
+
+/// The seals that keys here are sealed to.
+fn seals_of_keys(store: &dyn Store) -> Result<BTreeSet<IdentityId>, VerifyError> {
+    let listed = store.list("keys/")?;
+    let seals = listed.iter().filter_map(|object| match place(&object.name) {
+        Some(Place::Key(seal, ..)) => Some(seal),
+        _ => None,
+    });
+    Ok(seals.collect())
+}
+
+/// Whether nobody erased a key or card since it was planned to put it back.
+fn still_wanted(here: &Repository, name: &ObjectName) -> Result<(), String> {
+    let Some(Place::Key(_, _, key) | Place::Card(_, key)) = place(name) else { return Ok(()) };
+    match Erasures::load(here) {
+        Ok(erasures) if !erasures.key(key) => Ok(()),
+        Ok(_) => Err("officers erased it meanwhile".into()),
+        Err(error) => Err(format!("whether officers erased it cannot be told: {error}")),
     }
 }
 

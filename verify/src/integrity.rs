@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::damage::{Finding, Subject};
 use crate::error::VerifyError;
+use crate::hidden;
 use crate::ledgers::{self, Ledgers};
 use crate::levels::Outcome;
 use crate::workers::{self, Threads};
@@ -126,6 +127,7 @@ pub fn integrity(
     observer.tell(Event::Phase("comparing checkpoints"));
     checkpoints::check(repository, &ledgers, &listed, &gc, &mut findings);
     bundles::check(repository, &listed, &mut findings);
+    hidden::tell(repository, None, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     Ok(IntegrityReport {
         outcome: Outcome::of(&findings),

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::damage::{Finding, Severity, Subject};
 use crate::error::VerifyError;
+use crate::hidden;
 use crate::holdings::{Holdings, lists};
 use crate::levels::Outcome;
 use crate::moved;
@@ -66,6 +67,7 @@ fn look(
     find_lost_segments(&needs, &mut hurt, &mut findings);
     find_lost_packs(repository, &needs, &mut hurt, &mut findings)?;
     find_lost_keys(repository, &needs, &mut hurt, &mut findings)?;
+    hidden::tell(repository, scope.component.as_ref(), &mut findings);
     attribute(&mut findings, &hurt, &needs, None, scope.threads, observer)?;
     let (segments, bytes) = needs.population();
     let packs: HashSet<PackId> = needs

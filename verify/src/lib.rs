@@ -28,6 +28,7 @@ pub mod span;
 pub mod trace;
 pub mod workers;
 
+mod hidden;
 mod holdings;
 mod ledgers;
 mod manifests;

@@ -138,6 +138,7 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
     let repository = check_place(source, ["repository", "s3"], &raw.repository, raw.s3.as_ref())?;
     let replica = replica::check(source, name, &raw, &repository)?;
     let witness = replica::check_witness(source, name, &raw, [Some(&repository), replica.as_ref()])?;
+    let witness_command = replica::check_witness_command(source, name, &raw)?;
     let mut officers: Vec<PinnedOfficer> = Vec::new();
     for text in &raw.officers {
         let officer = officer(source, text)?;
@@ -154,6 +155,7 @@ fn check_region(source: &Source<'_>, name: &Spanned<String>, raw: RawRegion) -> 
         repository,
         replica,
         witness,
+        witness_command,
         role: Role::Primary,
         officers,
     };

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat_backup::{CommandSource, Excludes, Hooks, Resources, Rewriting};
+use lifeboat_backup::{CommandSource, Excludes, Hooks, Program, Resources, Rewriting};
 use lifeboat_repo::crypto::sign::VerifyingKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Role;
@@ -95,6 +95,8 @@ pub(crate) struct Region {
     pub(crate) replica: Option<Place>,
     /// Where the witness of its ledgers lies, if it has one.
     pub(crate) witness: Option<Place>,
+    /// The command that is its witness instead.
+    pub(crate) witness_command: Option<Program>,
     /// Which of the two `repository` is.
     pub(crate) role: Role,
     /// Officers whose keys are pinned: trust begins with them.

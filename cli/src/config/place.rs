@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// Whether two places are one.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Directory(one), Self::Directory(other)) => one == other,
             (Self::Bucket(one), Self::Bucket(other)) => {

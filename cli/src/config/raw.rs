@@ -48,6 +48,7 @@ pub(super) struct RawRegion {
     pub(super) replica_jurisdiction: Option<Spanned<String>>,
     pub(super) witness: Option<Spanned<String>>,
     pub(super) witness_s3: Option<Spanned<RawS3>>,
+    pub(super) witness_command: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     pub(super) officers: Vec<Spanned<String>>,
     pub(super) rto_target: Option<Spanned<String>>,

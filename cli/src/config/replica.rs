@@ -1,12 +1,19 @@
 //! `replica = …`: where a region's second store lies, and that it stays where the region's data may be.
 
+use std::time::Duration;
+
+use lifeboat_backup::Program;
 use toml::Spanned;
 
 use super::place::{Place, check_place};
 use super::raw::RawRegion;
+use super::sources::command_of;
 use super::{Config, Region, Source};
 use crate::failure::Result;
 use lifeboat_repo::repository::Role;
+
+/// How long a witness command may take for one entry: a backup is done by then, and waits for nothing else.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a region's replica lies, if it has one.
 pub(super) fn check(
@@ -77,6 +84,23 @@ pub(super) fn check_witness(
     Ok(Some(place))
 }
 
+/// The command that keeps a region's ledger entries elsewhere, if it has one.
+pub(super) fn check_witness_command(
+    source: &Source<'_>,
+    name: &Spanned<String>,
+    raw: &RawRegion,
+) -> Result<Option<Program>> {
+    let Some(command) = &raw.witness_command else { return Ok(None) };
+    if raw.witness.is_some() {
+        return Err(source
+            .mistake(command.span(), format!("region {} has two witnesses", name.get_ref()))
+            .next("keep one: witness for a store, or witness_command for a program"));
+    }
+    let next = "write the program, then its arguments: witness_command = [\"/usr/lib/lifeboat/witness\", \"ssh\", \"HOST\"]";
+    let program = command_of(source, command, next)?;
+    Ok(Some(Program { timeout: Some(WITNESS_PATIENCE), ..program }))
+}
+
 impl Config {
     /// The same with every region's replica in the place of its repository, for verbs that only read.
     pub(crate) fn at_replicas(mut self) -> Self {
@@ -88,6 +112,11 @@ impl Config {
 }
 
 impl Region {
+    /// Whether somebody keeps the newest entries of its ledgers.
+    pub(crate) const fn has_witness(&self) -> bool {
+        self.witness.is_some() || self.witness_command.is_some()
+    }
+
     /// The same with its replica in the place of its repository.
     pub(crate) fn at_replica(&self) -> Self {
         let repository = self.replica.as_ref().unwrap_or(&self.repository).clone();

@@ -110,14 +110,8 @@ fn check_command(
     raw: &RawComponent,
     command: &Spanned<Vec<Spanned<String>>>,
 ) -> Result<CommandSource> {
-    let Some((program, arguments)) = command.get_ref().split_first() else {
-        return Err(source
-            .mistake(command.span(), "the command is empty")
-            .next("write the program, then its arguments: command = [\"pg_dump\", \"-Fc\", \"crm\"]"));
-    };
-    for part in command.get_ref() {
-        refuse_nul(source, part)?;
-    }
+    let next = "write the program, then its arguments: command = [\"pg_dump\", \"-Fc\", \"crm\"]";
+    let program = command_of(source, command, next)?;
     let mut environment = Environment::default();
     for (variable, value) in &raw.env {
         let bad = variable.get_ref().is_empty() || variable.get_ref().contains(['=', '\0']);
@@ -132,18 +126,32 @@ fn check_command(
     let directory = raw.directory.as_ref().map(|text| path(source, text)).transpose()?;
     Ok(CommandSource {
         program: Program {
-            program: program_of(source, program)?,
-            arguments: arguments.iter().map(|part| part.get_ref().into()).collect(),
             directory: directory.unwrap_or_else(|| PathBuf::from("/")),
-            inherited: Environment::default(),
             environment,
             user: raw.user.as_ref().map(|user| user_of(source, user)).transpose()?,
             timeout: raw.timeout.as_ref().map(|text| duration(source, text)).transpose()?,
+            ..program
         },
         stream_name: stream_name(source, name, raw)?,
         tenant: tenant(source, raw)?,
         allow_empty: raw.allow_empty.as_ref().is_some_and(|flag| *flag.get_ref()),
     })
+}
+
+/// A program and its arguments, as a list.
+pub(super) fn command_of(
+    source: &Source<'_>,
+    command: &Spanned<Vec<Spanned<String>>>,
+    next: &str,
+) -> Result<Program> {
+    let Some((program, arguments)) = command.get_ref().split_first() else {
+        return Err(source.mistake(command.span(), "the command is empty").next(next));
+    };
+    for part in command.get_ref() {
+        refuse_nul(source, part)?;
+    }
+    let arguments = arguments.iter().map(|part| part.get_ref().into()).collect();
+    Ok(Program { arguments, ..Program::new(program_of(source, program)?, &[]) })
 }
 
 /// A name that is looked up, or a path, relative to the file as all paths are.

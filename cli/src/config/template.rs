@@ -35,7 +35,8 @@ rto_limit = "48h"
 # replica = "s3://acme-replica-fra/lifeboat"   # options in [regions.eu-fra.replica_s3], as below
 # replica_jurisdiction = "EU"                # where that is
 # Who keeps the newest entry of every ledger, in another account: only so a cut off end is noticed.
-# witness = "s3://acme-witness/lifeboat"     # options in [regions.eu-fra.witness_s3]
+# witness = "s3://acme-witness/lifeboat"     # options in [regions.eu-fra.witness_s3]; or a command:
+# witness_command = ["/usr/lib/lifeboat/witness", "ssh", "lifeboat@witness.example"]
 
 # A second region looks just the same. Here its repository lies in a bucket:
 # [regions.us-dal]

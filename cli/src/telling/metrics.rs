@@ -43,14 +43,19 @@ families! {
     BACKUP_SOURCE = "lifeboat_backup_source_bytes", "Content in the last snapshot of a component.";
     BACKUP_STORED = "lifeboat_backup_stored_bytes", "What the last backup of a component stored anew.";
     BUILD = "lifeboat_build_info", "The version that wrote this, always 1.";
+    BUNDLE_PUT = "lifeboat_bundle_last_put_timestamp_seconds", "When a bundle of keys was last put and confirmed.";
     DURATION = "lifeboat_duration_seconds", "How long a verb took when it last ran.";
     EXIT = "lifeboat_exit_code", "How a verb ended when it last ran; 0 is well.";
     LAST_RUN = "lifeboat_last_run_timestamp_seconds", "When a verb last ended, however it did.";
     LAST_SUCCESS = "lifeboat_last_success_timestamp_seconds", "When a verb last ended well.";
+    LOCK_DUE = "lifeboat_locks_due", "Objects of a kind whose lock ends too soon, or that have none.";
+    LOCK_END = "lifeboat_locks_earliest_end_timestamp_seconds", "When the first lock of a kind ends.";
     RPO = "lifeboat_objective_rpo_seconds", "How much of a component may be lost.";
     RTO_LIMIT = "lifeboat_objective_rto_limit_seconds", "What was promised for a restore of a component.";
     RTO_TARGET = "lifeboat_objective_rto_target_seconds", "What is aimed for in a restore of a component.";
     POINT = "lifeboat_recovery_point_timestamp_seconds", "The moment up to which the newest snapshot that counts provably holds data, whoever made it.";
+    REPLICATE_SUCCESS = "lifeboat_replicate_last_success_timestamp_seconds", "When all that counts was last in the replica, confirmed.";
+    REPLICA_POINT = "lifeboat_replica_recovery_point_timestamp_seconds", "The moment up to which the newest snapshot that counts in the replica provably holds data.";
     RPO_MET = "lifeboat_rpo_met", "Whether the newest snapshot of a component is recent enough.";
     RTO_MEASURED = "lifeboat_rto_measured_seconds", "How long a restore takes, as measured last.";
     VERIFY_EXIT = "lifeboat_verify_exit_code", "How a level of verification ended when it last ran; 0 is well.";
@@ -191,6 +196,9 @@ fn merged(mut samples: Samples, facts: &Facts<'_>) -> Samples {
         ("backup", Some(result)) => backups(&mut samples, result, now),
         ("status", Some(result)) => statuses(&mut samples, result),
         ("verify", Some(result)) => checks(&mut samples, result, now),
+        ("locks", Some(result)) => locks(&mut samples, result),
+        ("keys bundle", Some(result)) => bundles(&mut samples, result, now),
+        ("replicate", Some(result)) => replications(&mut samples, result, now),
         _ => {}
     }
     samples
@@ -225,6 +233,31 @@ fn statuses(samples: &mut Samples, result: &Value) {
         samples.set_if(POINT, &labels, moment(one, "recovery_point"));
         samples.set(RPO_MET, &labels, f64::from(u8::from(text(one, "rpo") == "met")));
         samples.set_if(RTO_MEASURED, &labels, number(one, "/rto/seconds"));
+        let copied = one.get("replica").and_then(|replica| moment(replica, "recovery_point"));
+        samples.set_if(REPLICA_POINT, &labels, copied);
+    }
+}
+
+fn locks(samples: &mut Samples, result: &Value) {
+    for region in items(result, "regions") {
+        for kind in items(region, "kinds") {
+            let labels = [("region", text(region, "region")), ("kind", text(kind, "kind"))];
+            samples.set_if(LOCK_END, &labels, moment(kind, "earliest"));
+            samples.set_if(LOCK_DUE, &labels, number(kind, "/due"));
+        }
+    }
+}
+
+fn bundles(samples: &mut Samples, result: &Value, now: f64) {
+    // Whoever only lists or extracts put none.
+    for one in items(result, "regions").filter(|one| one.get("bundle").is_some_and(Value::is_string)) {
+        samples.set(BUNDLE_PUT, &[("region", text(one, "region"))], now);
+    }
+}
+
+fn replications(samples: &mut Samples, result: &Value, now: f64) {
+    for one in items(result, "regions").filter(|one| number(one, "/exit") == Some(0.0)) {
+        samples.set(REPLICATE_SUCCESS, &[("region", text(one, "region"))], now);
     }
 }
 
@@ -310,6 +343,44 @@ mod tests {
             text.contains("lifeboat_duration_seconds{verb=\"backup\"} 1.5\n") && text.ends_with("# EOF\n")
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the file and its lock");
+    }
+
+    #[test]
+    fn locks_bundles_and_replicas_are_told() {
+        let mut samples = Samples::default();
+        let mut tell = |verb: &'static str, at: i64, result: Value| {
+            samples = merged(std::mem::take(&mut samples), &facts(verb, Exit::Ok, at, Some(&result)));
+        };
+        tell(
+            "locks",
+            1,
+            json!({ "regions": [{ "region": "eu", "kinds": [
+            { "kind": "packs", "objects": 3, "earliest": "2026-11-23T03:00:00Z", "due": 2, "unlocked": 0 }] }] }),
+        );
+        tell(
+            "keys bundle",
+            10,
+            json!({ "regions": [{ "region": "eu", "bundle": "bundles/20261127.00000000" }] }),
+        );
+        tell("keys bundle", 20, json!({ "regions": [{ "region": "eu", "bundles": [] }] }));
+        tell(
+            "replicate",
+            30,
+            json!({ "regions": [{ "region": "eu", "exit": 0 }, { "region": "us", "exit": 4 }] }),
+        );
+        tell(
+            "status",
+            40,
+            json!({ "components": [{ "component": "chats", "region": "eu", "rpo": "met",
+            "replica": { "recovery_point": "2026-11-23T03:00:00Z" } }] }),
+        );
+        let packs = "region=\"eu\",kind=\"packs\"";
+        let moment = Some(1_795_402_800.0);
+        assert_eq!((get(&samples, LOCK_END, packs), get(&samples, LOCK_DUE, packs)), (moment, Some(2.0)));
+        assert_eq!(get(&samples, BUNDLE_PUT, "region=\"eu\""), Some(10.0), "a listing puts nothing");
+        assert_eq!(get(&samples, REPLICATE_SUCCESS, "region=\"eu\""), Some(30.0));
+        assert_eq!(get(&samples, REPLICATE_SUCCESS, "region=\"us\""), None);
+        assert_eq!(get(&samples, REPLICA_POINT, "component=\"chats\",region=\"eu\""), moment);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::codes::Code;
 use crate::config::{Component, Config, Host, LimitArgs, SourceKind};
-use crate::context::{Context, repository_place};
+use crate::context::{Context, inherited, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, backup_failure, shown, tame};
 use crate::render::{Outcome, Page, Tone};
@@ -102,7 +102,7 @@ fn witness(
     component: &Component,
 ) -> Result<Option<ObjectName>> {
     let region = config.region(&component.region)?;
-    if region.witness.is_none() {
+    if !region.has_witness() {
         return Ok(None);
     }
     let told = witnessed::put(context, region, &context.open(region)?, &host.writer);
@@ -157,11 +157,6 @@ fn source(config: &Config, component: &Component, inherited: Environment) -> Res
             Ok(Source::Command(command))
         }
     }
-}
-
-/// Our own environment for commands and hooks, without what speaks of keys.
-fn inherited() -> Environment {
-    std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LIFEBOAT_")).collect()
 }
 
 /// A repository inside what it backs up would swallow itself, and burn with it.

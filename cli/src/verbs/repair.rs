@@ -1,28 +1,32 @@
 //! `repair`: whole copies in the place of what is damaged, and marks for what no copy has.
 //!
-//! Copies come from the region's replica, or from another store. What they do not have a maintainer marks: packs are
-//! condemned once all that is whole in them was copied out, the rest is given up as lost, and index objects are written
-//! anew. Then nothing relies on it any more, and the next backup stores again what still exists at its source.
+//! What somebody hid behind a marker, or put something over, comes back first, where the store keeps versions. Copies come
+//! from the region's replica, or from another store; of keys and seals, where those have none, from bundles. What they do
+//! not have a maintainer marks: packs are condemned once all that is whole in them was copied out, the rest is given up as
+//! lost, and index objects are written anew. Then nothing relies on it any more, and the next backup stores again what
+//! still exists at its source.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_repo::ids::Label;
-use lifeboat_repo::repository::Repository;
+use lifeboat_repo::ids::{Label, ObjectName};
 use lifeboat_repo::repository::maintainer::Maintainer;
-use lifeboat_repo::repository::repair;
-use lifeboat_repo::store::Store;
-use lifeboat_repo::store::s3::S3Settings;
+use lifeboat_repo::repository::repair::{self, Opened};
+use lifeboat_repo::repository::versions::{Disturbance, Reinstated, reinstate_all};
+use lifeboat_repo::repository::{Repository, RepositoryError, RepositoryErrorKind};
+use lifeboat_repo::store::{Store, StoreErrorKind};
 use lifeboat_verify::Threads;
 use lifeboat_verify::heal::{self, Copy, Marked, Marks, ObjectPlan};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Place, Region};
-use crate::context::{Context, open_store, repository_place};
+use crate::codes::Code;
+use crate::config::{Config, Region};
+use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::render::{Outcome, Page, Tone};
-use crate::when::count_of;
+use crate::when::{count_of, show_moment};
+
+mod source;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,6 +46,8 @@ pub(crate) struct Args {
 
 /// What became of a region.
 struct Repaired {
+    /// What was hidden, or lay under something else.
+    hidden: Vec<Reinstated>,
     plan: ObjectPlan,
     marks: Option<Marks>,
     marked: Option<Marked>,
@@ -64,32 +70,66 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 fn repair(context: &Context, config: &Config, region: &Region, args: &Args) -> Result<Repaired> {
-    let copies = copies(region, args)?;
+    let mut copies = source::copies(context, config, region, args)?;
     let copy = copies.first().map(|copy| copy.store.as_ref());
-    let opened = repair::open(open_store(region)?, copy, &region.pins())?;
+    let (opened, hidden) = open(context, region, copy, args.dry_run)?;
     let here = &opened.repository;
-    let header = &here.trust().header;
-    if header.region != region.name || header.jurisdiction != region.jurisdiction {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!("this repository belongs to region {}", header.region),
-        )
-        .next("correct the region's name, jurisdiction or repository in lifeboat.toml"));
-    }
     let progress = context.progress(&format!("repair of {}", region.name));
     let threads = Threads::default();
     let mut plan =
         heal::plan_objects(here, &opened.trust, &region.pins(), &copies, &context.clock, threads, &progress)
             .map_err(verify_failure)?;
+    // What comes back by itself needs no copy.
+    let comes_back = |name: &ObjectName| hidden.iter().any(|one| one.object == *name && one.left.is_none());
+    plan.wrong.retain(|wrong| !comes_back(&wrong.object));
+    copies.extend(heal::plan_bundled(here, &mut plan, &context.clock).map_err(verify_failure)?);
     if !args.dry_run {
         heal::heal_objects(here, &mut plan, &copies, &context.clock, &progress);
     }
-    let mut repaired = Repaired { plan, marks: None, marked: None, unmarked: None };
+    let mut repaired = Repaired { hidden, plan, marks: None, marked: None, unmarked: None };
     match maintainer(context, config, here) {
         Ok(maintainer) => mark(&maintainer, args, &copies, &progress, &mut repaired)?,
         Err(failure) => repaired.unmarked = Some(failure.what),
     }
     Ok(repaired)
+}
+
+/// Opens the repository of a region, by the trust of the copy where its own does not hold, and lets readers have again
+/// what was hidden from them.
+fn open(
+    context: &Context,
+    region: &Region,
+    copy: Option<&dyn Store>,
+    dry_run: bool,
+) -> Result<(Opened, Vec<Reinstated>)> {
+    let store = context.store(region)?;
+    let opened = repair::open(Arc::clone(&store), copy, &region.pins())?;
+    let header = &opened.repository.trust().header;
+    if header.region != region.name || header.jurisdiction != region.jurisdiction {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("this repository belongs to region {}", header.region),
+        )
+        .code(Code::WrongRegion)
+        .next("correct the region's name, jurisdiction or repository in lifeboat.toml"));
+    }
+    let hidden = match reinstate_all(&opened.repository, dry_run) {
+        Ok(hidden) => hidden,
+        Err(error) if is_refused(&error) => {
+            tracing::warn!(%error, "what is hidden behind markers was not looked for");
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if dry_run || hidden.is_empty() {
+        return Ok((opened, hidden));
+    }
+    Ok((repair::open(store, copy, &region.pins())?, hidden))
+}
+
+/// Whether the credentials at hand may not do it.
+fn is_refused(error: &RepositoryError) -> bool {
+    matches!(&error.kind, RepositoryErrorKind::Store(error) if matches!(error.kind, StoreErrorKind::Denied(_)))
 }
 
 fn mark(
@@ -118,35 +158,14 @@ fn maintainer<'r>(context: &'r Context, config: &Config, here: &'r Repository) -
     Ok(Maintainer::open(here, credentials, &context.clock, &context.entropy)?)
 }
 
-fn copies(region: &Region, args: &Args) -> Result<Vec<Copy>> {
-    let Some(from) = &args.from else { return Ok(Vec::new()) };
-    let place = match (from.as_str(), from.strip_prefix("s3://")) {
-        ("replica", _) => region.replica.clone().ok_or_else(|| {
-            Failure::usage(format!("region {} has no replica", region.name)).next(
-                "say where it lies with replica = \"…\" in its section of lifeboat.toml, or name a store",
-            )
-        })?,
-        (_, Some(address)) => {
-            let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
-            Place::Bucket(Box::new(S3Settings::of(
-                bucket.to_owned(),
-                prefix.trim_end_matches('/').to_owned(),
-            )))
-        }
-        (directory, None) => Place::Directory(PathBuf::from(directory)),
-    };
-    let copy = Region { repository: place, ..region.clone() };
-    let store: Arc<dyn Store> = open_store(&copy)?;
-    Ok(vec![Copy { name: from.clone(), store }])
-}
-
 impl Repaired {
     /// Everything healed; some of it; or damage is left and nothing could be done.
     fn exit(&self) -> Exit {
         let problems = self.marked.as_ref().map_or(0, |marked| marked.problems.len());
-        let left = (self.plan.left().count() + self.plan.unchecked.len() + problems) as u64;
+        let hidden = self.hidden.iter().filter(|one| one.left.is_some()).count();
+        let left = (self.plan.left().count() + self.plan.unchecked.len() + problems + hidden) as u64;
         let lost = self.marks.as_ref().map_or(0, |marks| marks.lost.len() as u64 + marks.unknown);
-        let done = self.plan.healed().count() > 0 || self.marked.is_some();
+        let done = self.plan.healed().count() > 0 || self.marked.is_some() || self.hidden.len() > hidden;
         match (left + lost, done) {
             (0, _) => Exit::Ok,
             (_, true) => Exit::Partly,
@@ -160,8 +179,13 @@ fn render(page: &mut Page, region: &Region, args: &Args, repaired: &Repaired) {
     if args.dry_run {
         page.raw("Nothing is done; this would be:");
     }
-    let Repaired { plan, marks, marked, unmarked } = repaired;
-    if plan.wrong.is_empty() && marks.as_ref().is_none_or(Marks::is_empty) && plan.unchecked.is_empty() {
+    let Repaired { hidden, plan, marks, marked, unmarked } = repaired;
+    render_hidden(page, hidden, args.dry_run);
+    if hidden.is_empty()
+        && plan.wrong.is_empty()
+        && marks.as_ref().is_none_or(Marks::is_empty)
+        && plan.unchecked.is_empty()
+    {
         page.marked("whole", Tone::Good, "nothing is damaged and nothing is missing");
     }
     let word = if args.dry_run { "heals" } else { "healed" };
@@ -224,7 +248,22 @@ fn render(page: &mut Page, region: &Region, args: &Args, repaired: &Repaired) {
     }
 }
 
+fn render_hidden(page: &mut Page, hidden: &[Reinstated], dry_run: bool) {
+    for one in hidden {
+        let what = match one.how {
+            Disturbance::Hidden => "a marker hid it",
+            Disturbance::Overlaid => "another version lay over it",
+        };
+        let what = format!("{}: {what} since {}", one.object, show_moment(one.since));
+        match &one.left {
+            None if dry_run => page.marked("brings back", Tone::Good, &what),
+            None => page.marked("brought back", Tone::Good, &what),
+            Some(why) => page.marked("left", Tone::Bad, &format!("{what}; {}", tame(why))),
+        };
+    }
+}
+
 fn value(region: &Region, repaired: &Repaired) -> Value {
-    json!({ "region": region.name, "wrong": repaired.plan.wrong, "unchecked": repaired.plan.unchecked,
+    json!({ "region": region.name, "hidden": repaired.hidden, "wrong": repaired.plan.wrong, "unchecked": repaired.plan.unchecked,
             "marks": repaired.marks, "marked": repaired.marked, "unmarked": repaired.unmarked })
 }

@@ -72,7 +72,7 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
         }
         match survey::snapshots_of(context, &config, region, None, asked.identities.files(context)) {
             Ok(listed) => {
-                if region.witness.is_some() {
+                if region.has_witness() {
                     let said = context
                         .open(region)
                         .map(|repository| witnessed::ask(context, region, &repository, Depth::Newest));

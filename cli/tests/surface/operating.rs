@@ -163,3 +163,37 @@ fn a_ping_that_fails_fails_nothing() {
     let told = said(&world.ends(&["backup", "--all"], 2));
     assert!(told.contains("127.0.0.1 is a private address") && told.contains("in [ping]"), "{told}");
 }
+
+/// What units of systemd run, the program knows: every line is called as it stands, with `--help` behind it.
+#[test]
+fn units_of_systemd_call_what_there_is() {
+    let world = World::new();
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/systemd");
+    let mut called = std::collections::BTreeSet::new();
+    for entry in fs::read_dir(units).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("ExecStart=")) {
+            let mut words = line.split_whitespace();
+            if words.next() != Some("/usr/bin/lifeboat") {
+                continue;
+            }
+            let arguments: Vec<&str> = words.collect();
+            called.insert(arguments[0].to_owned());
+            // Help is shown only where all before it makes sense, and it is of that verb.
+            let help = world.ends(&[&arguments[..], &["--help"]].concat(), 0);
+            let text = String::from_utf8(help.stdout).unwrap();
+            assert!(text.contains(&format!("lifeboat {}", arguments[0])), "{}: {text}", path.display());
+            for option in arguments.iter().filter_map(|argument| argument.strip_prefix("--")) {
+                let option = option.split('=').next().unwrap();
+                assert!(
+                    text.contains(&format!("--{option}")),
+                    "{}: there is no --{option}: {text}",
+                    path.display()
+                );
+            }
+        }
+    }
+    let wanted = ["backup", "gc", "replicate", "retain", "verify"].map(str::to_owned);
+    assert_eq!(called, std::collections::BTreeSet::from(wanted));
+}

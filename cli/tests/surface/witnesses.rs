@@ -34,10 +34,19 @@ fn backup(world: &World, content: &str, code: i32) -> Value {
 
 /// Configures a witness, or none.
 fn configure(world: &World, witness: Option<&str>) {
+    configure_line(world, witness.map(|place| format!("witness = \"{place}\"")));
+}
+
+/// Configures a command that is one.
+fn configure_command(world: &World, command: &[&str]) {
+    configure_line(world, Some(format!("witness_command = {command:?}")));
+}
+
+fn configure_line(world: &World, witness: Option<String>) {
     let path = world.at().join("lifeboat.toml");
     let text = fs::read_to_string(&path).unwrap();
-    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("witness = ")).collect();
-    let line = witness.map_or_else(|| HOME.to_owned(), |place| format!("witness = \"{place}\"\n{HOME}"));
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("witness")).collect();
+    let line = witness.map_or_else(|| HOME.to_owned(), |line| format!("{line}\n{HOME}"));
     fs::write(path, kept.join("\n").replacen(HOME, &line, 1)).unwrap();
 }
 
@@ -141,4 +150,56 @@ fn a_witness_that_says_nothing_proves_nothing_and_fails_no_backup() {
     assert!(said(&world.ends(&["verify"], 5)).contains("stranger"));
     // Nor does it keep the witness from being told.
     backup(&world, "again", 0)["witnessed"].as_str().unwrap();
+}
+
+/// A command keeps what a store would keep: scripts/witness, in a directory of its own.
+#[test]
+fn a_command_is_a_witness_too() {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/witness");
+    let world = World::backed_up();
+    let kept = world.at().join("kept by command");
+    fs::create_dir(&kept).unwrap();
+    configure_command(&world, &[SCRIPT, kept.to_str().unwrap()]);
+    assert_eq!(status(&world, 0), "not proven");
+    copy(&world, "repositories", "older");
+    let name = backup(&world, "first", 0)["witnessed"].as_str().unwrap().to_owned();
+    let newest = names(&ledger(&world)).pop().unwrap();
+    assert_eq!(fs::read(kept.join(&name)).unwrap(), fs::read(&newest).unwrap());
+    assert_eq!((restored(&world, "after", 0), status(&world, 0)), ("proven".into(), "proven".into()));
+    world.ends(&["verify"], 0);
+    // Told again of the same, it keeps what it has.
+    fs::rename(world.at().join("repositories"), world.at().join("newer")).unwrap();
+    copy(&world, "older", "repositories");
+    assert_eq!(
+        (restored(&world, "rolled", 4), status(&world, 4)),
+        ("rolled back".into(), "rolled back".into())
+    );
+    let grown = backup(&world, "grown", 4);
+    assert_eq!((&grown["witnessed"], &grown["witness_error"]["code"]), (&Value::Null, &"LB-404".into()));
+
+    // One that says yes and keeps nothing, one that fails, one that is not there, one that lists what is no name.
+    for (at, (script, told)) in [
+        ("exit 0", Some("does not have it")),
+        ("echo no disk >&2; exit 3", Some("no disk")),
+        ("case $1 in list) echo ../escape ;; esac", Some("no name that begins so")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = world.at().join(format!("witness-{at}"));
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        configure_command(&world, &[path.to_str().unwrap()]);
+        let done = backup(&world, script, 0);
+        let error = done["witness_error"]["what"].as_str().unwrap_or_default().to_owned();
+        assert!(
+            told.is_none_or(|told| error.contains(told)) && done["witnessed"].is_null(),
+            "{script}: {done}"
+        );
+    }
+    configure_command(&world, &["./nowhere"]);
+    assert_eq!(status(&world, 5), "not proven");
+    assert!(said(&world.ends(&["backup", "--all"], 0)).contains("there is no such program"));
+    configure_line(&world, Some("witness_command = [\"x\"]\nwitness = \"w\"".to_owned()));
+    assert!(said(&world.ends(&["status"], 2)).contains("two witnesses"));
 }

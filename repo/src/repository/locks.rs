@@ -74,9 +74,14 @@ pub fn survey(repository: &Repository, catalog: &Catalog) -> Result<Survey, Repo
                 }
             },
             Some(Place::Snapshot(..)) => !condemned.snapshot(&object.name),
-            Some(Place::Index(..) | Place::Run(..) | Place::Ledger(..) | Place::Gc(_) | Place::Trust(_)) => {
-                true
-            }
+            Some(
+                Place::Index(..)
+                | Place::Run(..)
+                | Place::Ledger(..)
+                | Place::Gc(_)
+                | Place::Trust(_)
+                | Place::Replica(_),
+            ) => true,
             _ => false,
         };
         if stays {

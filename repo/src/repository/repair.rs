@@ -18,7 +18,7 @@ use crate::repository::catalog::Catalog;
 use crate::repository::maintainer::{Maintainer, MaintenanceRun};
 use crate::repository::pack::{PACK_TARGET, PackBuilder};
 use crate::repository::trust::Trust;
-use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role};
+use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role, versions};
 use crate::store::{Store, StoreErrorKind};
 use crate::units::{Bytes, Timestamp};
 
@@ -43,7 +43,7 @@ pub fn open(
     copy: Option<&dyn Store>,
     pins: &[VerifyingKey],
 ) -> Result<Opened, RepositoryError> {
-    let own = Trust::load(store.as_ref(), pins);
+    let own = own_trust(store.as_ref(), pins);
     let Some(copy) = copy else {
         let repository = Repository { store, trust: own?, role: Role::Primary };
         return Ok(Opened { repository, trust: Vec::new() });
@@ -75,6 +75,16 @@ pub fn open(
         }
     }
     Ok(Opened { repository: Repository { store, trust, role: Role::Primary }, trust: differ })
+}
+
+/// The newest trust here: what was hidden or overlaid counts, too, where the store keeps versions.
+fn own_trust(store: &dyn Store, pins: &[VerifyingKey]) -> Result<Trust, RepositoryError> {
+    let shown = Trust::load(store, pins);
+    match (versions::first_trust(store, pins), shown) {
+        (Ok(Some(first)), Ok(shown)) if first.head.0 > shown.head.0 => Ok(first),
+        (Ok(Some(first)), Err(_)) => Ok(first),
+        (_, shown) => shown,
+    }
 }
 
 /// An empty `trust/`, or one whose first file nobody pinned signed.

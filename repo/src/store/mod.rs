@@ -20,6 +20,7 @@ use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
 pub mod contract;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+pub mod given;
 pub mod local;
 #[cfg(any(test, feature = "testing"))]
 pub mod lossy;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_repo::ids::{ObjectName, RunId};
-use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::agent::Agent;
+use lifeboat_repo::repository::{Repository, RepositoryErrorKind, versions};
+use lifeboat_repo::store::StoreErrorKind;
 use lifeboat_repo::store::contract::{self, Outcome};
 use lifeboat_repo::units::Timestamp;
 
@@ -22,6 +23,9 @@ use crate::when::{count_of, show_duration};
 /// Clocks further apart make ages and signatures' times doubtful.
 const SKEW_WARN: Duration = Duration::from_secs(5);
 const SKEW_FAIL: Duration = Duration::from_secs(300);
+
+/// So many hidden objects are named.
+const HIDDEN_SHOWN: usize = 10;
 
 /// Stray copies of key objects are of no use once the seal they were sealed to is destroyed.
 const SEAL_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -57,6 +61,7 @@ pub(super) fn check(
         check_enrolment(context, config, region, &repository, &area, findings);
     }
     check_identity(context, &repository, identities, &area, findings);
+    check_versions(&repository, &area, findings);
     if passive {
         return findings.warn(&area, "the store was not tried", "run `lifeboat doctor` without --passive");
     }
@@ -172,6 +177,37 @@ fn check_seals(
 
 #[cfg(not(feature = "recover"))]
 fn check_identity(_: &Context, _: &Repository, _: &[PathBuf], _: &str, _: &mut Findings) {}
+
+/// Whether anything is hidden behind a marker or lies under another version. A store that keeps no versions has nothing to
+/// say, and a host that backs up may not ask.
+fn check_versions(repository: &Repository, area: &str, findings: &mut Findings) {
+    let found = match versions::disturbed(repository) {
+        Ok(found) if found.is_empty() => return,
+        Ok(found) => found,
+        Err(error) => match &error.kind {
+            RepositoryErrorKind::Store(inner) if matches!(inner.kind, StoreErrorKind::Denied(_)) => {
+                return findings.ok(
+                    area,
+                    "this host may not list versions, as it should be where it backs up: what is hidden behind markers is \
+                     found by whoever verifies",
+                );
+            }
+            _ => return findings.failure(area, error.into()),
+        },
+    };
+    let next = "somebody put a marker, or another version, over what is stored: find out whose credentials it was, then run \
+                `lifeboat repair`";
+    for one in found.iter().take(HIDDEN_SHOWN) {
+        findings.fail(area, Exit::Damaged, tame(&format!("{}: {}", one.name, one.words())), next);
+    }
+    if let Some(more) = found.len().checked_sub(HIDDEN_SHOWN).filter(|more| *more > 0) {
+        let what = format!(
+            "{} more like these; `lifeboat repair --dry-run` names all",
+            count_of(more as u64, "object", "objects")
+        );
+        findings.fail(area, Exit::Damaged, what, next);
+    }
+}
 
 /// Runs the contract every store must keep, below a name nobody else uses.
 fn check_store(context: &Context, repository: &Repository, area: &str, findings: &mut Findings) {

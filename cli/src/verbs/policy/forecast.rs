@@ -6,17 +6,14 @@
 use std::time::Duration;
 
 use lifeboat_repo::ids::Tenant;
+use lifeboat_repo::repository::bundles::BUNDLE_LOCK;
 use lifeboat_repo::retention::{Horizon, horizon, tenant_horizon};
 use lifeboat_repo::units::{LockClass, LockTerms, Timestamp};
 
 use crate::config::{Component, Config, Place, Region, SourceKind, Treatment};
-use crate::when::show_objective;
+use crate::when::{show_moment, show_objective};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How old a gc record is before packs go.
-const PLAN_AGE: Duration = DAY.saturating_mul(7);
-/// How young packs are left alone.
-const PACK_AGE: Duration = DAY.saturating_mul(3);
 /// Within which time personal data under no tenant's key must be gone: what was promised is 30 days, and five are for
 /// whoever must notice that something failed.
 const UNKEYED_MAX: Duration = DAY.saturating_mul(25);
@@ -135,11 +132,14 @@ impl Maker<'_> {
                 ),
             ));
         }
-        let condemned = at.max(self.now.plus(PACK_AGE));
-        let mut swept = condemned.plus(PLAN_AGE);
+        let gc = &self.config.gc;
+        let condemned = at.max(self.now.plus(gc.pack_age_min));
+        // A record is so old before anything goes, and a run that began before it is waited for, then ended.
+        let waits = gc.plan_age_min.max(gc.run_age_max);
+        let mut swept = condemned.plus(waits);
         steps.push(step(
             swept,
-            format!("gc condemned its packs, and waited {} for runs", show_objective(PLAN_AGE)),
+            format!("gc condemned its packs, and waited {} for runs", show_objective(waits)),
         ));
         if let Some(terms) = self.terms {
             // What is live is extended, so up to the last day; the short class never is.
@@ -153,6 +153,11 @@ impl Maker<'_> {
         let gone = swept.plus(every);
         steps.push(step(gone, "gc deletes its packs, in every version".to_owned()));
         (steps, Some(gone))
+    }
+
+    /// How long the keys of a tenant who is erased today can still be had: the last bundle with them may be of today.
+    fn beyond_recovery(&self) -> Duration {
+        BUNDLE_LOCK + self.config.policy.every
     }
 
     fn judge(&self, forecast: &mut Forecast, until: Option<Horizon>) {
@@ -179,6 +184,16 @@ impl Maker<'_> {
                 if unkeyed && limit == UNKEYED_MAX { " for those" } else { "" }
             )),
             _ => {}
+        }
+        let bundled = self.beyond_recovery();
+        if let Some(promised) =
+            promised.filter(|promised| holds_tenants(self.component) && bundled > *promised)
+        {
+            forecast.broken.push(format!(
+                "an erased tenant's keys are in bundles for {}, and {} was promised",
+                show_objective(bundled),
+                show_objective(promised)
+            ));
         }
         if unkeyed && treatment.lock != LockClass::Short {
             forecast.broken.push(
@@ -210,6 +225,13 @@ impl Maker<'_> {
                  erasing a tenant does not wait for it"
                     .to_owned(),
             );
+        }
+        if holds_tenants(self.component) {
+            forecast.notes.push(format!(
+                "a tenant erased today is unreadable at once, and beyond recovery by {}: bundles of keys are kept for {}",
+                show_moment(self.now.plus(self.beyond_recovery())),
+                show_objective(BUNDLE_LOCK)
+            ));
         }
         let relied = LockClass::Short.relied_on(self.terms).unwrap_or_default();
         let unlocked = self.terms.zip(forecast.within).filter(|(terms, _)| {
@@ -259,6 +281,13 @@ mod tests {
         assert_eq!(days(&locked[0]), 15 + 60 + 1);
         let tenants = found(PLACE, TENANTS, &format!("{keep}[tenants.acme]\nkeep = \"5d\"\n"));
         assert_eq!((tenants.len(), days(&tenants[1])), (2, 5 + 1 + 7 + 1));
+        // What is configured for collection counts, not what is usual; and a run is waited for as long as it may take.
+        let waits = |gc: &str| days(&found(PLACE, TENANTS, &format!("{keep}[gc]\n{gc}\n"))[0]);
+        assert_eq!(
+            (waits("plan_age = \"9d\""), waits("plan_age = \"1d\""), waits("run_age = \"10d\"")),
+            (26, 24, 27)
+        );
+        assert_eq!(waits("plan_age = \"1d\"\nrun_age = \"2d\"\npack_age = \"20d\""), 20 + 2 + 1);
         let none = found(PLACE, TENANTS, "");
         assert_eq!((none[0].gone, none[0].broken.len()), (None, 0));
     }
@@ -272,6 +301,11 @@ mod tests {
         assert!(said(PLACE, &promise, &keep("monthly = 2")).contains("is the most"));
         assert!(said(PLACE, &promise, "").contains("no keep rule lets anything expire"));
         assert!(said(LOCKED, &promise, &keep("daily = 14")).contains("locks of 60 d outlast"));
+        // Keys of a tenant who is erased are in bundles for 14 days, and go at the next run.
+        let soon = format!("{TENANTS}\nforget_within = \"14d\"");
+        assert!(said(PLACE, &soon, &keep("daily = 2")).contains("keys are in bundles for 15 d"));
+        let note = found(PLACE, TENANTS, &keep("daily = 2")).remove(0).notes.join("\n");
+        assert!(note.contains("beyond recovery by") && note.contains("14 d"), "{note}");
         // Personal data under no tenant's key: 25 days, unless less was promised, and a class of its own.
         assert_eq!(said(LOCKED, PERSONAL, &keep("daily = 6")), "");
         assert!(said(LOCKED, PERSONAL, &keep("daily = 14")).contains("25 d is the most"));

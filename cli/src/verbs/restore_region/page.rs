@@ -52,7 +52,7 @@ pub(super) fn render(context: &Context, whole: &Whole<'_>) -> String {
     for (component, need) in &whole.outside {
         page.marked("note", Tone::Warn, &format!("{component} needs {need}, which is of another region"));
     }
-    if whole.region.witness.is_some() {
+    if whole.region.has_witness() {
         page.gap().toned(whole.freshness.tone(), &format!("Freshness {}.", whole.freshness.words()));
     }
     if whole.elapsed.is_some() {

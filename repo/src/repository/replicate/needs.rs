@@ -192,7 +192,10 @@ impl Needs {
             ));
         }
         if let Some(first) = work.lost.iter().min() {
-            let why = format!("it and {} more are needed and in no pack that is whole", work.lost.len() - 1);
+            let why = match work.lost.len() {
+                1 => "it is needed and in no pack that is whole".to_owned(),
+                count => format!("it and {} more are needed and in no pack that is whole", count - 1),
+            };
             problems.push(Problem::new(format!("segment {first}"), why));
         }
         problems

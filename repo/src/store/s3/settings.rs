@@ -69,7 +69,8 @@ impl std::fmt::Debug for Keys {
 /// How long objects of a class are locked when they are put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Locks {
-    /// What backups consist of: packs, indexes, snapshots, runs, ledgers, gc records, trust. Without it nothing is locked.
+    /// What backups consist of: packs, indexes, snapshots, runs, ledgers, gc records, trust, and what commits snapshots in a
+    /// replica. Without it nothing is locked.
     pub normal: Option<Duration>,
     /// Packs of personal data under no tenant's key; without it 14 days, or the normal period if that is shorter.
     pub short: Option<Duration>,
@@ -88,7 +89,7 @@ impl Locks {
     pub fn of(&self, name: &ObjectName, class: LockClass) -> Option<Duration> {
         match name.parts().next() {
             Some("packs") => self.period(class),
-            Some("index" | "snapshots" | "runs" | "ledger" | "gc" | "trust") => self.normal,
+            Some("index" | "snapshots" | "runs" | "ledger" | "gc" | "trust" | "replicas") => self.normal,
             _ => None,
         }
     }
