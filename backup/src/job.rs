@@ -219,7 +219,11 @@ impl Attempt<'_> {
         let (run, mut problems, excluded) = backup.end();
         problems.named.sort_by(|a, b| a.path.cmp(&b.path));
         let Done { shares, mut counts, stored, packs, remembered } = done;
-        counts.undeclared = problems.of(ProblemKind::Undeclared);
+        counts.undeclared = problems.of(ProblemKind::Undeclared) + problems.of(ProblemKind::Misnamed);
+        // Directories that cannot be listed have an entry, and paths that are too long none.
+        counts.errors = counts.errors.max(problems.of(ProblemKind::Unreadable));
+        counts.vanished = problems.of(ProblemKind::Vanished);
+        counts.erased = problems.of(ProblemKind::Erased);
         let status = if problems.total() == 0 { Status::Complete } else { Status::Partial };
         let id = run.id();
         let tenants = shares.len();

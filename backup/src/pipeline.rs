@@ -177,15 +177,22 @@ impl<'a, 'r> Backup<'a, 'r> {
         };
         let watch = Watch { inner: self.observer, stop: AtomicBool::new(false) };
         let problem = |problem: Problem| self.note(problem);
+        // A reader that is told to stop leaves a file out, so nothing may be committed, even where the walk had ended.
+        let left_out = AtomicBool::new(false);
+        let stop = || {
+            let asked = watch.cancelled();
+            left_out.fetch_or(asked, Ordering::Relaxed);
+            asked
+        };
         std::thread::scope(|scope| {
             let Queues { batches, read, seals, sealed, packs, tokens } = Queues::new(sizing);
-            let (watch, problem, packer) = (&watch, &problem, &packer);
+            let (watch, problem, stop, packer) = (&watch, &problem, &stop, &packer);
             let outlet = Outlet { readers: batches.0, tokens: tokens.1 };
             let to = read.0.clone();
             let walking = scope.spawn(move || self.take_in(input, watch, outlet, to));
             for _ in 0..workers {
                 let (from, to, arenas) = (batches.1.clone(), read.0.clone(), arenas.clone());
-                scope.spawn(move || Reader::new(problem, arenas).run(&from, &to));
+                scope.spawn(move || Reader::new(problem, stop, arenas).run(&from, &to));
             }
             drop((batches.1, read.0));
             for mut sealer in sealers {
@@ -206,7 +213,8 @@ impl<'a, 'r> Backup<'a, 'r> {
             read.1.iter().for_each(drop);
             let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             taken?;
-            self.conclude(assembler, walked)
+            let stopped = left_out.load(Ordering::Relaxed);
+            self.conclude(assembler, if stopped { walked.and(Err(Ended::Stopped)) } else { walked })
         })
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct ReadBatch {
 /// A reader; one a thread.
 pub(crate) struct Reader<'a> {
     pub(crate) problem: &'a (dyn Fn(Problem) + Sync),
+    /// Whether somebody asked to stop: looked at inside of large files. Whoever was told so may have left one out.
+    stop: &'a (dyn Fn() -> bool + Sync),
     arenas: Pool,
     probe: Probe,
 }
@@ -104,8 +106,12 @@ struct Content {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(problem: &'a (dyn Fn(Problem) + Sync), arenas: Pool) -> Self {
-        Self { problem, arenas, probe: Probe::new() }
+    pub(crate) fn new(
+        problem: &'a (dyn Fn(Problem) + Sync),
+        stop: &'a (dyn Fn() -> bool + Sync),
+        arenas: Pool,
+    ) -> Self {
+        Self { problem, stop, arenas, probe: Probe::new() }
     }
 
     /// Takes batches until there are no more, or nobody takes what was read.

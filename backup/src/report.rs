@@ -77,6 +77,8 @@ pub enum ProblemKind {
     Changed,
     /// It belongs to no declared tenant.
     Undeclared,
+    /// It lies where a tenant's data does, under a name that no tenant can have; it was taken as nobody's.
+    Misnamed,
     /// It belongs to a tenant that officers erased; it was not taken.
     Erased,
 }

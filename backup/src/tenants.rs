@@ -10,6 +10,8 @@ use lifeboat_repo::ids::{Label, Tenant};
 pub struct TenantRules {
     patterns: Vec<Vec<Part>>,
     system: Option<String>,
+    /// Paths that patterns fit and that are no tenant's.
+    nobodys: Vec<Vec<Part>>,
 }
 
 #[derive(Debug, Clone)]
@@ -28,6 +30,9 @@ pub enum Belongs {
     System,
     /// Nobody's, and nothing says that this is meant.
     Undeclared,
+    /// A tenant's by its place, but no tenant can have the name that stands there: its data could neither be restored nor
+    /// erased for that tenant alone.
+    Misnamed,
 }
 
 /// A pattern that cannot be used.
@@ -55,7 +60,17 @@ impl TenantRules {
             });
         }
         let patterns = patterns.iter().map(|text| parse_pattern(text)).collect::<Result<_, _>>()?;
-        Ok(Self { patterns, system })
+        Ok(Self { patterns, system, nobodys: Vec::new() })
+    }
+
+    /// With these paths, and all below them, declared to be no tenant's although a pattern fits them; `*` stands for one
+    /// whole part.
+    ///
+    /// # Errors
+    /// One is no relative path.
+    pub fn with_nobodys(mut self, paths: &[String]) -> Result<Self, BadPattern> {
+        self.nobodys = paths.iter().map(|text| parse_plain(text)).collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// Whose this path is. `directory` says whether it is one: only directories can be parents of tenants.
@@ -65,26 +80,41 @@ impl TenantRules {
             return Belongs::System;
         }
         let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
-        let mut parent = false;
+        let is_below = |plain: &Vec<Part>| {
+            parts.len() >= plain.len() && matches!(match_pattern(plain, &parts), Match::Parent)
+        };
+        if self.nobodys.iter().any(is_below) {
+            return Belongs::System;
+        }
+        let (mut parent, mut misnamed) = (false, false);
         for pattern in &self.patterns {
             match match_pattern(pattern, &parts) {
                 Match::Tenant(label) => return Belongs::Tenant(Tenant::Named(label)),
                 Match::Parent => parent = true,
+                Match::Misnamed => misnamed = true,
                 Match::No => {}
             }
         }
-        if (parent && directory) || self.system.is_some() { Belongs::System } else { Belongs::Undeclared }
+        match (parent && directory, misnamed) {
+            (true, _) => Belongs::System,
+            (false, true) => Belongs::Misnamed,
+            (false, false) if self.system.is_some() => Belongs::System,
+            (false, false) => Belongs::Undeclared,
+        }
     }
 }
 
 enum Match {
     Tenant(Label),
+    /// Where a tenant's name should stand there is something that is none.
+    Misnamed,
+    /// It fits as far as it goes.
     Parent,
     No,
 }
 
 fn match_pattern(pattern: &[Part], parts: &[&[u8]]) -> Match {
-    let mut tenant = None;
+    let (mut tenant, mut misnamed) = (None, false);
     for (wanted, part) in pattern.iter().zip(parts) {
         match wanted {
             Part::Any => {}
@@ -93,19 +123,17 @@ fn match_pattern(pattern: &[Part], parts: &[&[u8]]) -> Match {
             Part::Tenant { before, after } => {
                 let name =
                     part.strip_prefix(before.as_slice()).and_then(|rest| rest.strip_suffix(after.as_slice()));
-                let label =
-                    name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
-                match label {
-                    Some(label) => tenant = Some(label),
-                    None => return Match::No,
-                }
+                let Some(name) = name.filter(|name| !name.is_empty()) else { return Match::No };
+                tenant = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+                misnamed = tenant.is_none();
             }
         }
     }
+    let whole = parts.len() >= pattern.len();
     match tenant {
-        Some(label) if parts.len() >= pattern.len() => Match::Tenant(label),
-        _ if parts.len() < pattern.len() => Match::Parent,
-        _ => Match::No,
+        Some(label) if whole => Match::Tenant(label),
+        None if whole && misnamed => Match::Misnamed,
+        _ => Match::Parent,
     }
 }
 
@@ -132,6 +160,16 @@ fn parse_pattern(text: &str) -> Result<Vec<Part>, BadPattern> {
     if tenants == 1 { Ok(parts) } else { Err(bad("it must hold {tenant} exactly once")) }
 }
 
+fn parse_plain(text: &str) -> Result<Vec<Part>, BadPattern> {
+    let parts = text.trim_end_matches('/').split('/');
+    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains("{tenant}");
+    if parts.clone().any(bad) {
+        let why = "it must be a path relative to the component's root, without {tenant}";
+        return Err(BadPattern { pattern: text.to_owned(), why });
+    }
+    Ok(parts.map(|part| if part == "*" { Part::Any } else { Part::Literal(part.into()) }).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,13 +188,53 @@ mod tests {
         assert_eq!(rules.belongs(b".", true), Belongs::System);
         assert_eq!(rules.belongs(b"uploads", true), Belongs::System);
         assert_eq!(rules.belongs(b"uploads", false), Belongs::Undeclared);
-        for undeclared in
-            [b"uploads/ACME".as_slice(), b"uploads/_system", b"uploads/a\xff", b"other", b"exports/x/y"]
-        {
+        for undeclared in [b"other".as_slice(), b"exports/x/y", b"exports/x/.csv"] {
             assert_eq!(rules.belongs(undeclared, true), Belongs::Undeclared, "{undeclared:?}");
         }
-        let rules = TenantRules::parse(&["{tenant}".into()], Some("shared".into())).unwrap();
-        assert_eq!(rules.belongs(b"NOT A TENANT", true), Belongs::System);
+    }
+
+    #[test]
+    fn a_name_that_no_tenant_can_have_is_told_whatever_is_said_of_the_rest() {
+        let patterns =
+            ["uploads/{tenant}", "exports/*/{tenant}.csv", "{tenant}/files", "uploads/Shared/{tenant}"];
+        let patterns = patterns.map(String::from);
+        let long = format!("uploads/{}", "a".repeat(64));
+        for system in [None, Some("ours".to_owned())] {
+            let rules = TenantRules::parse(&patterns, system).unwrap();
+            for misnamed in [
+                "uploads/Acme",
+                "uploads/bob@example.com",
+                "uploads/Ünï côde",
+                "uploads/_system",
+                &long,
+                "uploads/Acme/a/b",
+                "exports/2026/ACME.csv",
+                "Acme/files/x",
+                "uploads/Shared/Acme",
+            ] {
+                assert_eq!(rules.belongs(misnamed.as_bytes(), true), Belongs::Misnamed, "{misnamed}");
+            }
+            assert_eq!(rules.belongs(b"uploads/a\xff", false), Belongs::Misnamed);
+            assert_eq!(
+                rules.belongs(b"uploads/Shared/acme/x", false),
+                tenant("acme"),
+                "another pattern fits"
+            );
+            for system in ["uploads/Shared", "Acme", "exports/2026"] {
+                assert_eq!(rules.belongs(system.as_bytes(), true), Belongs::System, "{system} is a parent");
+            }
+            let nobodys = ["uploads/lost+found".to_owned(), "exports/*/ALL.csv".to_owned()];
+            let rules = rules.with_nobodys(&nobodys).unwrap();
+            for system in ["uploads/lost+found", "uploads/lost+found/#12", "exports/2026/ALL.csv"] {
+                assert_eq!(rules.belongs(system.as_bytes(), false), Belongs::System, "{system}");
+            }
+            assert_eq!(rules.belongs(b"uploads/lost+founD", true), Belongs::Misnamed);
+            assert_eq!(rules.belongs(b"exports/2026/All.csv", true), Belongs::Misnamed);
+        }
+        let rules = TenantRules::parse(&patterns, None).unwrap();
+        for bad in ["", "/uploads", "uploads/../x", "uploads/{tenant}"] {
+            assert!(rules.clone().with_nobodys(&[bad.to_owned()]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         self.excluding.begin(&stat);
         let dir = Arc::new(dir);
         let names = source::names_in(dir.as_fd(), &mut self.listing).map_err(unreadable)?;
-        self.entry(b".", &dir, c".", stat, &Belongs::System)?;
+        self.entry(b".", &dir, c".", stat, &Belongs::System, None)?;
         let mut path = Vec::new();
         let mut levels = vec![Level { dir, names, prefix: 0, belongs: Belongs::System }];
         while let Some(level) = levels.last_mut() {
@@ -192,8 +192,9 @@ impl<'a> Walk<'a> {
         if !matches!(above, Belongs::Tenant(_)) && self.leaves_out_erased(path, &belongs) {
             return Ok(None);
         }
+        self.tell_misnamed(path, above, &belongs);
         // What cannot be listed is known before its own entry is written, so that one entry speaks of it.
-        let mut below = None;
+        let (mut below, mut unlisted) = (None, None);
         if directory && !self.excluding.stays_outside(&stat) {
             let opened = source::open_dir(dir.as_fd(), name).and_then(|fd| {
                 let names = source::names_in(fd.as_fd(), &mut self.listing)?;
@@ -212,13 +213,15 @@ impl<'a> Walk<'a> {
                 Err(error) => {
                     let why = format!("its entries cannot be listed: {}", std::io::Error::from(error));
                     self.tell(path, ProblemKind::Unreadable, &why);
+                    unlisted = Some(why);
                 }
             }
         }
-        self.entry(path, dir, name, stat, &belongs)?;
+        self.entry(path, dir, name, stat, &belongs, unlisted)?;
         Ok(below)
     }
 
+    /// One entry; `unlisted` says why what is in it cannot be told, where it is a directory.
     fn entry(
         &mut self,
         path: &[u8],
@@ -226,6 +229,7 @@ impl<'a> Walk<'a> {
         name: &CStr,
         mut stat: Stat,
         belongs: &Belongs,
+        unlisted: Option<String>,
     ) -> Result<(), Ended> {
         if belongs == &Belongs::Undeclared {
             self.tell(
@@ -235,7 +239,7 @@ impl<'a> Walk<'a> {
             );
         }
         let keys = self.keys(belongs)?;
-        let mut tail = Tail { device: stat.device, ..Tail::default() };
+        let mut tail = Tail { device: stat.device, error: unlisted, ..Tail::default() };
         if stat.kind == EntryKind::File && stat.links > 1 {
             let slot = (keys.ordinal, stat.file);
             if let Some(first) = self.links.get(&slot) {
@@ -248,7 +252,8 @@ impl<'a> Walk<'a> {
         let (user, group) = self.names.of(&stat.metadata);
         self.head.clear();
         manifest::write_head_named(&mut self.head, path, stat.kind, &stat.metadata, (user, group), stat.size);
-        let previous = self.previous.as_mut();
+        // What a directory held when it could be listed is not what it holds now.
+        let previous = self.previous.as_mut().filter(|_| tail.error.is_none());
         let found = previous.map(|last| last.find(path, &self.head, &stat, &keys, &tail));
         let settled = matches!(found, Some(Found::Elsewhere));
         if let Some(Found::Same(record)) = found {
@@ -340,7 +345,7 @@ impl<'a> Walk<'a> {
     fn keys(&mut self, belongs: &Belongs) -> Result<Arc<TenantKeys>, Ended> {
         let tenant = match belongs {
             Belongs::Tenant(tenant) => tenant,
-            Belongs::System | Belongs::Undeclared => &Tenant::System,
+            Belongs::System | Belongs::Undeclared | Belongs::Misnamed => &Tenant::System,
         };
         if let Some(keys) = self.last.as_ref().filter(|keys| keys.card.tenant == *tenant) {
             return Ok(Arc::clone(keys));
@@ -368,8 +373,16 @@ impl<'a> Walk<'a> {
         if self.leaves_out_erased(path, &belongs) {
             return Ok(());
         }
+        self.tell_misnamed(path, above, &belongs);
         let keys = self.keys(&belongs)?;
         self.broken(path, &keys, error)
+    }
+
+    /// Tells of a name that no tenant can have, once for all that is below it.
+    fn tell_misnamed(&self, path: &[u8], above: &Belongs, belongs: &Belongs) {
+        if *belongs == Belongs::Misnamed && *above != Belongs::Misnamed {
+            self.tell(path, ProblemKind::Misnamed, "no tenant can have this name; it is kept with _system");
+        }
     }
 
     /// Whether an entry, and all below it, is of a tenant that officers erased; then that is told.

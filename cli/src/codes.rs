@@ -194,7 +194,8 @@ codes! {
     NoRepository = 703: "there is no repository here",
         "The directory is not there. It is not made by itself: an unmounted disk must not look like an empty \
          repository.",
-        "Check the path and that its disk is mounted, or make a repository with `lifeboat init`.";
+        "Check the path and that its disk is mounted. If it is lost, restore from its replica with --replica; only where \
+         there never was one, make it with `lifeboat init`.";
     IdentityNeeded = 704: "a recovery identity is needed",
         "Only a recovery identity opens tenants' data, and none was given.",
         "Give --identity FILE (or LIFEBOAT_IDENTITY). It lies in the safe.";
@@ -228,9 +229,12 @@ codes! {
         "What was asked for makes no sense here.",
         "See `lifeboat help verify`.";
     ClocksApart = 720: "two clocks disagree by more than a day",
-        "This machine and the store do not agree about the time. By one of them snapshots are far older than they are, and \
-         would expire. Nothing was done.",
+        "This machine and the store do not agree about the time. Snapshots dated by a wrong clock hide those that come \
+         after them, or would expire long before their time. Nothing was done.",
         "Set the clock that is wrong, then run it again.";
+    NoTenant = 721: "nobody of that name",
+        "No key of such a tenant is stored here. Most likely its name is mistyped, or it is another region's.",
+        "Look at the name and the region. `lifeboat erase --in-advance` keeps out a tenant who has no data here yet.";
 
     EvidenceSigner = 750: "evidence is signed by nobody you vouch for",
         "The signature holds, but its key is none of those that the configuration pins, --officer names or --allowed-signers \

@@ -239,7 +239,8 @@ impl Context {
         {
             // Its parent must be there: a disk that is not mounted must not look like a new witness.
             std::fs::create_dir(directory)
-                .map_err(|error| Failure::file("make the witness", directory, &error))?;
+                .map_err(|error| Failure::file("make the witness", directory, &error))
+                .map_err(|failure| failure.next("mount its disk, or make the directory it is to lie in"))?;
         }
         let opened = open_store(&Region { repository: place.clone(), ..region.clone() });
         let store = opened.map_err(|failure| failure.at(format!("witness of {} in {place}", region.name)))?;
@@ -306,10 +307,18 @@ impl Context {
         })
     }
 
-    /// The regions asked for, or all.
+    /// The regions asked for, or all; of replicas all that there are, where nobody asked for one by name.
     pub(crate) fn regions<'c>(&self, config: &'c Config, asked: &[Label]) -> Result<Vec<&'c Region>> {
         if asked.is_empty() {
-            return Ok(config.regions.iter().collect());
+            let has = |region: &&Region| !self.replica || region.replica.is_some();
+            let (with, without): (Vec<_>, Vec<_>) = config.regions.iter().partition(has);
+            if with.is_empty() {
+                return Ok(without);
+            }
+            for region in without {
+                tracing::warn!(region = %region.name, "it has no replica; passed over");
+            }
+            return Ok(with);
         }
         asked.iter().map(|name| config.region(name)).collect()
     }
@@ -378,8 +387,9 @@ pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
                 matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
             let failure = Failure::from(error);
             Err(if missing {
-                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name)).code(Code::NoRepository)
-                    .next("check the path and that its disk is mounted, or make a repository with `lifeboat init`")
+                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name))
+                    .code(Code::NoRepository)
+                    .next(Code::NoRepository.next())
             } else {
                 failure
             }

@@ -85,6 +85,14 @@ pub(crate) fn too_open(path: &Path) -> Option<u32> {
     (mode & 0o077 != 0).then_some(mode)
 }
 
+/// What is said of a file that lies where one is to be made.
+pub(crate) fn in_the_way(path: &Path) -> Failure {
+    Failure::new(Exit::Refused, "there is a file of that name; it is never overwritten")
+        .code(Code::Exists)
+        .at(shown(path))
+        .next("move it away if you no longer need it, or choose another place")
+}
+
 /// Writes a new file; one that is there is never overwritten.
 fn write_new(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
@@ -96,12 +104,7 @@ fn write_new(path: &Path, text: &[u8], mode: u32) -> Result<()> {
             file.sync_all()
         });
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Failure::new(Exit::Refused, "there is a file of that name; it is never overwritten")
-                .code(Code::Exists)
-                .at(shown(path))
-                .next("move it away if you no longer need it, or choose another place")
-        }
+        ErrorKind::AlreadyExists => in_the_way(path),
         _ => Failure::file("write a key", path, &error),
     })
 }

@@ -12,9 +12,11 @@
 mod args;
 #[cfg(feature = "recover")]
 mod choosing;
+mod clocks;
 mod codes;
 mod config;
 mod context;
+mod each;
 mod exit;
 mod failure;
 mod keyfiles;

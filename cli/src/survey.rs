@@ -12,6 +12,7 @@ use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, Reader, repository_place};
 use crate::failure::{Failure, Result, tame};
+use crate::when::show_duration;
 
 /// Which recovery identities to look with; without any, this host's own keys serve where they suffice.
 #[derive(clap::Args, Clone, Default)]
@@ -47,10 +48,17 @@ impl Asked {
         self.components.is_empty() || self.components.contains(component)
     }
 
-    /// The regions asked for, once every name is known to exist: a mistyped one must not look like an empty list.
+    /// The regions asked for, once every name is known to exist: a mistyped one must not look like an empty list. Where
+    /// components are named and no region is, those of the components: others may be out of reach.
     pub(crate) fn regions<'c>(&self, context: &Context, config: &'c Config) -> Result<Vec<&'c Region>> {
-        self.components.iter().try_for_each(|name| config.component(name).map(drop))?;
-        context.regions(config, &self.region)
+        let mut homes = self.region.clone();
+        for name in &self.components {
+            let home = &config.component(name)?.region;
+            if self.region.is_empty() && !homes.contains(home) {
+                homes.push(home.clone());
+            }
+        }
+        context.regions(config, &homes)
     }
 }
 
@@ -67,23 +75,53 @@ pub(crate) fn snapshots_of(
     listed(&repository, &reader, component).map_err(|failure| failure.at(repository_place(region)))
 }
 
-/// Everything under snapshots' names in an opened repository, oldest first.
+/// Everything under snapshots' names in an opened repository, and what should be there and is gone; oldest first.
 pub(crate) fn listed(
     repository: &Repository,
     reader: &Reader<'_>,
     component: Option<&Label>,
 ) -> Result<Vec<Listed>> {
     let judge = Judge::new(repository, reader.catalog())?;
-    Ok(judge.list(component)?)
+    Ok(judge.list_with_gone(component)?)
 }
 
-/// The snapshot with the latest recovery point that counts.
+/// The snapshot with the latest recovery point that counts and is not dated ahead of the store's clock.
 pub(crate) fn latest<'l>(listed: &'l [Listed], component: &Label) -> Option<&'l Snapshot> {
-    listed
-        .iter()
-        .filter(|one| one.component == *component && one.standing == Standing::Counts)
+    counting(listed, component)
+        .filter(|one| one.ahead.is_none())
         .filter_map(|one| one.snapshot.as_ref())
         .max_by_key(|snapshot| (snapshot.recovery_point, snapshot.run))
+}
+
+/// The newest that counts and is dated ahead of the store's clock.
+pub(crate) fn ahead<'l>(listed: &'l [Listed], component: &Label) -> Option<&'l Listed> {
+    counting(listed, component).filter(|one| one.ahead.is_some()).max_by_key(|one| one.run)
+}
+
+/// The newest that should count and does not, where it is newer than the latest that does.
+pub(crate) fn void_since<'l>(listed: &'l [Listed], component: &Label) -> Option<(&'l Listed, &'l str)> {
+    let latest = latest(listed, component).map(|snapshot| snapshot.run);
+    let newer = listed.iter().filter(|one| one.component == *component && Some(one.run) > latest);
+    let void = newer.filter_map(|one| match &one.standing {
+        Standing::Void(why) => Some((one, why.as_str())),
+        _ => None,
+    });
+    void.max_by_key(|(one, _)| one.run)
+}
+
+fn counting<'l>(listed: &'l [Listed], component: &Label) -> impl Iterator<Item = &'l Listed> {
+    listed.iter().filter(|one| one.component == *component && one.standing == Standing::Counts)
+}
+
+/// What is wrong with a snapshot that is dated ahead of the store's clock, in words.
+pub(crate) fn ahead_words(one: &Listed) -> String {
+    format!(
+        "{} is dated {} later than it is now by the store's clock: the clock of {} was wrong when it was made, and its \
+         date proves nothing",
+        one.run,
+        show_duration(one.ahead.unwrap_or_default()),
+        one.snapshot.as_ref().map_or("its host", |snapshot| snapshot.writer.as_str()),
+    )
 }
 
 /// Whether something under a snapshot's name counts, in a word.
@@ -109,7 +147,7 @@ pub(crate) fn status_word(status: Status) -> &'static str {
 pub(crate) fn snapshot_json(one: &Listed) -> Value {
     let mut value = json!({
         "component": one.component, "run": one.run, "standing": standing_word(&one.standing),
-        "stored": one.length,
+        "stored": one.length, "ahead_seconds": one.ahead.map(|ahead| ahead.as_secs()),
     });
     let Some(object) = value.as_object_mut() else { return value };
     if let Standing::Void(why) = &one.standing {

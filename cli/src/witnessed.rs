@@ -110,7 +110,9 @@ impl Said {
         match self {
             Self::NoWitness => "not proven: no witness says that nothing newer was taken away".into(),
             Self::Unknown(failure) => {
-                format!("not proven: the witness could not be asked: {}", failure.coded())
+                let place = failure.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"));
+                let next = failure.next.as_ref().map_or_else(String::new, |next| format!("; {next}"));
+                format!("not proven: the witness could not be asked: {}{place}{next}", failure.coded())
             }
             Self::Says(Freshness::NotProven) => "not proven: the witness has seen nothing of it".into(),
             Self::Says(Freshness::Proven(vouched)) => {

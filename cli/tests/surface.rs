@@ -33,6 +33,8 @@ mod sharded;
 mod stats;
 #[path = "surface/terminal.rs"]
 mod terminal;
+#[path = "surface/walked.rs"]
+mod walked;
 #[path = "surface/witnesses.rs"]
 mod witnesses;
 #[path = "surface/world.rs"]

@@ -15,7 +15,7 @@ const NAMED_MAX: usize = 10;
 /// Which snapshot of a component is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The latest that counts.
+    /// The latest that counts. One that is dated ahead of the store's clock is taken only where there is no other.
     #[default]
     Latest,
     /// The one of this run. Chosen by name, it may be one that its run could no longer record.
@@ -33,8 +33,8 @@ pub struct Chosen<'l> {
     pub snapshot: &'l Snapshot,
     /// Whether no ledger names it: nothing but its signature vouches for it, and a person should be told.
     pub unrecorded: bool,
-    /// The newest one that was passed over because it does not count: what is restored is older than a person
-    /// may expect, and must be told.
+    /// The newest one that was passed over because it does not count, or because its date is ahead of the store's clock:
+    /// what is restored is another than a person may expect, and must be told.
     pub passed_over: Option<&'l Listed>,
 }
 
@@ -57,7 +57,8 @@ pub fn choose<'l>(
             )),
         },
         Choice::Latest => {
-            let chosen = latest(own()).ok_or_else(|| none_counts(listed, component))?;
+            let chosen = latest(own().filter(|one| one.ahead.is_none())).or_else(|| latest(own()));
+            let chosen = chosen.ok_or_else(|| none_counts(listed, component))?;
             Ok(Chosen { passed_over: passed_over(own(), &chosen), ..chosen })
         }
         Choice::At(moment) => latest(
@@ -87,12 +88,16 @@ fn latest<'l>(candidates: impl Iterator<Item = &'l Listed>) -> Option<Chosen<'l>
         .max_by_key(|chosen| (chosen.snapshot.recovery_point, chosen.listed.run))
 }
 
-/// The newest one begun after the chosen one that should count and does not. Fences and what retention expired
+/// The newest one begun after the chosen one that should count and does not, or whose date is wrong. Fences and what retention expired
 /// were never meant to be restored.
 fn passed_over<'l>(candidates: impl Iterator<Item = &'l Listed>, chosen: &Chosen<'_>) -> Option<&'l Listed> {
     candidates
         .filter(|one| one.run > chosen.listed.run)
-        .filter(|one| matches!(one.standing, Standing::Void(_) | Standing::Unrecorded))
+        .filter(|one| match one.standing {
+            Standing::Void(_) | Standing::Unrecorded => true,
+            Standing::Counts => one.ahead.is_some(),
+            Standing::Fenced | Standing::Expired => false,
+        })
         .max_by_key(|one| one.run)
 }
 

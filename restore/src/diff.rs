@@ -192,8 +192,12 @@ pub(crate) fn plain_kind(kind: EntryKind) -> EntryKind {
 
 /// Why nothing can be said of an entry that was not read when it was backed up.
 fn not_read(entry: &Entry) -> Option<Change> {
-    (entry.kind == EntryKind::Error).then(|| {
-        let why = entry.tail.error.as_deref().unwrap_or("no reason is given");
-        Change::Unread(format!("it could not be read when it was backed up: {why}"))
-    })
+    let why = entry.tail.error.as_deref();
+    match entry.kind {
+        EntryKind::Error => {
+            let why = why.unwrap_or("no reason is given");
+            Some(Change::Unread(format!("it could not be read when it was backed up: {why}")))
+        }
+        _ => why.map(|why| Change::Unread(format!("when it was backed up {why}"))),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use lifeboat_repo::format::snapshot::{Snapshot, Status};
+use lifeboat_repo::format::snapshot::{Counts, Snapshot, Status};
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{Label, RunId, Tenant};
 use lifeboat_repo::observe::{Event, Observer};
@@ -60,9 +60,9 @@ pub struct Plan {
     /// What of the snapshot was asked for.
     #[serde(skip)]
     pub(crate) asked: Selection,
-    /// Entries that could not be read when they were backed up.
+    /// What the snapshot counts, and with it what it lacks.
     #[serde(skip)]
-    pub(crate) unread: u64,
+    pub(crate) counts: Counts,
     /// Entries that the backup left out as configured.
     #[serde(skip)]
     pub(crate) excluded: u64,
@@ -167,7 +167,7 @@ fn finish(
         finding_counts: built.findings.counts,
         losses: built.losses,
         asked: selection.clone(),
-        unread: snapshot.counts.errors,
+        counts: snapshot.counts,
         excluded: snapshot.source.excluded,
         expired: shares.expired > 0,
         division: None,

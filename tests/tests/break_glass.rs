@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use lifeboat_repo::clock::{Clock, SystemClock};
 use lifeboat_repo::crypto::{Kind, SigningKey, sha256, sign_object};
@@ -17,12 +18,15 @@ use lifeboat_repo::format::names;
 use lifeboat_repo::format::records::{FenceBody, GcBody};
 use lifeboat_repo::format::{self, FORMAT_VERSION};
 use lifeboat_repo::ids::{RunId, Tenant};
+use lifeboat_repo::observe::Silent;
 use lifeboat_repo::units::Bytes;
 use lifeboat_runbooks::{BOOKS, Book};
 use lifeboat_tests::forge::{self, Forger};
+use lifeboat_tests::proof::Ahead;
 use lifeboat_tests::stock::{Safe, Said, Toolbox, enrol_maintainer, put_signed};
 use lifeboat_tests::trees::{self, Maker, Room, noise};
 use lifeboat_tests::{World, label, write};
+use lifeboat_verify::objective::{RpoVerdict, rpo};
 
 const SCRIPT: &str = "scripts/break-glass";
 
@@ -352,6 +356,38 @@ fn damage_ends_it() {
     assert_eq!(said.status, Some(0), "{said:#?}");
     assert!(said.stderr.contains(&format!("passing over {name}: unsigned")), "{said:#?}");
     assert_same(&look(&world.source()), &look(&target));
+}
+
+#[test]
+fn a_wrong_clock_hides_no_later_snapshot() {
+    let (world, tools) = (World::new(), Toolbox::new());
+    let ahead = Ahead(std::time::Duration::from_secs(400 * 86_400));
+    write(&world.source(), "a", b"old");
+    let wrong = world.run(Arc::clone(&world.store), &world.job(), &ahead, &Silent).unwrap();
+    let lost = |disaster| {
+        let listed = world.listed(&world.store);
+        let objective = std::time::Duration::from_secs(3600);
+        rpo(&listed, &label("files"), disaster, objective)
+    };
+    let both = |name: &str, content: &str| {
+        let targets = [world.dir.path().join(name), world.dir.path().join(format!("{name} by hand"))];
+        world.restore(&targets[0]).unwrap();
+        let said = break_glass(&tools, &Safe::new(&world), &targets[1], &[]);
+        assert_eq!(said.status, Some(0), "{said:#?}");
+        for target in targets {
+            assert_eq!(fs::read_to_string(target.join("a")).unwrap(), content);
+        }
+        said.stderr
+    };
+    // Better than nothing, and it proves nothing.
+    assert!(both("first", "old").contains("dated later"));
+    let much_later = ahead.now().plus(ahead.0);
+    assert!(matches!(lost(much_later).verdict, RpoVerdict::InsufficientEvidence(_)));
+    write(&world.source(), "a", b"new, and longer");
+    let right = world.backup().unwrap();
+    assert!(both("second", "new, and longer").contains(&wrong.run.to_string()));
+    assert_eq!(lost(SystemClock.now()).run, Some(right.run));
+    assert_eq!(lost(much_later).run, Some(right.run));
 }
 
 #[test]

@@ -24,6 +24,7 @@ use lifeboat_repo::store::faulty::{Fault, FaultyStore};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_restore::{InPlace, Options, Selection};
 use lifeboat_tests::proof::scratch;
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::{World, write};
@@ -191,6 +192,25 @@ fn a_tenant_is_erased_and_its_neighbours_are_not() {
     assert!(proved(&world, &store, 0).found.is_empty());
     world.verify(&store).assert_passed("sealed anew");
     restored(&world, &[]);
+}
+
+#[test]
+fn what_a_backup_left_out_of_an_erased_tenant_is_no_surplus() {
+    let (world, memory) = world();
+    let store: Arc<dyn Store> = Arc::new(memory);
+    erased(&world, &store, "acme").unwrap();
+    assert_eq!(world.backup().unwrap().counts.erased, 1);
+    act(&world, &store, |acting| erase::readmit(acting, &tenant("acme"))).unwrap();
+    // Let in again, acme has files; the latest snapshot is of before, and knows nothing of them.
+    let target = world.source();
+    write(&target, "tenants/acme/new", b"what acme wrote since");
+    write(&target, "surplus", b"surplus");
+    let in_place = InPlace { delete: true, ..InPlace::default() };
+    let options = Options { in_place: Some(in_place), ..Options::default() };
+    let report = world.restore_with(&target, &Selection::default(), &options).unwrap();
+    assert!(target.join("tenants/acme/new").exists() && target.join("surplus").exists());
+    let refused = report.changes.unwrap().not_removed.unwrap();
+    assert!(refused.contains("officers had erased their tenant"), "{refused}");
 }
 
 /// Holds a run just before it commits.

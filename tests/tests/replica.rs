@@ -353,3 +353,31 @@ fn another_repository_or_one_that_was_rolled_back_is_refused() {
             .contains("no maintainer")
     );
 }
+
+#[test]
+fn what_was_stored_again_holds_no_snapshot_back() {
+    let mut pair = Pair::new();
+    let first = pair.backup(1);
+    for (pack, _) in packs(&pair.store) {
+        pair.store.remove(&pack);
+    }
+    // Nothing changed, so every chunk of the first, manifests and all, is stored again.
+    let again = pair.world.backup().unwrap();
+    pair.expected.insert(again.run, Arc::new(Tree::of(&pair.world.source())));
+    let second = names::snapshot(&label("files"), again.run).unwrap();
+    let plan = pair.plan();
+    assert!(plan.spared > 0 && plan.problems.is_empty(), "{plan:#?}");
+    assert_eq!(pair.replicate().committed, [first, second]);
+    pair.assert_sound(&pair.replica, 2, "after packs were lost");
+    assert!(pair.plan().is_empty(), "{:#?}", pair.plan());
+    // What was not stored again holds back what needs it, and that alone.
+    let known = packs(&pair.store);
+    let third = pair.backup(2);
+    for (pack, _) in packs(&pair.store).into_iter().filter(|one| !known.contains(one)) {
+        pair.store.remove(&pack);
+    }
+    let report = pair.replicate_into(Arc::new(pair.replica.clone())).unwrap();
+    assert!(report.problems.iter().any(|one| one.what.starts_with("segment ")), "{report:#?}");
+    assert!(pair.replica.stat(&third).unwrap().is_none());
+    pair.assert_sound(&pair.replica, 2, "beside damage");
+}

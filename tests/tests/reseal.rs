@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use lifeboat_backup::Report;
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::crypto::sign::Kind;
 use lifeboat_repo::crypto::{Identity, SigningKey, open_into, split_object};
-use lifeboat_repo::format::names::{Place, place};
+use lifeboat_repo::format::FORMAT_VERSION;
+use lifeboat_repo::format::names::{self, Place, place};
+use lifeboat_repo::format::records::GcBody;
 use lifeboat_repo::ids::{IdentityId, ObjectName};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::RepositoryError;
@@ -32,7 +35,7 @@ use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_tests::forge::catalog_identities;
 use lifeboat_tests::model::Tree;
 use lifeboat_tests::proof::{Expected, scratch};
-use lifeboat_tests::stock::{Safe, Toolbox};
+use lifeboat_tests::stock::{Safe, Toolbox, enrol_maintainer, put_signed};
 use lifeboat_tests::{World, copy, label, write};
 use lifeboat_verify::Severity;
 
@@ -309,6 +312,28 @@ fn a_run_that_was_announced_late_uses_the_new_seal() {
     // A key that it had is used, since it was sealed anew.
     run.card(&"acme".parse().unwrap()).unwrap();
     assert_eq!(stage.keys_below(new), 4);
+}
+
+#[test]
+fn a_run_whose_snapshot_was_expired_and_collected_holds_no_seal() {
+    let mut stage = Stage::new();
+    let first = *stage.expected.keys().next().unwrap();
+    write(&stage.world.source(), "tenants/acme/more", b"more of acme");
+    stage.backup();
+    let expired = names::snapshot(&label("files"), first).unwrap();
+    let (key, time) = (SigningKey::from_seed([5; 32]), SystemClock.now());
+    enrol_maintainer(&stage.world, "m1", &key);
+    let body = GcBody { format: FORMAT_VERSION, time, snapshots: vec![expired.clone()], ..GcBody::default() };
+    let body = lifeboat_repo::format::encode(&body, "gc").unwrap();
+    put_signed(&stage.world, &key, Kind::Gc, &"gc/00000000".parse().unwrap(), &body);
+    stage.memory.remove(&expired);
+    renewed(&stage);
+    let looked = {
+        let repository = stage.world.repository();
+        outlook(&stage.world.recovery(&repository)).unwrap()
+    };
+    assert!(looked.waiting.is_empty() && looked.condemned.len() == 1, "{looked:?}");
+    assert_eq!(finished(&stage).step, Step::Destroyed(None));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_backup::{Excludes, Source};
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
-use lifeboat_repo::format::snapshot::Snapshot;
+use lifeboat_repo::format::snapshot::{Snapshot, Status as SnapshotStatus};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::Store;
@@ -503,6 +503,58 @@ fn over_a_live_root_only_with_consent() {
     let mut seen = vec![0; bytes.len()];
     std::os::unix::fs::FileExt::read_exact_at(&reader, &mut seen, 0).unwrap();
     assert_eq!(seen, bytes, "who had it open has what he had");
+}
+
+#[test]
+fn what_the_backup_could_not_list_is_never_removed() {
+    const TEST: &str = "what_the_backup_could_not_list_is_never_removed";
+    let Some(dir) = lifeboat_tests::nobody::child() else {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        rustix::fs::chown(dir.path(), Some(rustix::fs::Uid::from_raw(65534)), None).unwrap();
+        lifeboat_tests::nobody::run(TEST, dir.path());
+        return;
+    };
+    let world = World::over(std::sync::Arc::new(lifeboat_repo::store::memory::MemoryStore::new()), {
+        fs::create_dir(dir.join("world")).unwrap();
+        tempfile::tempdir_in(dir.join("world")).unwrap()
+    });
+    let m = Maker::new(&world.source());
+    m.dir("closed/below");
+    m.file("closed/below/precious", b"the only copy");
+    m.file("open", b"x");
+    m.mode("closed", 0o000);
+    let closed = |report: &lifeboat_backup::Report| {
+        let named: Vec<_> = report.problems.named.iter().map(|one| one.path.as_slice()).collect();
+        assert_eq!(named, [b"closed".as_slice()], "{report:?}");
+        assert_eq!((report.status, report.counts.errors), (SnapshotStatus::Partial, 1));
+    };
+    closed(&world.backup().unwrap());
+    // Nothing changed, and it is told again.
+    closed(&world.backup().unwrap());
+
+    // Somewhere else it comes back empty, and that is said.
+    let elsewhere = dir.join("elsewhere");
+    let report = world.restore(&elsewhere).unwrap();
+    let said: Vec<_> = report.findings.iter().filter(|one| one.path == b"closed").collect();
+    assert!(said.iter().any(|one| one.what.contains("cannot be listed")), "{:?}", report.findings);
+
+    // Where it lives nothing of it goes, and nothing else either.
+    m.mode("closed", 0o700);
+    m.file("surplus", b"surplus");
+    let in_place = |target: &Path| {
+        let options = Options { in_place: Some(DELETE), ..Options::default() };
+        world.restore_with(target, &Selection::default(), &options).unwrap()
+    };
+    let refused = in_place(&world.source()).changes.unwrap().not_removed.unwrap();
+    assert!(refused.contains("could not be read"), "{refused}");
+    fs::set_permissions(m.path("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(m.path("closed/below/precious").exists() && m.path("surplus").exists());
+
+    // Once it may be listed it is in the backup, and surplus goes.
+    assert_eq!(world.backup().unwrap().status, SnapshotStatus::Complete);
+    m.file("more", b"surplus");
+    assert_eq!(in_place(&world.source()).changes.unwrap().removed.first, [b"more".to_vec()]);
+    assert!(m.path("closed/below/precious").exists());
 }
 
 #[test]

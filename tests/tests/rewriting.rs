@@ -11,7 +11,7 @@ use lifeboat_backup::{Job, Percent, Report, Rewriting};
 use lifeboat_repo::clock::Clock;
 use lifeboat_repo::crypto::SigningKey;
 use lifeboat_repo::crypto::sign::Kind;
-use lifeboat_repo::format::names::Seq;
+use lifeboat_repo::format::names::{Place, Seq, place};
 use lifeboat_repo::format::records::GcBody;
 use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::format::{self, FORMAT_VERSION};
@@ -23,7 +23,7 @@ use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_tests::proof::{Ahead, scratch};
 use lifeboat_tests::stock::{enrol_maintainer, put_signed};
 use lifeboat_tests::trees::noise;
-use lifeboat_tests::{World, compare, write};
+use lifeboat_tests::{World, compare, examine, label, write};
 
 /// Files of one segment, of 100 KB each.
 const EACH: u64 = 42;
@@ -96,7 +96,9 @@ impl Nights {
 
     fn comes_back(&self, name: &str) {
         let target = self.world.dir.path().join(name);
-        self.world.restore(&target).unwrap();
+        let Some(Place::Snapshot(_, run)) = self.made.last().and_then(place) else { panic!("no snapshot") };
+        let store = Arc::new(self.store.clone()) as Arc<dyn Store>;
+        examine::restore(&self.world, &store, &label("files"), Some(run), &target).unwrap();
         compare::assert_same(&self.world.source(), &target);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Flow {
     Again,
     /// Its line; the chunks it names came before.
     End(Box<ReadyLine>),
-    /// It vanished.
+    /// It vanished, or somebody asked to stop.
     Nothing,
 }
 
@@ -79,6 +79,7 @@ impl Reader<'_> {
                         self.unreadable(work, &error).map_or(Flow::Nothing, |line| Flow::End(Box::new(line)));
                     return to.send(flow).ok();
                 }
+                Err(Stop::Asked) => return to.send(Flow::Nothing).ok(),
                 Err(Stop::Deaf) => return None,
             }
             attempt += 1;
@@ -100,7 +101,11 @@ impl Reader<'_> {
         };
         let ranges = extents.clone().unwrap_or_else(|| vec![(0, stat.size.0)]);
         let mut source = Ranges { file: &file, ranges: ranges.into(), short: false };
+        let stop = self.stop;
         let chunks = cut_stream(&work.keys, &mut self.probe, to, |window, target| {
+            if stop() {
+                return Err(Stop::Asked);
+            }
             source.fill(window, target).map_err(Stop::Io)
         })?;
         let attributes = self.file_attributes(work, &file);
@@ -126,6 +131,7 @@ impl Reader<'_> {
 /// Why a stream ended early.
 enum Stop {
     Io(std::io::Error),
+    Asked,
     Deaf,
 }
 

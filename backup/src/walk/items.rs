@@ -136,7 +136,8 @@ impl AttributesWork {
             line,
             kind,
             size: self.stat.size,
-            stable: true,
+            // A directory that could not be listed is looked at again, whatever else is as it was.
+            stable: self.tail.error.is_none(),
             needs: Vec::new(),
         }
     }

@@ -202,6 +202,9 @@ fn check_component(
     for pattern in &raw.tenants {
         check_pattern(source, pattern)?;
     }
+    for path in &raw.not_tenants {
+        check_not_tenant(source, path)?;
+    }
     if raw.tenants.is_empty() && raw.tenant.is_none() && raw.system.is_none() {
         return Err(source
             .mistake(name.span(), format!("component {} does not say whose data it holds", name.get_ref()))
@@ -225,6 +228,7 @@ fn check_component(
         hooks: sources::check_hooks(source, &raw.hooks)?,
         rewriting: sources::check_rewriting(source, &raw)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
+        not_tenants: raw.not_tenants.iter().map(|path| path.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
         treatment,
         rpo,
@@ -257,6 +261,17 @@ fn check_pattern(source: &Source<'_>, pattern: &Spanned<String>) -> Result<()> {
                 "a pattern is a path below the component's path, without .. or double slashes",
             )
             .next("write something like uploads/{tenant}"));
+    }
+    Ok(())
+}
+
+fn check_not_tenant(source: &Source<'_>, path: &Spanned<String>) -> Result<()> {
+    let text = path.get_ref();
+    let bad = |part: &str| part.is_empty() || matches!(part, "." | "..") || part.contains(TENANT);
+    if text.trim_end_matches('/').split('/').any(bad) {
+        return Err(source
+            .mistake(path.span(), "what is no tenant's is named by its path below the component's path")
+            .next("write something like uploads/lost+found, without {tenant} and .."));
     }
     Ok(())
 }

@@ -127,6 +127,8 @@ pub(crate) struct Component {
     pub(crate) rewriting: Rewriting,
     /// Which paths belong to which tenant.
     pub(crate) tenants: Vec<String>,
+    /// Paths that these patterns fit and that are no tenant's.
+    pub(crate) not_tenants: Vec<String>,
     /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".
     pub(crate) system: Option<String>,
     /// What expires, how long it is locked, what was promised.

@@ -101,6 +101,8 @@ pub(super) struct RawComponent {
     pub(super) rewrite_at_most: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) tenants: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) not_tenants: Vec<Spanned<String>>,
     pub(super) system: Option<Spanned<String>>,
     pub(super) personal: Option<Spanned<bool>>,
     pub(super) lock: Option<Spanned<String>>,

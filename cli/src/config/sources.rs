@@ -68,6 +68,7 @@ fn of_commands(raw: &RawComponent) -> Fields {
 fn of_trees(raw: &RawComponent) -> Fields {
     vec![
         ("tenants", raw.tenants.first().map(Spanned::span)),
+        ("not_tenants", raw.not_tenants.first().map(Spanned::span)),
         ("exclude", raw.exclude.first().map(Spanned::span)),
         ("exclude_if_present", raw.exclude_if_present.first().map(Spanned::span)),
         ("cachedir_tag", raw.cachedir_tag.as_ref().map(Spanned::span)),

@@ -61,6 +61,7 @@ rto_limit = "48h"
 region = "eu-fra"
 path = "data/chats"                          # the tree to back up
 tenants = ["uploads/{tenant}"]               # which paths are which customer's; each gets a key of its own
+# not_tenants = ["uploads/lost+found"]       # what lies where a customer's data would, and is nobody's
 # Why the rest belongs to no customer. Without it, a rest that is found makes the backup "partly done".
 system = "settings and templates of ours"
 rpo = "24h"                                  # how much may be lost

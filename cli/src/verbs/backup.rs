@@ -10,6 +10,7 @@ use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{Label, ObjectName};
 use serde_json::{Value, json};
 
+use crate::clocks::refuse_clocks_apart;
 use crate::codes::Code;
 use crate::config::{Component, Config, Host, LimitArgs, SourceKind};
 use crate::context::{Context, inherited, repository_place};
@@ -71,6 +72,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         }
         if let Err(failure) = &witnessed {
             page.marked("!", Tone::Bad, &format!("the witness was not told: {}", failure.coded()));
+            if let Some(place) = &failure.place {
+                page.item("at", place);
+            }
+            if let Some(next) = &failure.next {
+                page.item("→", next);
+            }
         }
         let ended = match &outcome {
             // That a witness is out of reach is no fault of the backup; what it has seen and is gone is.
@@ -119,6 +126,10 @@ pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &C
         refuse_overlap(path, repository, "repository")?;
     }
     let repository = context.open(region)?;
+    let there =
+        repository.store().now().map_err(|error| Failure::from(error).at(repository_place(region)))?;
+    refuse_clocks_apart(context.now(), there, "a snapshot with a wrong date hides those that come after it")
+        .map_err(|failure| failure.at(repository_place(region)))?;
     let credentials = context.credentials(host)?;
     let inherited = inherited();
     let mut hooks = component.hooks.clone();
@@ -144,8 +155,9 @@ pub(crate) fn one(context: &Context, config: &Config, host: &Host, component: &C
 fn source(config: &Config, component: &Component, inherited: Environment) -> Result<Source> {
     match &component.source {
         SourceKind::Files(root, excludes) => {
-            let tenants =
-                TenantRules::parse(&component.tenants, component.system.clone()).map_err(|error| {
+            let tenants = TenantRules::parse(&component.tenants, component.system.clone())
+                .and_then(|rules| rules.with_nobodys(&component.not_tenants))
+                .map_err(|error| {
                     let failure = Failure::usage(tame(&error.to_string())).code(Code::Configuration);
                     failure.at(shown(&config.path))
                 })?;
@@ -254,6 +266,11 @@ fn render_problems(page: &mut Page, report: &Report) {
         (ProblemKind::Vanished, "vanished while it was read"),
         (ProblemKind::Changed, "kept changing; stored as last read"),
         (ProblemKind::Undeclared, "belong to no declared tenant; stored under _system"),
+        (
+            ProblemKind::Misnamed,
+            "where a tenant's name should stand, under a name that no tenant can have; stored under \
+         _system",
+        ),
         (ProblemKind::Erased, "of tenants that officers erased; not taken"),
     ];
     for (kind, words) in kinds.iter().filter(|(kind, _)| problems.of(*kind) > 0) {
@@ -274,6 +291,13 @@ fn render_problems(page: &mut Page, report: &Report) {
     }
     if problems.of(ProblemKind::Erased) > 0 {
         page.item("→", "delete them here, or let the tenant in again with `lifeboat erase --readmit`");
+    }
+    if problems.of(ProblemKind::Misnamed) > 0 {
+        page.item(
+            "→",
+            "such data can be neither restored nor erased for its tenant alone: rename them (a-z, 0-9, dot, dash and \
+             underscore, at most 63), or list those that are no tenant's in not_tenants = [\"…\"]",
+        );
     }
     if problems.of(ProblemKind::Undeclared) > 0 {
         page.item("→", "add a pattern to tenants, or say with system = \"…\" why it is nobody's");
@@ -323,6 +347,7 @@ fn problem_value(problem: &Problem) -> Value {
         ProblemKind::Vanished => "vanished",
         ProblemKind::Changed => "changed",
         ProblemKind::Undeclared => "undeclared",
+        ProblemKind::Misnamed => "misnamed",
         ProblemKind::Erased => "erased",
     };
     json!({ "path": text::display(&problem.path), "kind": kind, "why": tame(&problem.why) })

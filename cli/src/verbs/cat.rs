@@ -21,6 +21,7 @@ use crate::codes::Code;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, restore_failure, shown};
+use crate::keyfiles::in_the_way;
 use crate::looking::{Asked, Look, look};
 use crate::render::{Outcome, Tone};
 use crate::survey::Identities;
@@ -85,6 +86,9 @@ fn give(
     progress: &dyn Observer,
     sink: &mut Sink<'_>,
 ) -> Result<Option<Given>> {
+    if let Some(output) = args.output.as_deref().filter(|output| output.exists()) {
+        return Err(in_the_way(output));
+    }
     let tenants: BTreeSet<_> = args.which.tenants.iter().cloned().collect();
     let mut attempt = |path: &[u8]| {
         lifeboat_restore::cat(look.recovery, snapshot, &tenants, path, progress, &mut |bytes| {

@@ -9,6 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::render::{Outcome, Page, Tone};
 use crate::survey::Identities;
 
+mod beyond;
 mod host;
 mod store;
 

@@ -25,6 +25,8 @@ use crate::trusted;
 use crate::verbs::keys::OfficerArgs;
 use crate::when::{count_of, show_moment};
 
+mod unknown;
+
 /// As many key objects at once as requests to a store far away are worth.
 const LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     /// Let a tenant in again, with keys made anew
     #[arg(long, value_name = "TENANT")]
     readmit: Option<Tenant>,
+    /// Erase a tenant of whom nothing is stored here, so that hosts never take data of that name
+    #[arg(long, requires = "tenant")]
+    in_advance: bool,
     /// Do it: what is erased nobody brings back
     #[arg(long)]
     irrevocably: bool,
@@ -116,6 +121,7 @@ fn perform(
     let mut value = json!({});
     let put = if let Some(tenant) = &args.tenant {
         let plan = erase::plan(acting, tenant, places)?;
+        unknown::refuse(acting, &plan, args.in_advance)?;
         value = render_plan(&plan, page);
         if args.dry_run {
             render_unopened(&plan.unopened, page);
@@ -198,6 +204,9 @@ fn render_plan(plan: &Plan, page: &mut Page) -> Value {
         ),
     );
     match plan.bundled {
+        _ if plan.keys.is_empty() => {
+            page.item("-", "nothing is destroyed; from the tombstone on hosts take no data of that name")
+        }
         Some(until) => page.item(
             "-",
             &format!(

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
@@ -63,20 +64,19 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         page.raw("Nothing is done; this would be:");
     }
     let mut values = Vec::new();
-    let mut exit = Exit::Ok;
-    for region in context.regions(&config, &args.region)? {
+    let regions = context.regions(&config, &args.region)?;
+    let reached = each(regions, &mut page, |region, page| {
         let repository = context.open(region)?;
         let done = Maintainer::open(&repository, Arc::clone(&credentials), &context.clock, &context.entropy)
             .map_err(Failure::from)
             .and_then(|maintainer| collect(context, &config, args, region, &maintainer));
         let done = done.map_err(|failure| failure.at(repository_place(region)))?;
-        if done.is_damaged() {
-            exit = exit.worst(Exit::Damaged);
-        }
-        page::render(&mut page, context, &done, args.dry_run);
+        page::render(page, context, &done, args.dry_run);
         values.push(page::value(&done));
-    }
-    Ok(Outcome { exit, value: json!({ "dry_run": args.dry_run, "regions": values }), page: page.finish() })
+        Ok(if done.is_damaged() { Exit::Damaged } else { Exit::Ok })
+    })?;
+    let value = json!({ "dry_run": args.dry_run, "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn collect<'c>(

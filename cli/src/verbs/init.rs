@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Who may recover: an age recipient; may be given several times. Without, an identity is made
     #[arg(long, value_name = "age1…", value_parser = parse_recipient)]
     pub(crate) recovery_recipient: Vec<Recipient>,
+    /// Make a new repository where one was made before and is gone for good
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// Only say what would be made
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -85,8 +88,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let regions: Vec<Region> = context.regions(&config, &args.regions)?.into_iter().cloned().collect();
     let officer_given = args.officer_key.clone().or_else(|| context.environment.officer_key.clone());
     let mut keys = Keys { directory: keys_directory(args, &config), officer_given, ..Keys::default() };
+    if args.anew {
+        keys.dated = Some(context.now());
+    }
     if args.dry_run {
-        let planned = plan(args, &config, &regions, &keys)?;
+        let planned = plan(context, args, &config, &regions, &keys)?;
         return Ok(page::would_make(context, &planned));
     }
     let mut done = Vec::new();
@@ -107,7 +113,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
 }
 
 /// What would be made that is not there: a line each.
-fn plan(args: &Args, config: &Config, regions: &[Region], keys: &Keys) -> Result<Vec<String>> {
+fn plan(
+    context: &Context,
+    args: &Args,
+    config: &Config,
+    regions: &[Region],
+    keys: &Keys,
+) -> Result<Vec<String>> {
     let mut planned = Vec::new();
     let mut file = |path: &Path, what: &str| {
         if !path.exists() {
@@ -128,7 +140,8 @@ fn plan(args: &Args, config: &Config, regions: &[Region], keys: &Keys) -> Result
         file(&officer_file(args, keys)?, "the officer's signing key");
     }
     for region in &new {
-        if args.recovery_recipient.is_empty() {
+        refuse_second(args, region)?;
+        if args.recovery_recipient.is_empty() && args.identities.files(context).is_empty() {
             file(&recovery_file(keys, region), "a recovery identity");
         }
     }
@@ -188,6 +201,7 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
             "if it is yours, pin its officer's public key in lifeboat.toml (it is on the paper in the safe)",
         ));
     }
+    refuse_second(args, region)?;
     let name = officer_name(args)?;
     let signing = officer_key(context, args, &name, keys)?;
     let pinned = PinnedOfficer { key: signing.public(), name: name.to_string() };
@@ -198,7 +212,7 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
             .next("give the key of a pinned officer with --officer-key FILE"));
     }
     let edited = pin_text(&config, region, &pinned)?;
-    let (recovery, recovery_file) = recovery(args, region, &name, keys)?;
+    let (recovery, recovery_file) = recovery(context, args, region, &name, keys)?;
     let id = create(context, region, &name, &signing, recovery)?;
     if let Some(text) = edited {
         write_config(&config.path, &text)?;
@@ -215,6 +229,25 @@ fn one(context: &Context, args: &Args, region: &Region, keys: &mut Keys) -> Resu
         recovery_file,
         enrolled,
     })
+}
+
+/// Refuses to make a repository where one was made before: its officer is pinned. It is more likely out of reach than gone,
+/// and a new one with new keys in its place is what makes the old keys look like rubbish.
+fn refuse_second(args: &Args, region: &Region) -> Result<()> {
+    let Some(officer) = region.officers.first().filter(|_| !args.anew) else { return Ok(()) };
+    Err(Failure::new(
+        Exit::Refused,
+        format!(
+            "the repository of region {} is not there, and there was one: its officer {} is pinned in {FILE}",
+            region.name, officer.name
+        ),
+    )
+    .code(Code::NoRepository)
+    .at(repository_place(region))
+    .next(
+        "check the address and that its disk is mounted, or restore from the replica with --replica; if it is gone for \
+         good, --anew makes another one beside the keys of the old: keep these as long as a replica or a bundle may exist",
+    ))
 }
 
 /// The configuration with the officer pinned, if that is a change; computed before anything is made.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::codes::Code;
 use crate::config::{Config, Place, Region};
 use crate::context::{Context, open_store, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Result, tame};
 use crate::render::{Column, Outcome, Page, Table, Tone};
@@ -74,16 +75,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
-    let mut exit = Exit::Ok;
-    for region in context.regions(&config, &args.region)? {
+    let regions = context.regions(&config, &args.region)?;
+    let reached = each(regions, &mut page, |region, page| {
         let done =
             work(context, &config, region, args).map_err(|failure| failure.at(repository_place(region)))?;
-        exit = exit.worst(done.exit(args.extend));
-        render(&mut page, &done, args);
+        render(page, &done, args);
         values.push(value(&done));
-    }
-    let value = json!({ "dry_run": args.dry_run, "extend": args.extend, "regions": values });
-    Ok(Outcome { exit, value, page: page.finish() })
+        Ok(done.exit(args.extend))
+    })?;
+    let value = json!({ "dry_run": args.dry_run, "extend": args.extend, "regions": values,
+                        "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn work<'c>(context: &Context, config: &Config, region: &'c Region, args: &Args) -> Result<Done<'c>> {

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::render::{Outcome, Page, Tone};
@@ -58,15 +59,32 @@ struct Repaired {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
-    let (mut exit, mut values) = (Exit::Ok, Vec::new());
-    for region in context.regions(&config, &args.region)? {
+    let mut values = Vec::new();
+    let regions = with_copies(context.regions(&config, &args.region)?, args);
+    let reached = each(regions, &mut page, |region, page| {
         let repaired =
             repair(context, &config, region, args).map_err(|failure| failure.at(repository_place(region)))?;
-        exit = exit.worst(repaired.exit());
-        render(&mut page, region, args, &repaired);
+        render(page, region, args, &repaired);
         values.push(value(region, &repaired));
+        Ok(repaired.exit())
+    })?;
+    let value = json!({ "dry_run": args.dry_run, "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
+}
+
+/// Where nobody named a region and copies are to come from replicas: the regions that have one.
+fn with_copies<'c>(regions: Vec<&'c Region>, args: &Args) -> Vec<&'c Region> {
+    if !args.region.is_empty() || args.from.as_deref() != Some("replica") {
+        return regions;
     }
-    Ok(Outcome { exit, value: json!({ "dry_run": args.dry_run, "regions": values }), page: page.finish() })
+    let (with, without): (Vec<_>, Vec<_>) = regions.into_iter().partition(|region| region.replica.is_some());
+    if with.is_empty() {
+        return without;
+    }
+    for region in without {
+        tracing::warn!(region = %region.name, "it has no replica to repair it from; passed over");
+    }
+    with
 }
 
 fn repair(context: &Context, config: &Config, region: &Region, args: &Args) -> Result<Repaired> {

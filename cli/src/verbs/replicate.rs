@@ -186,6 +186,13 @@ fn render(page: &mut Page, region: &Region, done: &Done) {
         None => (plan.commits.len(), "would count in it"),
     };
     page.field("snapshots", &format!("{committed} more {words}"));
+    if plan.spared > 0 {
+        let segments = count_of(plan.spared, "segment is", "segments are");
+        page.item(
+            "-",
+            &format!("{segments} whole nowhere; all that snapshots need of it is stored elsewhere too"),
+        );
+    }
     let problems = problems(done);
     for one in problems.iter().take(SHOWN) {
         page.marked("!", Tone::Bad, &format!("{}: {}", tame(&one.what), tame(&one.why)));
@@ -214,6 +221,7 @@ fn value(region: &Region, done: &Done) -> Value {
         "objects": objects, "bytes": bytes,
         "packs": group(&plan.packs), "records": group(&plan.records), "base": group(&plan.base),
         "segments": { "objects": plan.segments, "bytes": plan.segment_bytes },
+        "spared_segments": plan.spared,
         "snapshots": done.report.as_ref().map_or(&plan.commits, |report| &report.committed),
         "commit": done.report.as_ref().and_then(|report| report.commit.as_ref()),
         "problems": problems, "exit": exit_of(done).code(),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use lifeboat_repo::format::snapshot::{Snapshot, Status as SnapshotStatus};
+use lifeboat_repo::format::snapshot::{Counts, Snapshot, Status as SnapshotStatus};
 use lifeboat_repo::format::text;
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::{Event, Observer};
@@ -11,7 +11,7 @@ use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_repo::repository::witness::Depth;
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
-use lifeboat_restore::{Changes, IdMap, InPlace, Loss, Options, Plan, Report, Severity, Status};
+use lifeboat_restore::{Changes, Choice, IdMap, InPlace, Loss, Options, Plan, Report, Severity, Status};
 use serde_json::{Value, json};
 
 use crate::choosing::Which;
@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result, restore_failure, shown, tame};
 use crate::looking::{Asked, look};
 use crate::render::{Outcome, Page, Tone, short_hashes};
-use crate::survey::{Identities, status_word};
+use crate::survey::{self, Identities, status_word};
 use crate::when::{count_of, show_count, show_duration, show_moment};
 use crate::witnessed::{self, Said};
 
@@ -206,13 +206,20 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
     let listed = Judge::new(&repository, recovery.catalog())
-        .and_then(|judge| judge.list(Some(&component.name)))
+        .and_then(|judge| judge.list_with_gone(Some(&component.name)))
         .map_err(|error| at(error.into()))?;
     let choice = part.choice(args, context, &listed, component)?;
     let chosen = lifeboat_restore::choose(&listed, &component.name, choice).map_err(restore_failure)?;
     let (snapshot, unrecorded) = (chosen.snapshot.clone(), chosen.unrecorded);
-    let passed_over = chosen.passed_over.map(|newer| match &newer.standing {
+    // Whoever named the latest is told, too, as is a region whose snapshots were chosen before.
+    let latest = lifeboat_restore::choose(&listed, &component.name, Choice::Latest).ok();
+    let passed_over =
+        latest.filter(|latest| latest.listed.run == snapshot.run).and_then(|one| one.passed_over);
+    let passed_over = passed_over.map(|newer| match &newer.standing {
         Standing::Void(why) => format!("{} is newer but does not count: {why}", newer.run),
+        Standing::Counts => {
+            format!("{}; --snapshot {} restores it", survey::ahead_words(newer), newer.run)
+        }
         _ => format!("{} is newer but no ledger names it; restore it with --snapshot", newer.run),
     });
     let progress = context.progress_of(&component.name, "restore");
@@ -230,6 +237,12 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     };
     let freshness = witnessed::ask(context, region, &repository, Depth::All).of(&snapshot.writer);
     Ok(Done { snapshot, unrecorded, passed_over, part, plan, report, changes, freshness })
+}
+
+/// Why a snapshot is partial, behind a colon.
+pub(crate) fn partial_words(counts: &Counts) -> String {
+    let reasons = counts.reasons();
+    if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) }
 }
 
 /// The stream of a component on standard output.
@@ -308,7 +321,7 @@ fn render(context: &Context, target: &Path, component: &Component, done: &Done, 
         page.field_toned(
             "note",
             Tone::Warn,
-            "the snapshot itself is partial: something was not read, kept changing, or was of no declared tenant",
+            &format!("the snapshot itself is partial{}", partial_words(&snapshot.counts)),
         );
     }
     page.field(

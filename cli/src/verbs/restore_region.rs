@@ -148,7 +148,7 @@ fn decide(
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
     let listed = Judge::new(&repository, recovery.catalog())
-        .and_then(|judge| judge.list(None))
+        .and_then(|judge| judge.list_with_gone(None))
         .map_err(|error| Failure::from(error).at(repository_place(region)))?;
     for component in order {
         if journal.step(&component.name).is_some() {

@@ -16,20 +16,17 @@ use lifeboat_repo::retention::{Decision, KeyDecision, KeyFate, decide, expire_ke
 use lifeboat_repo::units::Timestamp;
 use serde_json::{Value, json};
 
+use crate::clocks::refuse_clocks_apart;
 use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::render::Outcome;
 use crate::survey::Asked;
-use crate::when::{show_duration, show_moment};
 
 mod page;
-
-/// How far the clock of this machine may be from the store's. Beyond, one of both is wrong, and what is told by either
-/// could expire everything.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -89,20 +86,19 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
-    let mut exit = Exit::Ok;
-    for region in args.asked.regions(context, &config)? {
+    let regions = args.asked.regions(context, &config)?;
+    let reached = each(regions, &mut page, |region, page| {
         let at = |failure: Failure| failure.at(repository_place(region));
         let repository = context.open(region)?;
         let plan = plan(context, &config, region, &repository, args).map_err(at)?;
         let record =
             if args.dry_run { None } else { put(context, &config, &repository, &plan).map_err(at)? };
-        if plan.tenants_unknown {
-            exit = exit.worst(Exit::Partly);
-        }
-        page::render(&mut page, &plan, args.dry_run, record.as_deref());
+        page::render(page, &plan, args.dry_run, record.as_deref());
         values.push(value(&plan, record.as_deref()));
-    }
-    Ok(Outcome { exit, value: json!({ "dry_run": args.dry_run, "regions": values }), page: page.finish() })
+        Ok(if plan.tenants_unknown { Exit::Partly } else { Exit::Ok })
+    })?;
+    let value = json!({ "dry_run": args.dry_run, "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn plan<'c>(
@@ -113,7 +109,7 @@ fn plan<'c>(
     args: &Args,
 ) -> Result<Plan<'c>> {
     let now = repository.store().now()?;
-    refuse_clocks_apart(context.now(), now)?;
+    refuse_clocks_apart(context.now(), now, "a wrong clock could expire everything")?;
     let files = args.asked.identities.files(context);
     let reader = context.reader(config, repository, files)?;
     let judge = Judge::new(repository, reader.catalog())?;
@@ -145,25 +141,6 @@ fn plan<'c>(
     }
     let tenants_unknown = recovery.is_none() && !config.tenants.is_empty();
     Ok(Plan { region, components, tenants_unknown })
-}
-
-/// Refuses to tell ages while this machine and the store disagree about the time.
-fn refuse_clocks_apart(here: Timestamp, there: Timestamp) -> Result<()> {
-    let apart = here.since(there).max(there.since(here));
-    if apart <= CLOCKS_APART_MAX {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Refused,
-        format!(
-            "it is {} by this machine and {} by the store: {} apart, and a wrong clock could expire everything",
-            show_moment(here),
-            show_moment(there),
-            show_duration(apart)
-        ),
-    )
-    .code(Code::ClocksApart)
-    .next("set the clock that is wrong, then run it again"))
 }
 
 /// Keys of tenants with rules of their own, in these snapshots: whose each is, and how long its data is kept. A key
@@ -227,24 +204,4 @@ fn value(plan: &Plan<'_>, record: Option<&str>) -> Value {
     });
     json!({ "region": plan.region.name, "record": record, "tenants_unknown": plan.tenants_unknown,
             "components": components.collect::<Vec<_>>() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_that_disagree_expire_nothing() {
-        let now = Timestamp::new(1_764_000_000, 0);
-        let day = CLOCKS_APART_MAX;
-        assert!(
-            refuse_clocks_apart(now, now.plus(day)).is_ok()
-                && refuse_clocks_apart(now.plus(day), now).is_ok()
-        );
-        for (here, there) in [(now.plus(day * 2), now), (now, now.plus(day * 2))] {
-            let failure = refuse_clocks_apart(here, there).unwrap_err();
-            assert_eq!((failure.exit, failure.code), (Exit::Refused, Code::ClocksApart));
-            assert!(failure.what.contains("2 d apart"), "{}", failure.what);
-        }
-    }
 }

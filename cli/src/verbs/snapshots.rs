@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::config::Region;
 use crate::context::Context;
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Result, tame};
 use crate::render::{Cell, Column, Outcome, Page, Table, Tone};
@@ -27,8 +28,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
-    let mut exit = Exit::Ok;
-    for region in args.asked.regions(context, &config)? {
+    let regions = args.asked.regions(context, &config)?;
+    let reached = each(regions, &mut page, |region, page| {
+        let mut exit = Exit::Ok;
         let listed =
             survey::snapshots_of(context, &config, region, None, args.asked.identities.files(context))?;
         let wanted = |one: &&Listed| {
@@ -44,13 +46,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             values.push(with_region(one, region));
         }
         for (component, snapshots) in by_component {
-            render(&mut page, context, region, component, &snapshots);
+            render(page, context, region, component, &snapshots);
         }
-    }
-    if values.is_empty() {
+        Ok(exit)
+    })?;
+    if values.is_empty() && reached.unreachable.is_empty() {
         page.raw("No snapshots. Make the first with `lifeboat backup --all`.");
     }
-    Ok(Outcome { exit, value: json!({ "snapshots": values }), page: page.finish() })
+    let value = json!({ "snapshots": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn with_region(one: &Listed, region: &Region) -> serde_json::Value {
@@ -73,6 +77,10 @@ fn render(page: &mut Page, context: &Context, region: &Region, component: &Label
     let mut void = Vec::new();
     for one in snapshots {
         let status = match (&one.standing, &one.snapshot) {
+            (Standing::Counts, Some(_)) if one.ahead.is_some() => {
+                void.push(survey::ahead_words(one));
+                Cell::toned(Tone::Bad, "dated ahead")
+            }
             (Standing::Counts, Some(snapshot))
                 if snapshot.status == lifeboat_repo::format::snapshot::Status::Complete =>
             {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Region};
 use crate::context::{Context, Reader, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::render::{Column, Outcome, Page, Table, Tone};
@@ -49,16 +50,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
-    let mut exit = Exit::Ok;
-    for region in args.asked.regions(context, &config)? {
+    let regions = args.asked.regions(context, &config)?;
+    let reached = each(regions, &mut page, |region, page| {
         let known = look(context, &config, region, args)?;
-        if !known.figures.unreadable.is_empty() {
-            exit = exit.worst(Exit::Damaged);
-        }
-        render(&mut page, &known);
+        render(page, &known);
         values.push(value(&known));
-    }
-    Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() })
+        Ok(if known.figures.unreadable.is_empty() { Exit::Ok } else { Exit::Damaged })
+    })?;
+    let value = json!({ "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn look<'c>(context: &Context, config: &Config, region: &'c Region, args: &Args) -> Result<Known<'c>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_repo::format::snapshot::{Snapshot, Status};
-use lifeboat_repo::ids::Label;
+use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::repository::snapshots::Listed;
 use lifeboat_repo::repository::witness::Depth;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::config::{Component, Config};
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, tame};
 use crate::measured::{self, Measured};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
 use crate::survey::{self, Asked};
@@ -43,6 +43,10 @@ pub(crate) struct Args {
 struct Look<'c> {
     component: &'c Component,
     snapshot: Option<Snapshot>,
+    /// What is wrong with the newest that is dated ahead of the store's clock.
+    ahead: Option<String>,
+    /// The newest that should count and does not, and why.
+    void: Option<(RunId, String)>,
     age: Option<Duration>,
     measured: Option<Measured>,
     replica: Option<Copied>,
@@ -123,15 +127,20 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
 
 fn look<'c>(context: &Context, config: &Config, component: &'c Component, listed: &[Listed]) -> Look<'c> {
     let snapshot = survey::latest(listed, &component.name).cloned();
+    let ahead = survey::ahead(listed, &component.name).map(survey::ahead_words);
     let age = snapshot.as_ref().map(|snapshot| context.now().since(snapshot.recovery_point));
     let measured = config.host.as_ref().and_then(|host| measured::load(&host.state, component));
+    let void = survey::void_since(listed, &component.name).map(|(one, why)| (one.run, tame(why)));
     let late = age.is_none_or(|age| age > component.rpo);
     let partial = snapshot.as_ref().is_some_and(|snapshot| snapshot.status == Status::Partial);
     let mut exit = if partial { Exit::Partly } else { Exit::Ok };
     if late || measured.as_ref().is_some_and(|measured| measured.exit() == Exit::Missed) {
         exit = Exit::Missed;
     }
-    Look { component, snapshot, age, measured, replica: None, exit }
+    if void.is_some() {
+        exit = exit.worst(Exit::Damaged);
+    }
+    Look { component, snapshot, ahead, void, age, measured, replica: None, exit }
 }
 
 fn table(looks: &[Look<'_>]) -> Table {
@@ -145,6 +154,7 @@ fn table(looks: &[Look<'_>]) -> Table {
     ]);
     for look in looks {
         let backup = match &look.snapshot {
+            None if look.ahead.is_some() => Cell::toned(Tone::Bad, "dated ahead"),
             None => Cell::toned(Tone::Bad, "none"),
             Some(snapshot) if snapshot.status == Status::Partial => Cell::toned(Tone::Warn, "partial"),
             Some(_) => Cell::toned(Tone::Good, "complete"),
@@ -178,7 +188,18 @@ fn advise(page: &mut crate::render::Page, looks: &[Look<'_>]) {
     let mut advice = Vec::new();
     for look in looks {
         let name = &look.component.name;
+        if let Some((run, why)) = &look.void {
+            advice.push(format!(
+                "{name}: {run} is newer and does not count: {why}; `lifeboat verify`, then `lifeboat repair --from replica`"
+            ));
+        }
+        if let Some(why) = &look.ahead {
+            advice.push(format!("{name}: {why}; \"latest\" takes no such snapshot while there is another"));
+        }
         match look.age {
+            None if look.ahead.is_some() => advice.push(format!(
+                "what a disaster now would lose of {name} is unknown: set the clock, then `lifeboat backup {name}`"
+            )),
             None => advice.push(format!("{name} has no snapshot: `lifeboat backup {name}`")),
             Some(age) if age > look.component.rpo => {
                 advice.push(format!(
@@ -190,12 +211,9 @@ fn advise(page: &mut crate::render::Page, looks: &[Look<'_>]) {
             Some(_) => {}
         }
         if let Some(snapshot) = look.snapshot.as_ref().filter(|snapshot| snapshot.status == Status::Partial) {
-            let counts = snapshot.counts;
-            advice.push(format!(
-                "{name} is partial: {} unreadable, {} changing, {} of no declared tenant; `lifeboat backup {name}` \
-                 lists them",
-                counts.errors, counts.changed, counts.undeclared
-            ));
+            let reasons = snapshot.counts.reasons();
+            let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+            advice.push(format!("{name} is partial{why}; `lifeboat backup {name}` lists them"));
         }
         advice.extend(look.replica.as_ref().and_then(|copied| copied.advice(look.component)));
         if look.measured.is_none() {
@@ -219,6 +237,8 @@ fn value(look: &Look<'_>) -> Value {
         "snapshot": look.snapshot.as_ref().map(|snapshot| snapshot.run),
         "recovery_point": look.snapshot.as_ref().map(|snapshot| snapshot.recovery_point.rfc3339()),
         "status": look.snapshot.as_ref().map(|snapshot| survey::status_word(snapshot.status)),
+        "dated_ahead": look.ahead,
+        "void": look.void.as_ref().map(|(run, why)| json!({ "run": run, "why": why })),
         "age_seconds": look.age.map(|age| age.as_secs()), "rpo_seconds": look.component.rpo.as_secs(),
         "rpo": if met { "met" } else { "missed" },
         "rto": look.measured.as_ref().map(Measured::value),

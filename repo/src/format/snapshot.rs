@@ -72,12 +72,33 @@ pub struct Counts {
     pub files: u64,
     /// Bytes of content.
     pub bytes: Bytes,
-    /// Entries that could not be read.
+    /// Entries that could not be read, and directories that could not be listed.
     pub errors: u64,
     /// Files that kept changing while they were read.
     pub changed: u64,
     /// Entries of no declared tenant.
     pub undeclared: u64,
+    /// Entries that were gone when their turn came.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub vanished: u64,
+    /// Entries left out, with all below them, because officers had erased their tenant.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub erased: u64,
+}
+
+impl Counts {
+    /// What makes a snapshot partial, in words; nothing where the counts give no reason.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let all = [
+            (self.errors, "not readable"),
+            (self.changed, "changing while they were read"),
+            (self.undeclared, "of no declared tenant"),
+            (self.vanished, "gone while it was read"),
+            (self.erased, "left out because officers had erased their tenant"),
+        ];
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect()
+    }
 }
 
 /// One tenant's share of a snapshot.

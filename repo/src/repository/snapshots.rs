@@ -1,6 +1,7 @@
 //! Which snapshots there are, and which of them count. FORMAT.md §9.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, place};
@@ -13,7 +14,10 @@ use crate::repository::gc::{self, Condemned};
 use crate::repository::ledger::{self, Ledger};
 use crate::repository::replicas::Replicated;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role};
-use crate::units::Bytes;
+use crate::units::{Bytes, Timestamp};
+
+/// How far two clocks may be apart. Beyond, one of both is wrong, and what is dated by it proves nothing.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether something under a snapshot's name counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,9 @@ pub struct Listed {
     pub length: Bytes,
     /// The gc record that expired it.
     pub expired_by: Option<ObjectName>,
+    /// How far its recovery point lies after now by the store's clock, where that is more than [`CLOCKS_APART_MAX`]: its
+    /// writer's clock was wrong, so it is neither the latest nor does its date say what a disaster would lose.
+    pub ahead: Option<Duration>,
 }
 
 /// Everything needed to judge snapshots, read once.
@@ -60,6 +67,8 @@ pub struct Judge<'r> {
     runs: HashSet<ObjectName>,
     /// In a replica, what replications committed.
     replicated: Option<Replicated>,
+    /// Now, by the store's clock; nothing where it does not tell.
+    now: Option<Timestamp>,
 }
 
 impl<'r> Judge<'r> {
@@ -82,7 +91,10 @@ impl<'r> Judge<'r> {
             Role::Primary => None,
             Role::Replica => Some(Replicated::load(repository, catalog)?),
         };
-        Ok(Self { repository, catalog, condemned, ledgers, runs, replicated })
+        let now = repository.store().now();
+        let now =
+            now.inspect_err(|error| tracing::warn!(%error, "no date ahead of the store's clock is noticed"));
+        Ok(Self { repository, catalog, condemned, ledgers, runs, replicated, now: now.ok() })
     }
 
     /// Everything below `snapshots/` (of one component, if given), oldest first.
@@ -96,7 +108,36 @@ impl<'r> Judge<'r> {
         Ok(found)
     }
 
-    /// The same one by one, by name: all snapshots together may be more than memory holds.
+    /// The same, and with it as void what the ledgers name and is not there although no gc record expired it: a listing
+    /// alone cannot show what somebody deleted.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn list_with_gone(&self, component: Option<&Label>) -> Result<Vec<Listed>, RepositoryError> {
+        let mut found = self.list(component)?;
+        let there = found.iter().map(|one| one.name.clone()).collect();
+        for name in self.missing(&there) {
+            let Some(Place::Snapshot(of, run)) = place(&name) else { continue };
+            if component.is_none_or(|wanted| *wanted == of) {
+                let why = "its object is gone, although its writer's ledger names it and nothing expired it";
+                found.push(Listed {
+                    name,
+                    component: of,
+                    run,
+                    standing: Standing::Void(why.into()),
+                    snapshot: None,
+                    hash: None,
+                    length: Bytes::ZERO,
+                    expired_by: None,
+                    ahead: None,
+                });
+            }
+        }
+        found.sort_by(|a, b| (a.run, &a.component).cmp(&(b.run, &b.component)));
+        Ok(found)
+    }
+
+    /// Snapshots one by one, by name: all snapshots together may be more than memory holds.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -143,8 +184,8 @@ impl<'r> Judge<'r> {
     ) -> Result<Listed, RepositoryError> {
         let expired_by = self.condemned.expired_by(&name).cloned();
         let (snapshot, hash) = (None, None);
-        let mut listed =
-            Listed { name, component, run, standing: Standing::Expired, snapshot, hash, length, expired_by };
+        let (standing, ahead) = (Standing::Expired, None);
+        let mut listed = Listed { name, component, run, standing, snapshot, hash, length, expired_by, ahead };
         if listed.expired_by.is_some() {
             return Ok(listed);
         }
@@ -152,6 +193,10 @@ impl<'r> Judge<'r> {
             Ok(standing) => listed.standing = standing,
             Err(error) if error.is_damage() => listed.standing = Standing::Void(error.to_string()),
             Err(error) => return Err(error),
+        }
+        if let (Some(snapshot), Some(now)) = (&listed.snapshot, self.now) {
+            let ahead = snapshot.recovery_point.since(now);
+            listed.ahead = (ahead > CLOCKS_APART_MAX).then_some(ahead);
         }
         Ok(listed)
     }

@@ -40,6 +40,7 @@ fn listed(at: i64, point: i64, standing: Standing) -> Listed {
         hash: None,
         length: Bytes(1),
         expired_by: None,
+        ahead: None,
     }
 }
 
@@ -54,6 +55,21 @@ fn the_latest_is_the_latest_that_counts() {
     let chosen = choose(&all, &label("chats"), Choice::Latest).unwrap();
     assert_eq!(chosen.listed.run, run(2));
     assert!(!chosen.unrecorded);
+}
+
+#[test]
+fn what_is_dated_ahead_is_the_latest_only_where_there_is_no_other() {
+    let ahead = |mut one: Listed| {
+        one.ahead = Some(std::time::Duration::from_secs(400 * 86_400));
+        one
+    };
+    let all = [ahead(listed(900, 900, Standing::Counts)), listed(2, 2, Standing::Counts)];
+    let chosen = choose(&all, &label("chats"), Choice::Latest).unwrap();
+    assert_eq!((chosen.listed.run, chosen.passed_over.unwrap().run), (run(2), run(900)));
+    assert_eq!(choose(&all, &label("chats"), Choice::Run(run(900))).unwrap().listed.run, run(900));
+    let chosen = choose(&all[..1], &label("chats"), Choice::Latest).unwrap();
+    assert_eq!(chosen.listed.run, run(900));
+    assert!(chosen.passed_over.is_none());
 }
 
 #[test]

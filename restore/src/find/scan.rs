@@ -194,7 +194,9 @@ impl Query {
     fn matches(&self, entry: &Entry) -> bool {
         let kind = plain_kind(entry.kind);
         let is_file = kind == EntryKind::File;
-        (self.kinds.is_empty() || self.kinds.contains(&kind))
+        // A directory that could not be listed is one, and an error too.
+        let unread = entry.tail.error.is_some() && self.kinds.contains(&EntryKind::Error);
+        (self.kinds.is_empty() || self.kinds.contains(&kind) || unread)
             && self.size_min.is_none_or(|min| is_file && entry.size >= min)
             && self.size_max.is_none_or(|max| is_file && entry.size <= max)
             && self.since.is_none_or(|since| entry.metadata.mtime >= since)

@@ -128,6 +128,11 @@ impl<'m> Builder<'m> {
             }
             EntryKind::File => self.file(entry)?,
             EntryKind::Dir => {
+                if let Some(why) = &entry.tail.error {
+                    let why = text::display(why.as_bytes());
+                    let what = format!("what was in it is missing, as when it was backed up {why}");
+                    self.findings.add(Severity::Warning, || (entry.path.clone(), what));
+                }
                 let (path, look) = self.look(entry)?;
                 self.tree.add_dir(&path, look)?;
             }

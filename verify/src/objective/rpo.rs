@@ -49,13 +49,13 @@ pub struct Rpo {
 
 /// What a disaster at that moment would lose of a component.
 ///
-/// A snapshot helps if it counts and its run had ended by then; of those the one with the latest recovery point is
-/// restored.
+/// A snapshot helps if it counts, its run had ended by then, and it is not dated ahead of the store's clock; of those the one
+/// with the latest recovery point is restored.
 #[must_use]
 pub fn rpo(listed: &[Listed], component: &Label, disaster: Timestamp, objective: Duration) -> Rpo {
     let usable = listed
         .iter()
-        .filter(|one| one.component == *component && one.standing == Standing::Counts)
+        .filter(|one| one.component == *component && one.standing == Standing::Counts && one.ahead.is_none())
         .filter_map(|one| one.snapshot.as_ref())
         .filter(|snapshot| snapshot.end <= disaster)
         .max_by_key(|snapshot| (snapshot.recovery_point, snapshot.run));
@@ -64,7 +64,8 @@ pub fn rpo(listed: &[Listed], component: &Label, disaster: Timestamp, objective:
         Some(loss) if loss <= objective => RpoVerdict::Met,
         Some(_) => RpoVerdict::Missed,
         None => RpoVerdict::InsufficientEvidence(format!(
-            "component {component} has no snapshot that counts and was complete by {}",
+            "component {component} has no snapshot that counts, was complete by {}, and is not dated ahead of the \
+             store's clock",
             disaster.rfc3339()
         )),
     };
@@ -147,11 +148,22 @@ mod tests {
             hash: None,
             length: Bytes::ZERO,
             expired_by: None,
+            ahead: None,
         }
     }
 
     fn judge(all: &[Listed], disaster: i64, objective: u64) -> Rpo {
         rpo(all, &"chats".parse().unwrap(), at(disaster), Duration::from_secs(objective))
+    }
+
+    #[test]
+    fn a_date_ahead_of_the_stores_clock_meets_nothing() {
+        let mut all = [listed(900, 910, Standing::Counts)];
+        assert_eq!(judge(&all, 1000, 500).verdict, RpoVerdict::Met);
+        all[0].ahead = Some(Duration::from_secs(400 * 86_400));
+        let rpo = judge(&all, 1000, 500);
+        assert!(matches!(rpo.verdict, RpoVerdict::InsufficientEvidence(_)), "{rpo:?}");
+        assert!(rpo.run.is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use lifeboat_repo::store::StoreErrorKind;
 use lifeboat_repo::store::contract::{self, Outcome};
 use lifeboat_repo::units::Timestamp;
 
-use super::{Findings, host};
+use super::{Findings, beyond, host};
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
@@ -62,6 +62,9 @@ pub(super) fn check(
     }
     check_identity(context, &repository, identities, &area, findings);
     check_versions(&repository, &area, findings);
+    beyond::check_snapshots(context, config, &repository, identities, &area, findings);
+    beyond::check_replica(context, region, &area, findings);
+    beyond::check_witness(context, region, &repository, &area, findings);
     if passive {
         return findings.warn(&area, "the store was not tried", "run `lifeboat doctor` without --passive");
     }
@@ -77,8 +80,11 @@ fn check_enrolment(
     findings: &mut Findings,
 ) {
     let Ok(host) = config.host() else { return };
+    let writers = trusted::writers(repository);
+    let bound = writers.iter().find(|writer| writer.name == host.writer);
+    let maintains = bound.is_some_and(|writer| writer.role == trusted::Role::Maintainer);
     let components: Vec<_> = config.components_of(&region.name).map(|component| &component.name).collect();
-    if components.is_empty() {
+    if components.is_empty() && !maintains {
         return;
     }
     let opened = context.credentials(host).and_then(|credentials| {
@@ -90,8 +96,10 @@ fn check_enrolment(
         Ok(since) => seal_age(context, since, area, findings),
         Err(failure) => return findings.failure(area, failure),
     }
-    let writers = trusted::writers(repository);
-    let bound = writers.iter().find(|writer| writer.name == host.writer);
+    if maintains {
+        // It backs up nothing, whatever components the configuration describes for its rules.
+        return findings.ok(area, format!("this host ({}) is a maintainer here", host.writer));
+    }
     for component in components {
         if bound.is_some_and(|writer| writer.components.contains(component)) {
             findings.ok(area, format!("this host ({}) may back up {component}", host.writer));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_repo::crypto::envelope::{Identity, Recipient};
 use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::Label;
+use lifeboat_repo::units::Timestamp;
 
 use super::Args;
 use crate::config::{Config, Host, Region};
@@ -22,6 +23,8 @@ pub(super) struct Keys {
     /// The officer's signing key, where it was named.
     pub(super) officer_given: Option<PathBuf>,
     pub(super) officer_file: Option<PathBuf>,
+    /// When a repository is made in the place of a lost one: new recovery identities are named after the day.
+    pub(super) dated: Option<Timestamp>,
     pub(super) made: Vec<(PathBuf, &'static str)>,
 }
 
@@ -72,11 +75,19 @@ pub(super) fn officer_key(
 }
 
 pub(super) fn recovery_file(keys: &Keys, region: &Region) -> PathBuf {
-    keys.directory.join(format!("recovery-{}.txt", region.name))
+    match keys.dated {
+        // None may take the name of the one before, which lies in a safe and opens what is left of the lost repository.
+        Some(at) => {
+            let day = at.rfc3339().get(..10).unwrap_or_default().replace('-', "");
+            keys.directory.join(format!("recovery-{}-{day}.txt", region.name))
+        }
+        None => keys.directory.join(format!("recovery-{}.txt", region.name)),
+    }
 }
 
 /// Who can open the repository, and the file where that can be proven here.
 pub(super) fn recovery(
+    context: &Context,
     args: &Args,
     region: &Region,
     name: &Label,
@@ -84,6 +95,13 @@ pub(super) fn recovery(
 ) -> Result<(Named, Option<PathBuf>)> {
     if !args.recovery_recipient.is_empty() {
         return Ok((numbered(name, args.recovery_recipient.iter().cloned()), None));
+    }
+    if let Some(given) = args.identities.files(context).first() {
+        let mut identities = Vec::new();
+        for file in args.identities.files(context) {
+            identities.extend(keyfiles::read_identities(file, "recovery identity")?);
+        }
+        return Ok((numbered(name, identities.iter().map(Identity::recipient)), Some(given.clone())));
     }
     let path = recovery_file(keys, region);
     if path.exists() {

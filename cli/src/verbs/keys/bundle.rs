@@ -1,13 +1,14 @@
 //! `keys bundle`: a copy of seals and keys under a lock, put by somebody who can open none of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lifeboat_repo::ids::{Label, ObjectName};
 use lifeboat_repo::repository::bundles::{self, Bundled};
 use serde_json::{Value, json};
 
-use crate::config::Region;
+use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
 use crate::keyfiles;
@@ -36,8 +37,11 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let config = context.config()?;
     let mut page = context.page();
-    let (mut exit, mut values) = (Exit::Ok, Vec::new());
-    for region in context.regions(&config, &args.region)? {
+    if let (Some(name), Some(output)) = (&args.extract, &args.output) {
+        return extract(context, &config, args, name, output);
+    }
+    let mut values = Vec::new();
+    let reached = each(context.regions(&config, &args.region)?, &mut page, |region, page| {
         let at = |failure: Failure| failure.at(repository_place(region));
         let repository = context.open(region)?;
         if args.list {
@@ -47,41 +51,61 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                 let age = show_duration(context.now().since(object.modified));
                 page.item("-", &format!("{} ({}), {age} old", object.name, object.length));
             }
-            let each = listed.iter().map(|object| {
+            let objects = listed.iter().map(|object| {
                 json!({ "name": object.name, "bytes": object.length, "put": object.modified.rfc3339() })
             });
-            values.push(json!({ "region": region.name, "bundles": each.collect::<Vec<Value>>() }));
-            continue;
-        }
-        if let (Some(name), Some(output)) = (&args.extract, &args.output) {
-            let found = bundles::find(&repository, name).map_err(|error| at(error.into()))?;
-            let Some(bytes) = found else { continue };
-            std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(output)
-                .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
-                .map_err(|error| Failure::file("write the object", output, &error))?;
-            page.item("-", &format!("{name} is in {}, as it was stored", shown(output)));
-            values.push(json!({ "region": region.name, "extracted": name }));
-            return Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() });
+            values.push(json!({ "region": region.name, "bundles": objects.collect::<Vec<Value>>() }));
+            return Ok(Exit::Ok);
         }
         let host = config.host()?;
         let signing = keyfiles::read_signing_key(&host.signing_key, "signing key of this maintainer")?;
         let bundled = bundles::put(&repository, &signing, &context.clock, args.dry_run)
             .map_err(|error| at(error.into()))?;
-        if !bundled.problems.is_empty() {
-            exit = exit.worst(Exit::Partly);
-        }
-        render(&mut page, region, &bundled);
+        render(page, region, &bundled);
         values.push(value(region, &bundled));
+        Ok(if bundled.problems.is_empty() { Exit::Ok } else { Exit::Partly })
+    })?;
+    let value = json!({ "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
+}
+
+/// Takes an object from the newest bundle that has it whole, wherever that is.
+fn extract(
+    context: &Context,
+    config: &Config,
+    args: &Args,
+    name: &ObjectName,
+    output: &Path,
+) -> Result<Outcome> {
+    if output.exists() {
+        return Err(keyfiles::in_the_way(output));
     }
-    if let Some(name) = &args.extract {
-        return Err(Failure::new(Exit::Damaged, format!("no bundle holds {name} whole"))
+    let (mut page, mut found) = (context.page(), None);
+    let reached = each(context.regions(config, &args.region)?, &mut page, |region, _| {
+        let repository = context.open(region)?;
+        if found.is_none() {
+            let looked = bundles::find(&repository, name);
+            let looked = looked.map_err(|error| Failure::from(error).at(repository_place(region)))?;
+            found = looked.map(|bytes| (region, bytes));
+        }
+        Ok(Exit::Ok)
+    })?;
+    let Some((region, bytes)) = found else {
+        let exit = reached.exit.worst(Exit::Damaged);
+        return Err(Failure::new(exit, format!("no bundle holds {name} whole"))
             .code(crate::codes::Code::ObjectMissing)
             .next("`lifeboat keys bundle --list` lists bundles; look for the object in the replica too"));
-    }
-    Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() })
+    };
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
+        .map_err(|error| Failure::file("write the object", output, &error))?;
+    page.item("-", &format!("{name} is in {}, as it was stored", shown(output)));
+    let values = [json!({ "region": region.name, "extracted": name })];
+    let value = json!({ "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
 
 fn render(page: &mut Page, region: &Region, bundled: &Bundled) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Region};
 use crate::context::Context;
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Result, shown, tame};
 use crate::keyfiles;
@@ -36,21 +37,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         show_moment(context.now())
     ));
     let mut regions = Vec::new();
-    for region in context.regions(&config, &args.region)? {
+    let reached = each(context.regions(&config, &args.region)?, &mut page, |region, page| {
         let repository = context.open(region)?;
-        render_region(&mut page, region, &repository);
         let recipients = recipients(context, &repository, args)?;
-        render_recipients(&mut page, recipients.as_deref());
+        render_region(page, region, &repository);
+        render_recipients(page, recipients.as_deref());
         let mut value = region_value(region, &repository);
         if let Some(value) = value.as_object_mut() {
             value.insert("recovery".into(), recipients.into());
         }
         regions.push(value);
-    }
+        Ok(Exit::Ok)
+    })?;
     let identities = render_identities(context, &mut page, args)?;
     render_steps(&mut page, &config, context.regions(&config, &args.region)?.first().copied());
-    let value = json!({ "regions": regions, "identities": identities });
-    Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
+    let value = json!({ "regions": regions, "identities": identities, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn render_region(page: &mut Page, region: &Region, repository: &Repository) {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::writers::OfficerArgs;
 use crate::config::Region;
 use crate::context::{Context, open_store, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::keyfiles;
@@ -111,16 +112,17 @@ fn in_regions(
 ) -> Result<Outcome> {
     let config = context.config()?;
     let key = officer.key(context)?;
-    let (mut page, mut values, mut exit) = (context.page(), Vec::new(), Exit::Ok);
-    for region in context.regions(&config, asked)? {
+    let (mut page, mut values) = (context.page(), Vec::new());
+    let reached = each(context.regions(&config, asked)?, &mut page, |region, page| {
         let repository = context.open(region)?;
         let name = trusted::officer_of(&repository, &key)?;
         page.heading(region.name.as_str());
-        let (ended, value) = act(&At { context, region, repository, name }, &mut page)?;
-        exit = exit.worst(ended);
+        let (ended, value) = act(&At { context, region, repository, name }, page)?;
         values.push(value);
-    }
-    Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() })
+        Ok(ended)
+    })?;
+    let value = json!({ "regions": values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 pub(crate) fn reseal(context: &Context, args: &Reseal) -> Result<Outcome> {

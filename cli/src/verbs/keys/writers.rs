@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::keyfiles::{self, parse_recipient};
@@ -191,7 +192,8 @@ pub(crate) fn list(context: &Context, args: &List, role: Role) -> Result<Outcome
     let config = context.config()?;
     let mut page = context.page();
     let mut values = Vec::new();
-    for region in context.regions(&config, &args.region)? {
+    let regions = context.regions(&config, &args.region)?;
+    let reached = each(regions, &mut page, |region, page| {
         let repository = context.open(region)?;
         page.heading(&region.name.to_string());
         let mut columns = vec![Column::Left(role.word()), Column::Left("since"), Column::Left("standing")];
@@ -218,9 +220,11 @@ pub(crate) fn list(context: &Context, args: &List, role: Role) -> Result<Outcome
         } else {
             page.table(&table);
         }
-    }
+        Ok(Exit::Ok)
+    })?;
     let key = format!("{}s", role.word());
-    Ok(Outcome { exit: Exit::Ok, value: json!({ key: values }), page: page.finish() })
+    let value = json!({ key: values, "unreachable": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn value_of(region: &Region, writer: &trusted::Writer) -> serde_json::Value {

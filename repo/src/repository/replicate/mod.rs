@@ -16,6 +16,7 @@ mod moves;
 mod needs;
 mod parallel;
 mod perform;
+mod spared;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub segments: u64,
     /// Their stored bytes.
     pub segment_bytes: Bytes,
+    /// Segments that are whole nowhere, and all of whose chunks are stored elsewhere: they hold no snapshot back.
+    pub spared: u64,
     /// Index objects, runs and snapshots.
     pub records: Vec<Item>,
     /// Snapshots that count in the replica from then on.
@@ -151,7 +154,8 @@ pub fn plan(job: &Job<'_>, observer: &dyn Observer) -> Result<Plan, RepositoryEr
     let facts = Facts::load(job, &replica, maintainer.catalog(), &mut problems)?;
     let base = base::plan(job, &facts, &mut problems)?;
     let needs = Needs::load(job.source, &replica, maintainer.catalog(), &facts, observer, &mut problems)?;
-    let work = needs.evaluate(&facts.packs);
+    let mut work = needs.evaluate(&facts.packs);
+    spared::spare(&needs, &mut work, (job.source, &replica), maintainer.catalog())?;
     let mut plan = work.plan(&facts, &needs)?;
     plan.base = base.items();
     plan.problems = problems;

@@ -57,7 +57,7 @@ pub(super) fn put(
     let Mover { packs, lines, .. } = mover;
     let Some(name) = run.put_index(packs.clone(), &lines)? else { return Ok(()) };
     let number = needs.indexes.len();
-    needs.indexes.push(Source { name, length: Bytes::ZERO, there: true, counts: true });
+    needs.indexes.push(Source { name, length: Bytes::ZERO, at_source: false, there: true, counts: true });
     for PackRef(pack, length) in &packs {
         facts.packs.replica.insert(*pack, *length);
     }

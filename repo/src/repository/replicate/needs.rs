@@ -16,6 +16,8 @@ use crate::units::Bytes;
 pub(super) struct Source {
     pub(super) name: ObjectName,
     pub(super) length: Bytes,
+    /// Whether the repository has it.
+    pub(super) at_source: bool,
     /// Whether the replica has it already.
     pub(super) there: bool,
     /// Whether it counts in the replica, now or once it is copied: no gc record there condemns it.
@@ -59,6 +61,8 @@ pub(super) struct Work {
     pub(super) moves: BTreeSet<SegmentId>,
     /// Of no use in the replica whatever is done.
     pub(super) lost: HashSet<SegmentId>,
+    /// How many more of them there were, all of whose chunks are stored elsewhere.
+    pub(super) spared: u64,
     /// Packs of the replica that are relied on.
     pub(super) used: BTreeMap<PackId, Bytes>,
     /// Index objects that are relied on.
@@ -94,6 +98,7 @@ impl Needs {
             needs.indexes.push(Source {
                 name: name.clone(),
                 length: *length,
+                at_source: facts.source.contains_key(name),
                 there: facts.replica.contains_key(name),
                 counts: !facts.condemned.index(name),
             });
@@ -205,7 +210,8 @@ impl Needs {
 impl Work {
     /// What that means, object by object.
     pub(super) fn plan(&self, facts: &Facts, needs: &Needs) -> Result<Plan, RepositoryError> {
-        let mut plan = Plan { segments: self.moves.len() as u64, ..Plan::default() };
+        let (segments, spared) = (self.moves.len() as u64, self.spared);
+        let mut plan = Plan { segments, spared, ..Plan::default() };
         for (pack, length) in &self.packs {
             plan.packs.push(Item { name: names::pack(*pack)?, length: *length });
         }

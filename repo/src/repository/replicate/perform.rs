@@ -7,7 +7,7 @@ use super::base::{hash_of, put_same};
 use super::facts::{Facts, Wanted};
 use super::needs::{Needs, Work};
 use super::parallel::{Budget, each};
-use super::{Job, Problem, moves};
+use super::{Job, Problem, moves, spared};
 use crate::crypto::hash::sha256;
 use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, place};
@@ -61,7 +61,8 @@ pub(super) fn run(
             break;
         }
     }
-    let work = needs.evaluate(&facts.packs);
+    let mut work = needs.evaluate(&facts.packs);
+    spared::spare(&needs, &mut work, (job.source, maintainer.repository()), reader.catalog())?;
     problems.extend(needs.problems(&work));
     let unfinished = !work.packs.is_empty() || !work.moves.is_empty();
     let whole: Vec<&Wanted> =

@@ -13,6 +13,7 @@ use crate::format::trust::TrustHeader;
 use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, ObjectName, RunId};
 use crate::repository::catalog::Catalog;
+use crate::repository::gc::Condemned;
 use crate::repository::recover::Recovery;
 use crate::repository::signing::{put_seals_after, put_trust_after};
 use crate::repository::snapshots::{Judge, Standing};
@@ -320,6 +321,12 @@ fn open_runs(repository: &Repository, plan: Seq, writers: bool) -> Result<Vec<Ob
             open.push(names::snapshot(&component, run)?);
         }
     }
+    if open.is_empty() {
+        return Ok(open);
+    }
+    // What was expired and then collected stood at its name once: that run is over, too.
+    let condemned = Condemned::load(repository)?;
+    open.retain(|name| !condemned.snapshot(name));
     Ok(open)
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::format::text;
 use rustix::fs::{AtFlags, FileType, OFlags, unlinkat};
 use rustix::io::Errno;
@@ -63,15 +64,27 @@ pub(super) fn decide(extras: Vec<Extra>, plan: &Plan, how: &InPlace) -> Removals
 /// Why what the snapshot lacks may still be needed.
 fn doubt(plan: &Plan, how: &InPlace) -> Option<String> {
     let losses = plan.losses.len() as u64;
-    let unread = plan.unread;
+    let counts = plan.counts;
+    let unexplained = plan.snapshot_status == Status::Partial && counts.reasons().is_empty();
     if !plan.asked.tenants.is_empty() {
         Some("only some tenants were asked for, and others' data lies beside theirs".into())
     } else if losses > 0 {
         Some(format!("{losses} parts of the snapshot are lost, so it does not say what they held"))
     } else if plan.expired {
         Some("retention expired some tenants in this snapshot, so it does not say what they held".into())
-    } else if unread > 0 {
-        Some(format!("{unread} entries could not be read when it was backed up, so it does not hold them"))
+    } else if counts.errors > 0 {
+        Some(format!(
+            "{} entries could not be read when it was backed up, so it does not hold them or what was in them",
+            counts.errors
+        ))
+    } else if counts.erased > 0 {
+        Some(format!(
+            "the backup left out {} entries, with all below them, because officers had erased their tenant; what \
+             lies there may be what came since",
+            counts.erased
+        ))
+    } else if unexplained {
+        Some("the snapshot is partial and does not say what it lacks".into())
     } else if plan.excluded > 0 && !how.delete_excluded {
         Some(format!(
             "the backup left out {} entries as configured, and they cannot be told from surplus ones; \

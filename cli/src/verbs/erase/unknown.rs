@@ -1,0 +1,60 @@
+//! A tenant of whom nothing is stored: most likely a name that was mistyped, or another region's.
+
+use std::collections::BTreeSet;
+
+use lifeboat_repo::ids::Tenant;
+use lifeboat_repo::repository::erase::Plan;
+use lifeboat_repo::repository::erasures::Erasures;
+use lifeboat_repo::repository::reseal::Acting;
+
+use crate::codes::Code;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// Tenants that an error names.
+const NAMED_MAX: usize = 20;
+
+/// Refuses to erase whom nobody here knows, unless that is meant: `in_advance`.
+///
+/// A tombstone for nobody would be signed, and whoever asked for it would believe that somebody is forgotten.
+pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool) -> Result<()> {
+    if !plan.keys.is_empty() || in_advance {
+        return Ok(());
+    }
+    let erasures = Erasures::load(acting.repository)?;
+    let refused = |what: String| Failure::new(Exit::Refused, what).code(Code::NoTenant);
+    if plan.tokens.iter().all(|(writer, token)| erasures.tenant(writer, *token)) {
+        return Err(refused(format!("{} is erased already, and no key of it is left", plan.tenant)).next(
+            "`lifeboat erase --sweep` destroys what came late, `lifeboat erase --prove` tries whether anything opens it",
+        ));
+    }
+    let known = tenants(acting)?;
+    let named: Vec<String> = known.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = known.len().saturating_sub(NAMED_MAX);
+    let there = match (named.is_empty(), more) {
+        (true, _) => "there is nobody".to_owned(),
+        (false, 0) => format!("there are {}", named.join(", ")),
+        (false, more) => format!("there are {} and {more} more", named.join(", ")),
+    };
+    Err(refused(format!("nobody of the name {} has data here; {there}", plan.tenant)).next(
+        "look at name and region; --in-advance puts a tombstone all the same, so that hosts never take data of that name",
+    ))
+}
+
+/// Everybody whose keys open.
+fn tenants(acting: &Acting<'_>) -> Result<BTreeSet<Tenant>> {
+    let recovery = acting.open()?;
+    let mut known = BTreeSet::new();
+    for (writer, key) in recovery.keys()? {
+        match recovery.unwrap_tenant_key(&writer, key) {
+            Ok(opened) if opened.tenant != Tenant::System => {
+                known.insert(opened.tenant.clone());
+            }
+            Ok(_) => {}
+            // Whose it is cannot be told.
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(known)
+}
