@@ -188,7 +188,7 @@ fn a_restore_that_was_cut_off_goes_on_with_the_snapshots_it_began_with() {
     fs::write(at.join("data/web/sub/file"), "newer").unwrap();
     ends(at, &["backup", "--all"], 0);
     fs::rename(&pack, &away).unwrap();
-    let value = region(at, &[], 3);
+    let value = region(at, &[], 4);
     assert_eq!(
         states(&value),
         pairs(&[
@@ -349,7 +349,7 @@ fn looking_inside_ends_with_the_documented_codes() {
         (kept["size"].as_u64(), fs::read_to_string(at.join("kept")).unwrap().as_str()),
         (Some(5), "other")
     );
-    with(&["cat", "web", "sub/file", "--output", "kept"], 1);
+    with(&["cat", "web", "sub/file", "--output", "kept"], 7);
     assert!(with(&["diff", &first, "latest"], 9).contains("~ sub/file"));
     with(&["diff", "web", "./data/web", "--content"], 0);
     fs::write(at.join("data/web/new"), "").unwrap();

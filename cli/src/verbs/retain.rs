@@ -13,11 +13,9 @@ use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::{Judge, Listed};
 use lifeboat_repo::repository::{RepositoryError, expiry};
 use lifeboat_repo::retention::{Decision, KeyDecision, KeyFate, decide, expire_keys};
-use lifeboat_repo::units::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clocks::refuse_clocks_apart;
-use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
 use crate::each::each;

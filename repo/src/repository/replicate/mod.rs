@@ -183,6 +183,9 @@ pub fn replicate(job: &Job<'_>, observer: &dyn Observer) -> Result<Report, Repos
     let facts = Facts::load(job, &here, reader.catalog(), &mut problems)?;
     base::plan(job, &facts, &mut problems)?.copy(job, &facts, observer, &mut problems)?;
     if planned.work_is_empty() {
+        // What cannot be copied stays so, whatever was copied of what lies below it.
+        let more = planned.problems.iter().filter(|one| !problems.contains(one)).cloned().collect::<Vec<_>>();
+        problems.extend(more);
         return Ok(Report { plan: planned, commit: None, committed: Vec::new(), problems });
     }
     let maintainer = Maintainer::open(&here, Arc::clone(&job.credentials), job.clock, job.entropy)?;
