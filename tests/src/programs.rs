@@ -1,6 +1,6 @@
 //! Backups of what programs write, and processes that must not stay behind.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lifeboat_backup::{BackupError, CommandSource, Hooks, Job, Program, Report, Source};
@@ -9,6 +9,18 @@ use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::observe::{Observer, Silent};
 
 use crate::World;
+
+/// The program `lifeboat`, as it was built beside this test.
+///
+/// # Panics
+/// It was not.
+#[must_use]
+pub fn lifeboat() -> PathBuf {
+    let own = std::env::current_exe().expect("this test's binary");
+    let built = own.ancestors().nth(2).expect("its directory's directory").join("lifeboat");
+    assert!(built.is_file(), "{} is not there: cargo build --workspace --all-features", built.display());
+    built
+}
 
 /// A line for the shell.
 #[must_use]

@@ -1,58 +1,52 @@
-//! Writers and collectors at once on one bucket of a real server, as processes that are killed and stopped at random:
-//! afterwards whatever is listed comes back as it was.
+//! Writers and collectors at once on one bucket of a real server: `lifeboat backup`, `lifeboat retain` and `lifeboat gc`,
+//! killed and stopped at random. Whoever ends with an error was fenced; and afterwards whatever is listed comes back as it
+//! was.
 
 #![cfg(test)]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lifeboat_backup::{Hooks, Job, Resources, Rewriting};
-use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey};
-use lifeboat_repo::ids::{Label, ObjectName, RunId};
-use lifeboat_repo::observe::{Event, Observer, Silent};
-use lifeboat_repo::repository::Repository;
-use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::collect::{Knobs, Percent, condemn, survey, sweep};
-use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
-use lifeboat_repo::repository::snapshots::{Judge, Standing};
+use lifeboat_repo::ids::RunId;
+use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::snapshots::{Judge, Listed, Standing};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::s3::S3Store;
-use lifeboat_repo::units::{Bytes, LockClass};
+use lifeboat_restore::{Options, Selection, Status, perform, plan};
 use lifeboat_tests::model::{Tree, noise};
-use lifeboat_tests::proof::{Expected, scratch};
-use lifeboat_tests::seaweed::{Seaweed, settings_at};
-use lifeboat_tests::{World, files_in, label, write};
+use lifeboat_tests::proof::scratch;
+use lifeboat_tests::seaweed::{Seaweed, secret_of, settings_at};
+use lifeboat_tests::{World, programs, write};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// Says what a test went through; shown with `--success-output`.
 macro_rules! counted {
     ($($text:tt)*) => { eprintln!($($text)*) };
 }
 
-/// Where a process finds its keys and sources.
-const PLACE: &str = "LIFEBOAT_TEST_PLACE";
-/// The server.
-const ENDPOINT: &str = "LIFEBOAT_TEST_ENDPOINT";
-/// Who it is: `w3` writes, `m1` collects.
-const WHO: &str = "LIFEBOAT_TEST_WHO";
-/// What it backs up.
-const VERSION: &str = "LIFEBOAT_TEST_VERSION";
 const BUCKET: &str = "lifeboat";
 /// Seconds instead of days.
-const KNOBS: Knobs = Knobs {
-    pack_age_min: Duration::from_secs(2),
-    plan_age_min: Duration::from_secs(1),
-    run_age_max: Duration::from_secs(5),
-    dead_share: Percent(1),
-    copy_max: Bytes::mib(1024),
-};
+const AGES: &str = r#"
+[gc]
+pack_age = "2s"
+plan_age = "1s"
+run_age = "5s"
+dead_share = 1
+"#;
 /// How long a writer is stopped: past every age.
 const STOPPED: Duration = Duration::from_secs(12);
+/// A writer rests for so long at the most between two backups, times the number of writers: a server on a small machine
+/// answers so many requests a second, and collectors are to get somewhere, too.
+const REST: Duration = Duration::from_millis(500);
+/// What a fenced run is told.
+const FENCED: &str = "a collector ended this run because it took too long";
 
 /// How much is asked for.
 struct Asked {
@@ -82,132 +76,117 @@ fn signing(who: &str) -> SigningKey {
     SigningKey::from_seed(seed)
 }
 
-/// What a process has, and does.
-struct Part {
-    place: PathBuf,
-    who: Label,
-    repository: Repository,
-}
-
-impl Part {
-    fn credentials(&self) -> Credentials {
-        let card = fs::read_to_string(self.place.join(format!("card-{}", self.who))).unwrap();
-        Credentials {
-            writer: self.who.clone(),
-            signing: signing(self.who.as_str()),
-            card: card.parse().unwrap(),
-        }
-    }
-
-    fn back_up(&self, version: &str) {
-        let job = Job {
-            component: label(&format!("of-{}", self.who)),
-            source: files_in(self.place.join(format!("source-{}-{version}", self.who))),
-            state: self.place.join(format!("state-{}", self.who)),
-            hooks: Hooks::default(),
-            resources: Resources::default(),
-            rewriting: Rewriting::default(),
-            lock: LockClass::Normal,
-            state_in_repository: false,
-            tool: "lifeboat-tests".into(),
-        };
-        let notes = Notes { place: &self.place, version: format!("{}-{version}", self.who) };
-        let credentials = self.credentials();
-        lifeboat_backup::run(&self.repository, credentials, &job, &SystemClock, &SystemEntropy, &notes)
-            .unwrap();
-    }
-
-    /// Expires all but the newest of each component, condemns, sweeps, and notes what came of it.
-    fn collect(&self) {
-        let credentials = Arc::new(self.credentials());
-        let maintainer =
-            Maintainer::open(&self.repository, credentials, &SystemClock, &SystemEntropy).unwrap();
-        let listed = Judge::new(&self.repository, maintainer.catalog()).unwrap().list(None).unwrap();
-        let mut counting: BTreeMap<Label, Vec<ObjectName>> = BTreeMap::new();
-        for one in listed.into_iter().filter(|one| one.standing == Standing::Counts) {
-            counting.entry(one.component).or_default().push(one.name);
-        }
-        let old = counting.values().flat_map(|names| names.iter().rev().skip(1)).cloned();
-        let draft = GcDraft { snapshots: old.collect(), ..GcDraft::default() };
-        if !draft.snapshots.is_empty() {
-            maintainer.put_gc(&draft).unwrap();
-        }
-        let plan = survey(&maintainer, &KNOBS, &Silent).unwrap();
-        condemn(&maintainer, &plan, &KNOBS, &Silent).unwrap();
-        let swept = sweep(&maintainer, &KNOBS, true, &Silent).unwrap();
-        if swept.deleted.packs > 0 {
-            let note = self.place.join(format!("swept-{}-{}", self.who, std::process::id()));
-            fs::write(note, swept.deleted.packs.to_string()).unwrap();
-        }
-    }
-}
-
-/// Writes down which version a run backs up, before it can commit.
-struct Notes<'a> {
-    place: &'a Path,
-    version: String,
-}
-
-impl Observer for Notes<'_> {
-    fn tell(&self, event: Event) {
-        if let Event::Run(run) = event {
-            fs::write(self.place.join(format!("run-{run}")), &self.version).unwrap();
-        }
-    }
-}
-
-/// The process that may be killed.
-#[test]
-#[ignore = "started by the test below"]
-fn party() {
-    let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
-    let (endpoint, who) = (std::env::var(ENDPOINT).unwrap(), std::env::var(WHO).unwrap());
-    let pins = [SigningKey::from_seed([1; 32]).public()];
-    let repository = Repository::open(store(&endpoint), &pins).unwrap();
-    let part = Part { place, who: label(&who), repository };
-    match std::env::var(VERSION) {
-        Ok(version) => part.back_up(&version),
-        Err(_) => part.collect(),
-    }
+/// What a process does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Verb {
+    Backup(u64),
+    Retain,
+    Gc,
 }
 
 /// A process under way.
 struct Running {
+    who: String,
+    verb: Verb,
     child: Child,
+    /// Where its standard output and standard error go.
+    said: [PathBuf; 2],
     began: Instant,
     /// When it is killed, or stopped and for how long.
     fate: Option<(Duration, bool)>,
     stopped: bool,
 }
 
+/// What came of all processes.
+#[derive(Default, Debug)]
+struct Counts {
+    /// How many ended well, by verb, and how long they took together.
+    well: BTreeMap<&'static str, (usize, Duration)>,
+    fenced: usize,
+    killed: usize,
+    stopped: usize,
+    /// Runs that collectors told they had ended.
+    ended: usize,
+    /// Collections that deleted a pack.
+    sweeps: usize,
+    /// Packs that they deleted.
+    deleted: u64,
+}
+
 struct Scene {
     world: World,
     endpoint: String,
     random: u64,
-    kills: usize,
-    stops: usize,
-    succeeded: usize,
-    failed: usize,
+    started: u64,
+    counts: Counts,
+    /// What each run backed up that said it had.
+    versions: BTreeMap<RunId, (String, u64)>,
 }
 
 impl Scene {
     fn new(endpoint: String, asked: &Asked) -> Self {
         let world = World::over(store(&endpoint), scratch());
-        for number in 1..=asked.writers {
-            let who = format!("h{number}");
-            let card = Identity::generate();
-            fs::write(world.dir.path().join(format!("card-{who}")), card.to_secret_string().as_bytes())
-                .unwrap();
-            world.enrol(&who, &signing(&who).public(), &card, &[&format!("of-{who}")]);
+        let counts = Counts::default();
+        let scene =
+            Self { world, endpoint, random: 0x9e37_79b9, started: 0, counts, versions: BTreeMap::new() };
+        let writers: Vec<String> = (1..=asked.writers).map(|number| format!("h{number}")).collect();
+        for who in &writers {
+            let card = scene.keys(who);
+            scene.world.enrol(who, &signing(who).public(), &card, &[&format!("of-{who}")]);
         }
         for number in 1..=asked.collectors {
             let who = format!("m{number}");
-            let card = Identity::generate();
-            fs::write(world.dir.path().join(format!("card-{who}")), card.to_secret_string().as_bytes())
-                .unwrap();
-            world.enrol_maintainer(&who, &signing(&who), &card);
+            let card = scene.keys(&who);
+            scene.world.enrol_maintainer(&who, &signing(&who), &card);
+            let components = writers
+                .iter()
+                .map(|who| component(who, "nothing") + "keep = { last = 1, minimum_age = \"1s\" }\n");
+            scene.configure(&who, &who, &components.collect::<String>());
         }
-        Self { world, endpoint, random: 0x9e37_79b9, kills: 0, stops: 0, succeeded: 0, failed: 0 }
+        scene
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.world.dir.path().join(name)
+    }
+
+    /// Writes a host's keys.
+    fn keys(&self, who: &str) -> Identity {
+        let card = Identity::generate();
+        let keys = [
+            (format!("{who}.key"), signing(who).to_openssh().unwrap().as_bytes().to_vec()),
+            (format!("{who}.card"), card.to_secret_string().as_bytes().to_vec()),
+        ];
+        for (name, key) in keys {
+            fs::write(self.at(&name), key).unwrap();
+            fs::set_permissions(self.at(&name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        card
+    }
+
+    fn configure(&self, name: &str, who: &str, components: &str) {
+        let (endpoint, officer) = (&self.endpoint, self.world.officer.public());
+        let text = format!(
+            r#"[host]
+writer = "{who}"
+signing_key = "{who}.key"
+card_identity = "{who}.card"
+state = "state-{who}"
+
+[regions.eu-fra]
+jurisdiction = "EU"
+repository = "s3://{BUCKET}"
+officers = ["{officer}"]
+
+[regions.eu-fra.s3]
+region = "us-east-1"
+endpoint = "{endpoint}"
+path_style = true
+allow_private = true
+allow_http = true
+{AGES}{components}"#
+        );
+        fs::write(self.at(&format!("{name}.toml")), text).unwrap();
     }
 
     fn below(&mut self, limit: u64) -> u64 {
@@ -217,48 +196,65 @@ impl Scene {
         (self.random >> 11) % limit
     }
 
-    /// A version shares much with others of its host, so that what is dead is relied on again.
+    fn source(&self, who: &str, version: u64) -> PathBuf {
+        self.at(&format!("source-{who}-{version}"))
+    }
+
+    /// A version shares much with others of its host, so that what is dead is relied on again; each part is a tenant's, so
+    /// that packs die in parts. It tells which it is.
     fn plant(&self, who: &str, version: u64) {
-        let root = self.world.dir.path().join(format!("source-{who}-{version}"));
+        let root = self.source(who, version);
         if root.exists() {
             return;
         }
         for part in 0..5 {
             if version >> part & 1 == 1 {
-                write(&root, &format!("tenants/{who}/{part}"), &noise(part + 100 * who.len() as u64, 30_000));
+                write(&root, &format!("tenants/t{part}/data"), &noise(part + 100 * who.len() as u64, 30_000));
             }
         }
         write(&root, "version", version.to_string().as_bytes());
+        self.configure(&format!("{who}-{version}"), who, &component(who, &format!("source-{who}-{version}")));
     }
 
-    fn start(&mut self, who: &str) -> Running {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "party", "--ignored", "--nocapture"]);
-        command.env(PLACE, self.world.dir.path()).env(ENDPOINT, &self.endpoint).env(WHO, who);
-        if who.starts_with('h') {
-            let version = 1 + self.below(31);
-            self.plant(who, version);
-            command.env(VERSION, version.to_string());
+    /// Starts what is next to be done by somebody: whoever collects expires first.
+    fn start(&mut self, who: &str, last: Option<Verb>) -> Running {
+        let verb = match last {
+            _ if who.starts_with('h') => Verb::Backup(1 + self.below(31)),
+            Some(Verb::Retain) => Verb::Gc,
+            _ => Verb::Retain,
+        };
+        let (config, word) = match verb {
+            Verb::Backup(version) => {
+                self.plant(who, version);
+                (format!("{who}-{version}.toml"), "backup")
+            }
+            Verb::Retain => (format!("{who}.toml"), "retain"),
+            Verb::Gc => (format!("{who}.toml"), "gc"),
+        };
+        self.started += 1;
+        let said = ["out", "err"].map(|name| self.at(&format!("{name}-{}", self.started)));
+        let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
+        let mut command = Command::new(programs::lifeboat());
+        command.current_dir(self.world.dir.path()).args([word, "--json", "--config", &config]);
+        if word == "backup" {
+            command.arg("--all");
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.env("AWS_ACCESS_KEY_ID", "admin").env("AWS_SECRET_ACCESS_KEY", secret_of("admin"));
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
         // A collection takes longer than a backup, and some are to get as far as deleting.
-        let at = Duration::from_millis(self.below(if who.starts_with('h') { 1500 } else { 6000 }));
-        let fate = match self.below(16) {
-            0..7 => Some((at, true)),
-            7 if who.starts_with('h') => Some((at, false)),
+        let at = Duration::from_millis(self.below(if word == "backup" { 1500 } else { 6000 }));
+        let fate = match (self.below(16), word) {
+            (0..7, "backup") | (0..3, _) => Some((at, true)),
+            (7, "backup") => Some((at, false)),
             _ => None,
         };
-        Running { child, began: Instant::now(), fate, stopped: false }
+        Running { who: who.to_owned(), verb, child, said, began: Instant::now(), fate, stopped: false }
     }
 
     /// Looks after a process; whether it is over.
     fn tend(&mut self, running: &mut Running) -> bool {
         if let Some(status) = running.child.try_wait().unwrap() {
-            if status.success() {
-                self.succeeded += 1
-            } else {
-                self.failed += 1
-            }
+            self.note(running, status.code());
             return true;
         }
         let pid = Pid::from_child(&running.child);
@@ -266,13 +262,14 @@ impl Scene {
             Some((at, true)) if running.began.elapsed() >= at => {
                 running.child.kill().unwrap();
                 running.child.wait().unwrap();
-                self.kills += 1;
+                self.counts.killed += 1;
+                running.forget();
                 return true;
             }
             Some((at, false)) if !running.stopped && running.began.elapsed() >= at => {
                 kill_process(pid, Signal::STOP).unwrap();
                 running.stopped = true;
-                self.stops += 1;
+                self.counts.stopped += 1;
             }
             Some((at, false)) if running.began.elapsed() >= at + STOPPED => {
                 kill_process(pid, Signal::CONT).unwrap();
@@ -283,26 +280,97 @@ impl Scene {
         false
     }
 
-    fn fences(&self) -> usize {
+    /// What a process says that was not killed: it did what it was to do, or it was fenced.
+    fn note(&mut self, running: &Running, code: Option<i32>) {
+        let [out, err] = running.said.each_ref().map(|path| fs::read_to_string(path).unwrap_or_default());
+        let (who, verb) = (&running.who, running.verb);
+        let told = serde_json::from_str::<Value>(&out).unwrap_or_default()["result"].take();
+        if code == Some(7) && matches!(verb, Verb::Backup(_)) && out.contains(FENCED) {
+            self.counts.fenced += 1;
+            running.forget();
+            return;
+        }
+        assert_eq!(code, Some(0), "{who}, {verb:?}:\n{out}\n{err}");
+        let word = match verb {
+            Verb::Backup(version) => {
+                let run = told["components"][0]["run"].as_str().unwrap_or_else(|| panic!("{out}"));
+                self.versions.insert(run.parse().unwrap(), (who.clone(), version));
+                "backup"
+            }
+            Verb::Retain => "retain",
+            Verb::Gc => {
+                let sweep = &told["regions"][0]["sweep"];
+                let packs = sweep["deleted"]["packs"].as_u64().unwrap_or_else(|| panic!("{out}"));
+                self.counts.deleted += packs;
+                self.counts.sweeps += usize::from(packs > 0);
+                self.counts.ended += sweep["ended"].as_array().map_or(0, Vec::len);
+                "gc"
+            }
+        };
+        let slot = self.counts.well.entry(word).or_default();
+        *slot = (slot.0 + 1, slot.1 + running.began.elapsed());
+        running.forget();
+    }
+
+    /// Everything that counts comes back: as the version that it says it is, which is the one that its run said it backed
+    /// up, if it did. How many there are, and how many fences.
+    fn come_back(&self) -> (usize, usize) {
         let repository = self.world.repository();
         let recovery = self.world.recovery(&repository);
         let listed = Judge::new(&repository, recovery.catalog()).unwrap().list(None).unwrap();
-        listed.iter().filter(|one| one.standing == Standing::Fenced).count()
+        let fences = listed.iter().filter(|one| one.standing == Standing::Fenced).count();
+        for one in &listed {
+            assert!(!matches!(one.standing, Standing::Void(_)), "{}: {:?}", one.name, one.standing);
+        }
+        let count = |one: &&Listed| matches!(one.standing, Standing::Counts | Standing::Unrecorded);
+        let counting: Vec<&Listed> = listed.iter().filter(count).collect();
+        for one in &counting {
+            let target = scratch();
+            let plan =
+                plan(&recovery, one.snapshot.as_ref().unwrap(), &Selection::default(), &Silent).unwrap();
+            let report =
+                perform(repository.store(), &plan, target.path(), &Options::default(), &Silent).unwrap();
+            assert_eq!(report.status(), Status::Complete, "{}: {report:#?}", one.name);
+            let who = one.component.as_str().strip_prefix("of-").unwrap();
+            let version = fs::read_to_string(target.path().join("version")).unwrap().parse().unwrap();
+            if let Some(said) = self.versions.get(&one.run) {
+                assert_eq!(said, &(who.to_owned(), version), "{}", one.name);
+            }
+            let differences = Tree::of(&self.source(who, version)).differences(&Tree::of(target.path()));
+            assert!(differences.is_empty(), "{}: {differences:#?}", one.name);
+        }
+        (counting.len(), fences)
     }
 
-    fn noted(&self, prefix: &str) -> Vec<(String, String)> {
-        let entries = fs::read_dir(self.world.dir.path()).unwrap().map(|entry| entry.unwrap());
-        let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
-        let wanted = named.filter_map(|(name, path)| Some((name.strip_prefix(prefix)?.to_owned(), path)));
-        wanted.map(|(name, path)| (name, fs::read_to_string(path).unwrap_or_default())).collect()
+    /// Whoever said it had a snapshot has one, unless it is expired by now.
+    fn assert_there(&self) {
+        let repository = self.world.repository();
+        let recovery = self.world.recovery(&repository);
+        let judge = Judge::new(&repository, recovery.catalog()).unwrap();
+        let listed = judge.list(None).unwrap();
+        let standing: BTreeMap<RunId, &Standing> =
+            listed.iter().map(|one| (one.run, &one.standing)).collect();
+        for (run, (who, _)) in &self.versions {
+            let name = format!("snapshots/of-{who}/{run}").parse().unwrap();
+            let there = matches!(standing.get(run), Some(Standing::Counts));
+            assert!(there || judge.condemned().snapshot(&name), "{name}: {:?}", standing.get(run));
+        }
     }
+}
 
-    fn expected(&self) -> Expected {
-        let tree = |version: &str| Tree::of(&self.world.dir.path().join(format!("source-{version}")));
-        // A run killed while it noted what it backs up had committed nothing.
-        let runs = self.noted("run-").into_iter().filter(|(_, version)| !version.is_empty());
-        runs.map(|(run, version)| (run.parse::<RunId>().unwrap(), Arc::new(tree(&version)))).collect()
+impl Running {
+    fn forget(&self) {
+        for path in &self.said {
+            fs::remove_file(path).unwrap();
+        }
     }
+}
+
+fn component(who: &str, path: &str) -> String {
+    format!(
+        "\n[components.of-{who}]\nregion = \"eu-fra\"\npath = \"{path}\"\ntenants = [\"tenants/{{tenant}}\"]\n\
+         system = \"which version it is\"\n"
+    )
 }
 
 #[test]
@@ -314,45 +382,48 @@ fn writers_and_collectors_at_once_lose_nothing() {
     let writers = (1..=asked.writers).map(|number| format!("h{number}"));
     let who: Vec<String> = writers.chain((1..=asked.collectors).map(|number| format!("m{number}"))).collect();
     let began = Instant::now();
-    let mut running: Vec<Option<Running>> = who.iter().map(|_| None).collect();
-    let (mut fences, mut sweeps) = (0, 0);
-    let enough = |scene: &Scene, fences, sweeps| {
+    let mut running: Vec<Running> = who.iter().map(|who| scene.start(who, None)).collect();
+    let mut resting: Vec<Option<Instant>> = who.iter().map(|_| None).collect();
+    let rest_max = u64::try_from(REST.as_millis()).unwrap() * asked.writers as u64;
+    let enough = |counts: &Counts| {
         began.elapsed() >= asked.time
-            && scene.kills >= asked.kills
-            && fences >= asked.fences
-            && sweeps >= asked.sweeps
+            && counts.killed >= asked.kills
+            && counts.ended >= asked.fences
+            && counts.sweeps >= asked.sweeps
     };
-    while !enough(&scene, fences, sweeps) {
+    while !enough(&scene.counts) {
         // A slow machine goes on until the counts are reached.
-        assert!(began.elapsed() < asked.time * 3, "{} kills, {fences} fences, {sweeps} sweeps", scene.kills);
-        for (slot, who) in running.iter_mut().zip(&who) {
-            let over = slot.as_mut().is_none_or(|running| scene.tend(running));
-            if over {
-                *slot = Some(scene.start(who));
+        assert!(began.elapsed() < asked.time * 3, "{:?}", scene.counts);
+        for (one, rest) in running.iter_mut().zip(&mut resting) {
+            match rest {
+                None if scene.tend(one) => {
+                    let wanted = if one.who.starts_with('h') { scene.below(rest_max) } else { 0 };
+                    *rest = Some(Instant::now() + Duration::from_millis(wanted));
+                }
+                Some(until) if Instant::now() >= *until => {
+                    *rest = None;
+                    *one = scene.start(&one.who, Some(one.verb));
+                }
+                _ => {}
             }
-        }
-        if began.elapsed() >= asked.time {
-            (fences, sweeps) = (scene.fences(), scene.noted("swept-").len());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    for one in running.iter_mut().flatten() {
+    let busy = running.iter_mut().zip(resting).filter(|(_, rest)| rest.is_none());
+    for (one, _) in busy {
         let _either = kill_process(Pid::from_child(&one.child), Signal::CONT);
-        one.child.wait().unwrap();
+        let code = one.child.wait().unwrap().code();
+        scene.note(one, code);
     }
-    let (store, expected) = (Arc::clone(&scene.world.store), scene.expected());
-    let restored = scene.world.assert_restorable(&store, &expected, "afterwards");
-    scene.world.verify(&store).assert_undamaged("afterwards");
+    let took = began.elapsed();
+    let (restored, fences) = scene.come_back();
+    scene.assert_there();
+    scene.world.verify(&scene.world.store).assert_undamaged("afterwards");
     counted!(
-        "{} writers, {} collectors, {:?}: {} ended well, {} with an error, {} killed, {} stopped; {fences} fences, {sweeps} \
-         deleting sweeps; {restored} snapshots restored",
+        "{} writers, {} collectors, {took:?}: {:?}; {fences} fences; {restored} snapshots restored",
         asked.writers,
         asked.collectors,
-        began.elapsed(),
-        scene.succeeded,
-        scene.failed,
-        scene.kills,
-        scene.stops
+        scene.counts
     );
-    assert!(restored > 0 && scene.stops > 0);
+    assert!(restored > 0 && scene.counts.stopped > 0 && fences >= asked.fences);
 }

@@ -60,9 +60,9 @@ fn whatever_happens_nothing_committed_is_lost() {
     }
     counted!("seeds {range:?}: {sum:?}; violations: 0");
     let Tally { faults, deaths, late, jumps, naps, .. } = sum.tally;
-    assert!(
-        [faults, deaths, late, jumps, naps, sum.flipped, sum.deleted, sum.healed].iter().all(|one| *one > 0)
-    );
+    let happened = [faults, deaths, late, jumps, naps, sum.flipped, sum.deleted, sum.healed];
+    let single = range.end - range.start == 1;
+    assert!(single || happened.iter().all(|one| *one > 0), "{happened:?}");
 }
 
 /// What all simulations together went through.

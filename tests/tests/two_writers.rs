@@ -22,13 +22,13 @@ use lifeboat_repo::repository::ledger::Ledger;
 use lifeboat_repo::repository::officer::{self, NewWriter};
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::repository::{Repository, RepositoryErrorKind};
-use lifeboat_repo::store::faulty::{Fault, FaultyStore};
+use lifeboat_repo::store::faulty::{Call, Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_restore::{Choice, choose};
 use lifeboat_tests::model::Tree;
-use lifeboat_tests::proof::{Expected, scratch};
+use lifeboat_tests::proof::{Ahead, Expected, scratch};
 use lifeboat_tests::{World, copy, files_in, label, write};
 
 /// A world in memory, with one backup's worth of data.
@@ -522,4 +522,60 @@ fn what_a_revoked_writer_signs_later_does_not_count() {
         }
     }
     assert!(Repository::open(Arc::clone(&world.store), &[world.officer.public()]).is_ok());
+}
+
+/// The number of the last operation of a backup, the ledger entry with its checkpoint, where a run has no parent here.
+fn last_entry(world: &World, store: &MemoryStore, state: &str, clock: &dyn Clock) -> u64 {
+    let counting = Arc::new(FaultyStore::new(store.fork()));
+    let job = world.job_with_state(world.dir.path().join(state));
+    world.run(Arc::clone(&counting) as Arc<dyn Store>, &job, clock, &Silent).unwrap();
+    let log = counting.log();
+    let entry = |call: &Call| call.operation == Operation::Create && call.subject.starts_with("ledger/");
+    1 + log.iter().rposition(entry).unwrap() as u64
+}
+
+/// The newest checkpoint counts what was there before its entry, and another run of its writer appends in between.
+#[test]
+fn two_components_of_one_writer_that_end_at_once_are_no_alarm() {
+    let (world, memory) = world();
+    world.enrol("w1", &world.writer.public(), &world.card, &["docs"]);
+    world.backup().unwrap();
+    let ahead = Ahead(Duration::from_secs(60));
+    let at = last_entry(&world, &memory, "counted", &ahead);
+    let docs = job(&world, "docs", world.source(), "docs");
+    let world = Arc::new(world);
+    let other = Arc::clone(&world);
+    let held = FaultyStore::new(memory).call_at(at, move || {
+        other.run(Arc::clone(&other.store), &docs, &SystemClock, &Silent).unwrap();
+    });
+    let held: Arc<dyn Store> = Arc::new(held);
+    world.run(held, &world.job_with_state(world.dir.path().join("held")), &ahead, &Silent).unwrap();
+    world.verify(&world.store).assert_passed("two entries in one");
+}
+
+/// The newest checkpoint counts a snapshot that no ledger names yet, and that expires and goes before there is another.
+#[test]
+fn what_was_counted_before_it_was_recorded_and_expired_since_is_no_alarm() {
+    let (world, memory) = world();
+    let keeper = world.maintainer("m1", 71);
+    let host = Host::enrolled(&world, "w2", 12, &["docs"]);
+    let docs = job(&world, "docs", world.source(), "docs");
+    let backup = |store: Arc<dyn Store>| {
+        let repository = world.repository_over(store);
+        lifeboat_backup::run(&repository, host.credentials(), &docs, &SystemClock, &SystemEntropy, &Silent)
+    };
+    let counting = Arc::new(FaultyStore::new(memory.fork()));
+    backup(Arc::clone(&counting) as Arc<dyn Store>).unwrap();
+    let log = counting.log();
+    let snapshot = log.iter().position(|call| call.subject.starts_with("snapshots/docs/20")).unwrap();
+    let dying = FaultyStore::new(memory.clone()).stop_at(snapshot as u64 + 2, Fault::Before);
+    std::fs::remove_dir_all(world.dir.path().join("docs")).unwrap();
+    backup(Arc::new(dying)).unwrap_err();
+    let counted = memory.list("snapshots/docs/").unwrap().remove(0).name;
+    world.run(Arc::clone(&world.store), &world.job(), &Ahead(Duration::from_secs(60)), &Silent).unwrap();
+    backup(Arc::clone(&world.store)).unwrap();
+    world.verify(&world.store).assert_passed("recorded");
+    world.expire(&keeper, std::slice::from_ref(&counted));
+    memory.remove(&counted);
+    world.verify(&world.store).assert_passed("expired and gone");
 }
