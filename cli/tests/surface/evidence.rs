@@ -47,7 +47,7 @@ fn drill(world: &World) -> Facts {
 fn evidence(world: &World, facts: &Facts) -> PathBuf {
     let key = SigningKey::from_openssh(fs::read(world.at().join("keys/officer-alice")).unwrap()).unwrap();
     let signer = Signer { principal: "officer:alice".into(), key: &key };
-    write(&world.at().join("drills"), facts, &[], &signer).unwrap()
+    write(&world.at().join("drills"), facts, &[], Some(&signer)).unwrap()
 }
 
 fn page(world: &World) -> String {
@@ -92,6 +92,19 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
     assert_eq!(expired["expired"][0], "expired because the configuration changed");
     assert!(page(&world).contains("<strong>Not proven</strong>"));
     fs::write(&configuration, text).unwrap();
+
+    // A drill without a key leaves its evidence unsigned, until somebody puts his word behind it.
+    let mut later = drill(&world);
+    later.id = "2026-11-28t09-00-00z-later".parse().unwrap();
+    let unsigned = write(&world.at().join("drills"), &later, &[], None).unwrap();
+    let unsigned = unsigned.to_str().unwrap();
+    assert_eq!(json(&world, &["evidence", "verify", unsigned], 4)["problems"][0]["reason"], "unsigned");
+    world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/host-1"], 7);
+    let signed = json(&world, &["evidence", "sign", unsigned, "--officer-key", "keys/officer-alice"], 0);
+    assert_eq!(signed["principal"], "officer:alice");
+    json(&world, &["evidence", "verify", unsigned], 0);
+    world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/officer-alice"], 7);
+    fs::remove_dir_all(unsigned).unwrap();
 
     let facts = directory.join("evidence.json");
     fs::write(&facts, fs::read_to_string(&facts).unwrap().replace("OPS-4711", "OPS-4712")).unwrap();

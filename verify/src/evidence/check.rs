@@ -19,7 +19,7 @@ use super::facts::{FORMAT, Facts};
 use super::plain::plain;
 use super::{instructions, ledgers};
 
-mod files;
+pub(super) mod files;
 mod steps;
 
 pub use files::read_facts;
@@ -237,7 +237,7 @@ fn signature(
 }
 
 /// Every file against the list, and the list against the files.
-fn hashes(files: &Files, problems: &mut Vec<Problem>) {
+pub(super) fn hashes(files: &Files, problems: &mut Vec<Problem>) {
     let Some(sums) = files.get(SUMS) else { return };
     let mut listed = BTreeSet::new();
     for line in String::from_utf8_lossy(sums).lines() {

@@ -10,6 +10,7 @@ use lifeboat_repo::crypto::sign::{SigningKey, sign_detached};
 use lifeboat_repo::crypto::signers::{AllowedSigners, Entry};
 use lifeboat_repo::ids::{Label, ObjectHash};
 
+use super::check::{files, hashes};
 use super::derived::derived;
 use super::error::{EvidenceError, EvidenceErrorKind};
 use super::facts::{FORMAT, Facts};
@@ -57,6 +58,7 @@ pub(super) fn namespace(id: &Label) -> String {
 /// Writes `parent/<id>` with all there is to it and returns its path. It appears in one step, whole and on disk.
 ///
 /// `attachments` are what facts cannot be made from: what [`extract`](super::extract()) took of the ledgers, other records.
+/// Without a signer it is nobody's word yet, and [`sign`] may come later.
 ///
 /// # Errors
 /// There is a directory of that id already, the facts are unfit to be written, or a file cannot be.
@@ -64,7 +66,7 @@ pub fn write(
     parent: &Path,
     facts: &Facts,
     attachments: &[Attachment],
-    signer: &Signer<'_>,
+    signer: Option<&Signer<'_>>,
 ) -> Result<PathBuf, EvidenceError> {
     if facts.format != FORMAT {
         return Err(EvidenceError::unfit("format", format!("it is {}, not {FORMAT}", facts.format)));
@@ -95,19 +97,67 @@ pub fn write(
     Ok(path)
 }
 
+/// Signs evidence that nobody signed yet, if it still is what was written. The signature is the last that appears.
+///
+/// # Errors
+/// It is signed already, a file is not the one that was written, or one cannot be read or written.
+pub fn sign(directory: &Path, signer: &Signer<'_>) -> Result<(), EvidenceError> {
+    let shown = directory.display().to_string();
+    let found = files::read(directory)?;
+    if found.files.contains_key(SIGNATURE) {
+        return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Exists });
+    }
+    let mut problems = found.problems;
+    hashes(&found.files, &mut problems);
+    if let Some(first) = problems.first() {
+        let why = format!("{}: {}; what was changed is not signed", first.file, first.what);
+        return Err(EvidenceError::not_evidence(shown, why));
+    }
+    let (facts, _) = files::read_facts(directory)?;
+    let unsigned: Vec<Attachment> = found
+        .files
+        .into_iter()
+        .filter(|(name, _)| name != SUMS)
+        .map(|(name, bytes)| Attachment { name, bytes })
+        .collect();
+    let mut all = unsigned.clone();
+    all.extend(signers_files(&facts, signer)?);
+    for file in sealed(&facts, all, Some(signer))?.iter().filter(|file| !unsigned.contains(file)) {
+        let path = directory.join(&file.name);
+        let fresh = directory.join(format!(".{}.new", file.name));
+        put(&fresh, &file.bytes)
+            .and_then(|()| fs::rename(&fresh, &path))
+            .map_err(|error| EvidenceError::file(path.display().to_string(), error))?;
+    }
+    sync(directory).map_err(|error| EvidenceError::file(shown, error))
+}
+
 /// All files of the directory, the signature last.
 fn files(
     facts: &Facts,
     attachments: &[Attachment],
-    signer: &Signer<'_>,
+    signer: Option<&Signer<'_>>,
 ) -> Result<Vec<Attachment>, EvidenceError> {
     let mut files = derived(facts)?;
     files.extend_from_slice(attachments);
-    files.push(Attachment::new(SIGNERS, signers(facts, signer)?));
-    files.push(Attachment::new(
-        instructions::FILE,
-        instructions::text(facts, &signer.principal, &signer.key.public()),
-    ));
+    if let Some(signer) = signer {
+        files.extend(signers_files(facts, signer)?);
+    }
+    sealed(facts, files, signer)
+}
+
+/// What is there of whoever signs: the key, and how to check with it.
+fn signers_files(facts: &Facts, signer: &Signer<'_>) -> Result<[Attachment; 2], EvidenceError> {
+    let text = instructions::text(facts, &signer.principal, &signer.key.public());
+    Ok([Attachment::new(SIGNERS, signers(facts, signer)?), Attachment::new(instructions::FILE, text)])
+}
+
+/// The files with their hashes behind them, and the signature over these where somebody signs.
+fn sealed(
+    facts: &Facts,
+    mut files: Vec<Attachment>,
+    signer: Option<&Signer<'_>>,
+) -> Result<Vec<Attachment>, EvidenceError> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let mut names = BTreeSet::from([SUMS, SIGNATURE]);
     for file in &files {
@@ -119,10 +169,12 @@ fn files(
         }
     }
     let sums: String = files.iter().map(|file| sum_line(&file.name, &file.bytes)).collect();
-    let signature = sign_detached(signer.key, &namespace(&facts.id), sums.as_bytes())
+    let signature = signer
+        .map(|signer| sign_detached(signer.key, &namespace(&facts.id), sums.as_bytes()))
+        .transpose()
         .map_err(|error| EvidenceError::unfit(SIGNATURE, error))?;
     files.push(Attachment::new(SUMS, sums));
-    files.push(Attachment::new(SIGNATURE, signature));
+    files.extend(signature.map(|signature| Attachment::new(SIGNATURE, signature)));
     Ok(files)
 }
 

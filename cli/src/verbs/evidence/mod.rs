@@ -15,6 +15,7 @@ use crate::render::Outcome;
 pub(crate) mod held;
 mod list;
 mod show;
+pub(crate) mod sign;
 mod verify;
 
 /// Where drills put their evidence.
@@ -37,6 +38,8 @@ enum What {
     Show(show::Args),
     /// Check who signed evidence, and that nobody changed it since
     Verify(verify::Args),
+    /// Put your word behind evidence that nobody signed yet
+    Sign(sign::Args),
 }
 
 impl Args {
@@ -46,6 +49,7 @@ impl Args {
             What::List(_) => "evidence list",
             What::Show(_) => "evidence show",
             What::Verify(_) => "evidence verify",
+            What::Sign(_) => "evidence sign",
         }
     }
 }
@@ -55,6 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         What::List(args) => list::run(context, args),
         What::Show(args) => show::run(context, args),
         What::Verify(args) => verify::run(context, args),
+        What::Sign(args) => sign::run(context, args),
     }
 }
 

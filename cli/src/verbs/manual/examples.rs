@@ -64,6 +64,13 @@ const EXAMPLES: Examples = &[
         &[("lifeboat evidence show 2026-11-27t21-00-00z-region-loss", "What it says, unchecked.")],
     ),
     (
+        "lifeboat evidence sign",
+        &[(
+            "lifeboat evidence sign DIR --officer-key keys/officer-alice",
+            "Sign what a drill left unsigned, once you have read it.",
+        )],
+    ),
+    (
         "lifeboat evidence verify",
         &[
             (

@@ -18,13 +18,13 @@ const ALL_MAX: u64 = 512 << 20;
 const FILES_MAX: usize = 10_000;
 
 /// What is there.
-pub(super) struct Found {
-    pub(super) files: Files,
-    pub(super) problems: Vec<Problem>,
+pub(in crate::evidence) struct Found {
+    pub(in crate::evidence) files: Files,
+    pub(in crate::evidence) problems: Vec<Problem>,
 }
 
 /// Reads every plain file; whatever else is there is a problem.
-pub(super) fn read(directory: &Path) -> Result<Found, EvidenceError> {
+pub(in crate::evidence) fn read(directory: &Path) -> Result<Found, EvidenceError> {
     let shown = directory.display().to_string();
     let entries = fs::read_dir(directory).map_err(|error| match error.kind() {
         ErrorKind::NotFound => EvidenceError::not_evidence(shown.clone(), "there is no such directory"),
