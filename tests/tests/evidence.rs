@@ -55,7 +55,7 @@ impl Scene {
     fn write(&self, facts: &Facts, attachments: &[Attachment], key: &SigningKey) -> PathBuf {
         let home = self.home.path().join(format!("{}", fs::read_dir(self.home.path()).unwrap().count()));
         let signer = Signer { principal: "officer:alice".into(), key };
-        evidence::write(&home, facts, attachments, Some(&signer)).unwrap()
+        evidence::write(&home, facts, attachments, &signer).unwrap()
     }
 
     /// The evidence, as it was signed.

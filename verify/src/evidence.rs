@@ -34,7 +34,7 @@ mod timeline;
 
 pub use check::{Checked, Problem, Reason, Vouch, check};
 pub use derived::{canonical, derived};
-pub use directory::{Attachment, Signer, sign, write};
+pub use directory::{Attachment, Signer, sign, write, write_unsigned};
 pub use error::{EvidenceError, EvidenceErrorKind};
 pub use expiry::{Current, Expired, expired};
 pub use extract::extract;

@@ -12,7 +12,7 @@ use lifeboat_repo::crypto::hash::sha256;
 use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::ObjectHash;
 use lifeboat_verify::evidence::facts::{Facts, Met, Moment, Outcome, Verdict, What};
-use lifeboat_verify::evidence::{Signer, write};
+use lifeboat_verify::evidence::{Signer, write, write_unsigned};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn drill(world: &World) -> Facts {
 fn evidence(world: &World, facts: &Facts) -> PathBuf {
     let key = SigningKey::from_openssh(fs::read(world.at().join("keys/officer-alice")).unwrap()).unwrap();
     let signer = Signer { principal: "officer:alice".into(), key: &key };
-    write(&world.at().join("drills"), facts, &[], Some(&signer)).unwrap()
+    write(&world.at().join("drills"), facts, &[], &signer).unwrap()
 }
 
 fn page(world: &World) -> String {
@@ -96,7 +96,7 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
     // A drill without a key leaves its evidence unsigned, until somebody puts his word behind it.
     let mut later = drill(&world);
     later.id = "2026-11-28t09-00-00z-later".parse().unwrap();
-    let unsigned = write(&world.at().join("drills"), &later, &[], None).unwrap();
+    let unsigned = write_unsigned(&world.at().join("drills"), &later, &[]).unwrap();
     let unsigned = unsigned.to_str().unwrap();
     assert_eq!(json(&world, &["evidence", "verify", unsigned], 4)["problems"][0]["reason"], "unsigned");
     world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/host-1"], 7);

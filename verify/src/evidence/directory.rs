@@ -58,11 +58,31 @@ pub(super) fn namespace(id: &Label) -> String {
 /// Writes `parent/<id>` with all there is to it and returns its path. It appears in one step, whole and on disk.
 ///
 /// `attachments` are what facts cannot be made from: what [`extract`](super::extract()) took of the ledgers, other records.
-/// Without a signer it is nobody's word yet, and [`sign`] may come later.
 ///
 /// # Errors
 /// There is a directory of that id already, the facts are unfit to be written, or a file cannot be.
 pub fn write(
+    parent: &Path,
+    facts: &Facts,
+    attachments: &[Attachment],
+    signer: &Signer<'_>,
+) -> Result<PathBuf, EvidenceError> {
+    create(parent, facts, attachments, Some(signer))
+}
+
+/// The same without a signature: nobody's word yet. [`sign`] may come later.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_unsigned(
+    parent: &Path,
+    facts: &Facts,
+    attachments: &[Attachment],
+) -> Result<PathBuf, EvidenceError> {
+    create(parent, facts, attachments, None)
+}
+
+fn create(
     parent: &Path,
     facts: &Facts,
     attachments: &[Attachment],

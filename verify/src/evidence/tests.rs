@@ -26,7 +26,7 @@ fn written() -> (tempfile::TempDir, std::path::PathBuf, SigningKey) {
     let scratch = tempfile::tempdir().unwrap();
     let key = SigningKey::from_seed([7; 32]);
     let signer = Signer { principal: "officer:alice".into(), key: &key };
-    let path = write(scratch.path(), &facts(), &[], Some(&signer)).unwrap();
+    let path = write(scratch.path(), &facts(), &[], &signer).unwrap();
     (scratch, path, key)
 }
 
@@ -41,7 +41,7 @@ fn reasons(path: &std::path::Path, key: &SigningKey) -> Vec<Reason> {
 fn what_is_written_is_what_is_checked() {
     let (scratch, path, key) = written();
     assert_eq!(reasons(&path, &key), []);
-    let again = write(scratch.path(), &facts(), &[], None);
+    let again = write_unsigned(scratch.path(), &facts(), &[]);
     assert!(matches!(again.unwrap_err().kind, EvidenceErrorKind::Exists));
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing half made is left");
     let other = SigningKey::from_seed([8; 32]);
@@ -51,7 +51,7 @@ fn what_is_written_is_what_is_checked() {
 #[test]
 fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     let scratch = tempfile::tempdir().unwrap();
-    let path = write(scratch.path(), &facts(), &[Attachment::new("note.txt", "x")], None).unwrap();
+    let path = write_unsigned(scratch.path(), &facts(), &[Attachment::new("note.txt", "x")]).unwrap();
     let key = SigningKey::from_seed([7; 32]);
     assert_eq!(reasons(&path, &key), [Reason::Unsigned]);
     let signer = Signer { principal: "officer:alice".into(), key: &key };

@@ -18,9 +18,9 @@ use crate::survey::Asked;
 use crate::telling;
 use crate::verbs::status::{self, html};
 use crate::when::parse_duration;
-use http::{Answer, Request};
+use wire::{Answer, Request};
 
-mod http;
+mod wire;
 
 /// How often it looks whether somebody connected or asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -82,7 +82,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                     let (served, busy) = (&served, &busy);
                     busy.fetch_add(1, Ordering::Relaxed);
                     scope.spawn(move || {
-                        http::serve(stream, |request| served.answer(request));
+                        wire::serve(stream, |request| served.answer(request));
                         busy.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
