@@ -15,6 +15,7 @@ use lifeboat_repo::clock::{Clock, SystemClock};
 use lifeboat_repo::format::names::Seq;
 use lifeboat_repo::ids::{ObjectName, Tenant};
 use lifeboat_repo::observe::{Event, Observer, Silent};
+use lifeboat_repo::repository::bundles;
 use lifeboat_repo::repository::erase::{self, Plan, Proof, Put, Swept};
 use lifeboat_repo::repository::erasures::GRAVE;
 use lifeboat_repo::repository::renewal::Renewal;
@@ -365,4 +366,39 @@ impl Clock for Later {
     fn now(&self) -> Timestamp {
         SystemClock.now().plus(*self.0.lock().unwrap())
     }
+}
+
+/// Graves lie at names of keys, and no bundle holds what is erased: neither is damage, of the store or of a bundle.
+#[test]
+fn bundles_and_erasures_agree() {
+    let later = Arc::new(Mutex::new(Duration::ZERO));
+    let memory = MemoryStore::with_clock(Arc::new(Later(Arc::clone(&later))));
+    let store: Arc<dyn Store> = Arc::new(memory.clone());
+    let world = World::over(Arc::clone(&store), scratch());
+    write(&world.source(), "tenants/acme/a", &SECRET.repeat(300));
+    write(&world.source(), "tenants/beta/b", &b"b of beta ".repeat(300));
+    world.backup().unwrap();
+    let keeper = world.maintainer("m1", 7);
+    let bundle = || {
+        let repository = world.repository();
+        let put = bundles::put(&repository, &keeper.signing, &SystemClock, false).unwrap();
+        let held = bundles::read(&repository, put.name.as_ref().unwrap()).unwrap();
+        (put.problems, held.into_keys().collect::<Vec<ObjectName>>())
+    };
+    let keys = |held: &[ObjectName]| held.iter().filter(|name| name.as_str().starts_with("keys/")).count();
+    let (problems, held) = bundle();
+    assert_eq!((problems, keys(&held)), (Vec::<String>::new(), 3));
+    // The tombstone is signed and not swept yet: its key goes into no bundle any more.
+    act(&world, &store, |acting| {
+        let plan = planned(acting, "acme")?;
+        erase::put(acting, &plan)
+    })
+    .unwrap();
+    let (problems, held) = bundle();
+    assert_eq!((problems, keys(&held)), (Vec::<String>::new(), 2));
+    assert_eq!(swept(&world, &store).destroyed, 2);
+    *later.lock().unwrap() = Duration::from_secs(3 * 3_600);
+    let (problems, held) = bundle();
+    assert_eq!((problems, keys(&held)), (Vec::<String>::new(), 2));
+    world.verify(&store).assert_passed("graves that are older than the newest bundle");
 }

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::format::names::{self, Seq};
-use lifeboat_repo::format::records::Task;
-use lifeboat_repo::ids::ObjectName;
+use lifeboat_repo::format::records::{Recorded, Task};
+use lifeboat_repo::ids::{KeyId, ObjectName, PackId};
 use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::gc;
 use lifeboat_repo::repository::ledger::Ledger;
 use lifeboat_repo::repository::maintainer::{Fenced, GcDraft, Maintainer};
 use lifeboat_repo::repository::officer::{self, NewMaintainer, NewWriter};
-use lifeboat_repo::repository::run::Run;
+use lifeboat_repo::repository::pack::PackBuilder;
+use lifeboat_repo::repository::run::{PACKS_PER_INDEX, Run};
 use lifeboat_repo::repository::snapshots::Standing;
 use lifeboat_repo::repository::{Repository, RepositoryError};
+use lifeboat_repo::repository::{gc, index};
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Store, StoreErrorKind};
+use lifeboat_repo::units::Bytes;
 use lifeboat_tests::proof::scratch;
 use lifeboat_tests::{World, label, write};
 
@@ -187,4 +189,57 @@ fn runs_of_maintenance_are_recorded() {
     assert_eq!(ledgers[&label("m1")].entries.len(), 1);
     world.backup().unwrap();
     world.verify(&world.store).assert_passed("after a run of maintenance");
+}
+
+/// No reader takes a record, an entry or an index object that is too long, so none is put: all that is to be said is said in
+/// several, or refused.
+#[test]
+fn nothing_is_put_that_no_reader_takes() {
+    let (world, memory) = world();
+    let credentials = world.maintainer("m1", 71);
+    let first = world.backup().unwrap();
+    let repository = world.repository();
+    let maintainer = maintainer(&repository, &credentials).unwrap();
+    let id = |number: u64| format!("{number:064x}");
+    let keys: Vec<(ObjectName, KeyId)> =
+        (0..100_000).map(|number| (first.snapshot.clone(), id(number).parse().unwrap())).collect();
+    let packs: Vec<PackId> = (0..100_000).map(|number| id(number).parse().unwrap()).collect();
+    let draft = GcDraft { keys: keys.clone(), packs: packs.clone(), ..GcDraft::default() };
+    let last = maintainer.put_gc(&draft).unwrap();
+    let records = memory.list("gc/").unwrap();
+    assert!(records.len() > 3 && last.0 as usize + 1 == records.len(), "{}", records.len());
+    assert!(records.iter().all(|record| record.length < Bytes::mib(5)));
+    let condemned = gc::Condemned::load(&repository).unwrap();
+    assert!(keys.iter().all(|(name, key)| condemned.key(name, *key)));
+    assert!(packs.iter().all(|pack| condemned.pack(*pack)));
+    // A ledger entry that would be too long is refused, and the ledger stays as it was.
+    let mut run = maintainer.begin(Task::Maintain).unwrap();
+    let long = "x/".repeat(250);
+    for number in 0..120_000 {
+        let name: ObjectName = format!("{long}{number}").parse().unwrap();
+        run.record(Recorded(name, id(number).parse().unwrap(), Bytes(1)));
+    }
+    let before = memory.list("ledger/m1/").unwrap();
+    let error = run.finish().unwrap_err();
+    assert!(error.to_string().contains("no reader takes more"), "{error}");
+    assert_eq!(memory.list("ledger/m1/").unwrap(), before);
+    // Many packs are told in as many index objects as backups would put.
+    let mut run = maintainer.begin(Task::Maintain).unwrap();
+    let (mut packs, mut lines) = (Vec::new(), Vec::new());
+    let told = index::names_of(&repository, &label("w1")).unwrap();
+    let line = index::read(&repository, maintainer.catalog(), &told[0]).unwrap().segments[0].clone();
+    for number in 0..PACKS_PER_INDEX as u64 + 9 {
+        let mut builder = PackBuilder::begin(repository.store()).unwrap();
+        builder.append(&number.to_le_bytes(), line.clone()).unwrap();
+        let staged = builder.finish(maintainer.catalog(), maintainer.name(), run.id()).unwrap();
+        packs.push(staged.pack);
+        lines.extend(staged.segments);
+    }
+    let put = run.put_index(&packs, lines).unwrap();
+    assert_eq!(put.iter().map(|(_, packs)| *packs).collect::<Vec<_>>(), [PACKS_PER_INDEX, 9]);
+    let read = |name| index::read(&repository, maintainer.catalog(), name).unwrap();
+    let told: Vec<_> = put.iter().map(|(name, _)| read(name)).collect();
+    assert_eq!(told.iter().flat_map(|index| index.header.packs.clone()).collect::<Vec<_>>(), packs);
+    assert!(told.iter().all(|index| index.header.packs.len() == index.segments.len()));
+    run.finish().unwrap();
 }

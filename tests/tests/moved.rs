@@ -71,7 +71,7 @@ fn copy_all(world: &World, credentials: &Arc<Credentials>) -> PackId {
     run.record(Recorded(staged.name.clone(), staged.hash(), staged.pack.1));
     let places: Vec<SegmentLine> =
         staged.segments.into_iter().map(|line| SegmentLine { chunks: Vec::new(), ..line }).collect();
-    run.put_index(vec![staged.pack], &places).unwrap();
+    run.put_index(&[staged.pack], places).unwrap();
     run.finish().unwrap();
     staged.pack.0
 }

@@ -9,8 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_backup::{BackupError, Job, Report};
-use lifeboat_repo::clock::{SystemClock, SystemEntropy};
-use lifeboat_repo::ids::ObjectName;
+use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::crypto::{Identity, SigningKey};
+use lifeboat_repo::format::names::{self as object_names, Place, place};
+use lifeboat_repo::format::records::Recorded;
+use lifeboat_repo::ids::{ObjectHash, ObjectName};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::maintainer::Maintainer;
@@ -19,12 +22,13 @@ use lifeboat_repo::repository::reseal::{self, Acting};
 use lifeboat_repo::repository::{Repository, RepositoryError, bundles, erase, index, repair};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::units::Bytes;
+use lifeboat_repo::units::{Bytes, LockClass, Timestamp};
 use lifeboat_tests::examine::{judge_restore, look_integrity, look_readback, restore, scratch, tree};
+use lifeboat_tests::forge::Forger;
 use lifeboat_tests::trees::noise;
 use lifeboat_tests::{World, label, write};
-use lifeboat_verify::Threads;
 use lifeboat_verify::heal::{self, Copy, Marked, Marks, ObjectPlan};
+use lifeboat_verify::{Severity, Threads};
 
 struct Whole {
     world: World,
@@ -55,6 +59,16 @@ struct Repaired {
 
 /// What `repair` does.
 fn repair(whole: &Whole, store: &MemoryStore, copy: Option<&MemoryStore>) -> Result<Repaired, String> {
+    repair_at(whole, store, copy, &SystemClock)
+}
+
+/// The same on a machine that thinks it is another time.
+fn repair_at(
+    whole: &Whole,
+    store: &MemoryStore,
+    copy: Option<&MemoryStore>,
+    clock: &dyn Clock,
+) -> Result<Repaired, String> {
     let pins = [whole.world.officer.public()];
     let shared: Arc<dyn Store> = Arc::new(store.clone());
     let mut copies: Vec<Copy> =
@@ -62,11 +76,12 @@ fn repair(whole: &Whole, store: &MemoryStore, copy: Option<&MemoryStore>) -> Res
     let from = copies.first().map(|copy| copy.store.as_ref());
     let opened = repair::open(shared, from, &pins).map_err(|error| error.to_string())?;
     let here = &opened.repository;
-    let mut plan =
-        heal::plan_objects(here, &opened.trust, &pins, &copies, &SystemClock, Threads::ONE, &Silent)
-            .map_err(|error| error.to_string())?;
-    copies.extend(heal::plan_bundled(here, &mut plan, &SystemClock).map_err(|error| error.to_string())?);
-    heal::heal_objects(here, &mut plan, &copies, &SystemClock, &Silent);
+    let mut plan = heal::plan_objects(here, &opened.trust, &pins, &copies, clock, Threads::ONE, &Silent)
+        .map_err(|error| error.to_string())?;
+    copies.extend(heal::plan_bundled(here, &mut plan, clock).map_err(|error| error.to_string())?);
+    let opened = Maintainer::open(here, Arc::clone(&whole.maintainer), &SystemClock, &SystemEntropy).ok();
+    let catalog = opened.as_ref().map(Maintainer::catalog);
+    heal::heal_objects(here, &mut plan, &copies, catalog, clock, &Silent);
     let mut repaired = Repaired { plan, marks: None, marked: None };
     let Ok(maintainer) = Maintainer::open(here, Arc::clone(&whole.maintainer), &SystemClock, &SystemEntropy)
     else {
@@ -406,5 +421,132 @@ fn a_key_that_was_sealed_anew_is_found_where_it_lies_now() {
         assert_eq!(repaired.plan.healed().count(), 1, "{:?}", repaired.plan);
         assert_eq!(whole.store.read(&now[0], Bytes::mib(1)).unwrap(), bytes);
         assert_eq!((restored(&whole, &whole.store), looks(&whole, &whole.store)), ("exact", ["-", "-"]));
+    }
+}
+
+/// Years before anything here was made.
+struct Early;
+
+impl Clock for Early {
+    fn now(&self) -> Timestamp {
+        Timestamp::new(1_000_000_000, 0)
+    }
+}
+
+/// Keys that officers sealed anew are judged by this machine's clock; where that is wrong, all of them look wrong.
+#[test]
+fn no_key_is_deleted_whatever_this_machine_thinks_of_it() {
+    let whole = whole();
+    act(&whole, &whole.store, |acting| reseal::reseal(acting, &Renewal::default()));
+    act(&whole, &whole.store, reseal::finish);
+    let sealed = |store: &MemoryStore| -> Vec<(ObjectName, Vec<u8>)> {
+        let mut all = names(store);
+        all.retain(|name| name.as_str().starts_with("keys/") || name.as_str().starts_with("cards/"));
+        all.into_iter().map(|name| (name.clone(), store.read(&name, Bytes::mib(1)).unwrap())).collect()
+    };
+    let hurt = whole.store.fork();
+    let before = sealed(&hurt);
+    let repaired = repair_at(&whole, &hurt, None, &Early).unwrap();
+    let looks_wrong = repaired.plan.left().filter(|one| one.object.as_str().starts_with("keys/")).count();
+    assert!(looks_wrong >= 2, "{:?}", repaired.plan);
+    assert!(repaired.marks.unwrap().removed.is_empty());
+    assert_eq!(sealed(&hurt), before);
+    // One that is rotten stays, too; its card goes, so that its writer makes another key.
+    let (name, bytes) = before.iter().find(|(name, _)| name.as_str().starts_with("keys/")).unwrap();
+    let mut rotten = bytes.clone();
+    *rotten.last_mut().unwrap() ^= 1;
+    hurt.replace(name, &rotten);
+    let Some(Place::Key(_, writer, key)) = place(name) else { panic!("{name}") };
+    let card = object_names::card(&writer, key).unwrap();
+    let marks = repair(&whole, &hurt, None).unwrap().marks.unwrap();
+    assert_eq!(marks.removed, std::slice::from_ref(&card));
+    assert_eq!(hurt.read(name, Bytes::mib(1)).unwrap(), rotten);
+    assert!(hurt.stat(&card).unwrap().is_none());
+}
+
+/// A writer that was broken into says of others' packs that they have another length, and of their snapshots that they are
+/// others: nothing of theirs is damaged for that, nothing is put anew, and what is lost of theirs still heals.
+#[test]
+fn no_ledger_makes_damage_of_what_others_put() {
+    let whole = whole();
+    let world = &whole.world;
+    let (signing, card) = (SigningKey::from_seed([42; 32]), Identity::generate());
+    world.enrol("w2", &signing.public(), &card, &["mail", "files"]);
+    let before = names(&whole.store);
+    let state = scratch();
+    let snapshots: Vec<ObjectName> = ["mail", "files"]
+        .into_iter()
+        .map(|component| {
+            let text = signing.to_openssh().unwrap();
+            let credentials = Credentials {
+                writer: label("w2"),
+                signing: SigningKey::from_openssh(text.as_bytes()).unwrap(),
+                card: lifeboat_tests::copy(&card),
+            };
+            let (component, state) = (label(component), state.path().join(component));
+            let job = Job { component, state, ..world.job() };
+            let (clock, entropy) = (&SystemClock, &SystemEntropy);
+            lifeboat_backup::run(&world.repository(), credentials, &job, clock, entropy, &Silent)
+                .unwrap()
+                .snapshot
+        })
+        .collect();
+    let packs: Vec<ObjectName> = names(&whole.store)
+        .into_iter()
+        .filter(|name| name.as_str().starts_with("packs/") && !before.contains(name))
+        .collect();
+    let mut forger = Forger::new(world, "acme");
+    forger.put_run();
+    for pack in &packs {
+        let Some(Place::Pack(id)) = place(pack) else { panic!("{pack}") };
+        let length = whole.store.stat(pack).unwrap().unwrap().length;
+        forger.claim(Recorded(pack.clone(), ObjectHash::from_bytes(*id.as_bytes()), Bytes(length.0 + 1)));
+    }
+    for name in &snapshots {
+        forger.claim(Recorded(name.clone(), ObjectHash::from_bytes([7; 32]), Bytes(7)));
+    }
+    forger.record(world);
+    assert!(!packs.is_empty());
+    let verdict = world.verify(&(Arc::new(whole.store.clone()) as Arc<dyn Store>));
+    let damage = verdict.findings.iter().filter(|one| one.severity == Severity::Damage);
+    let damage: Vec<String> = damage.map(|one| one.object.to_string()).collect();
+    assert!(
+        !damage.is_empty() && damage.iter().all(|one| one.starts_with("ledger/")),
+        "{:#?}",
+        verdict.findings
+    );
+    // Repair acts on none of it.
+    let hurt = whole.store.fork();
+    let listed = hurt.list("").unwrap();
+    let repaired = repair(&whole, &hurt, Some(&whole.store)).unwrap();
+    assert_eq!(repaired.plan.healed().count(), 0, "{:?}", repaired.plan);
+    assert!(repaired.marked.is_none(), "{:?}", repaired.marks);
+    assert_eq!(hurt.list("").unwrap(), listed);
+    // What is really gone heals.
+    for name in packs.iter().chain(&snapshots) {
+        let hurt = harm(&whole.store, name, true);
+        let repaired = repair(&whole, &hurt, Some(&whole.store)).unwrap();
+        assert!(repaired.plan.healed().any(|one| one.object == *name), "{name}: {:?}", repaired.plan);
+        assert_eq!(
+            hurt.read(name, Bytes::mib(64)).unwrap(),
+            whole.store.read(name, Bytes::mib(64)).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_healed_pack_keeps_its_class() {
+    let whole = whole();
+    let (state, before) = (scratch(), names(&whole.store));
+    write(&whole.world.source(), "tenants/acme/short", &noise(9, 90_000));
+    let job = Job { lock: LockClass::Short, state: state.path().to_owned(), ..whole.world.job() };
+    whole.world.run(Arc::new(whole.store.clone()), &job, &SystemClock, &Silent).unwrap();
+    for name in names(&whole.store).iter().filter(|name| name.as_str().starts_with("packs/")) {
+        let class = if before.contains(name) { LockClass::Normal } else { LockClass::Short };
+        assert_eq!(whole.store.class_of(name), Some(class));
+        let hurt = harm(&whole.store, name, true);
+        repair(&whole, &hurt, Some(&whole.store)).unwrap();
+        assert_eq!(hurt.class_of(name), Some(class), "{name}");
     }
 }

@@ -17,7 +17,7 @@ use lifeboat_repo::repository::maintainer::{Fenced, GcDraft, Maintainer};
 use lifeboat_repo::repository::officer;
 use lifeboat_repo::repository::replicate::{Job, replicate};
 use lifeboat_repo::repository::snapshots::Standing;
-use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
+use lifeboat_repo::store::faulty::{Call, Fault, FaultyStore, Operation};
 use lifeboat_repo::store::local::LocalStore;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
@@ -380,4 +380,28 @@ fn what_was_stored_again_holds_no_snapshot_back() {
     assert!(report.problems.iter().any(|one| one.what.starts_with("segment ")), "{report:#?}");
     assert!(pair.replica.stat(&third).unwrap().is_none());
     pair.assert_sound(&pair.replica, 2, "beside damage");
+}
+
+/// Between the listings of the repository and of the replica another replication brings what came meanwhile.
+#[test]
+fn another_replication_at_once_is_no_rollback() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    pair.backup(2);
+    let counting = Arc::new(FaultyStore::new(pair.replica.fork()));
+    pair.replicate_into(Arc::clone(&counting) as Arc<dyn Store>).unwrap();
+    let whole = |call: &Call| call.operation == Operation::List && call.subject.is_empty();
+    let at = counting.log().iter().position(whole).unwrap();
+    let (replica, pair) = (pair.replica.clone(), Arc::new(pair));
+    let inside = Arc::clone(&pair);
+    let held = FaultyStore::new(replica.clone()).call_at(at as u64 + 1, move || {
+        write(&inside.world.source(), "tenants/acme/meanwhile", b"meanwhile");
+        inside.world.backup().unwrap();
+        inside.replicate();
+    });
+    let report = pair.replicate_into(Arc::new(held)).unwrap();
+    assert!(report.problems.is_empty(), "{report:?}");
+    pair.replicate();
+    pair.world.verify_in(&pair.open(&replica)).assert_passed("two replications at once");
 }

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lifeboat_repo::clock::Clock;
-use lifeboat_repo::crypto::sign::VerifyingKey;
+use lifeboat_repo::crypto::sign::{Kind, VerifyingKey};
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{Head, Recorded};
 use lifeboat_repo::ids::{IdentityId, Label, ObjectHash, ObjectName};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::erasures::Erasures;
 use lifeboat_repo::repository::ledger::read_entry;
 use lifeboat_repo::repository::repair::{check_copy, put_copy};
@@ -25,6 +26,7 @@ use serde::Serialize;
 use crate::damage::{Severity, Subject};
 use crate::error::VerifyError;
 use crate::integrity::integrity;
+use crate::ledgers::{Reach, may_record};
 use crate::workers::Threads;
 
 mod bundled;
@@ -135,11 +137,12 @@ pub fn plan_objects(
     Ok(plan)
 }
 
-/// Puts whole copies in the place of what is missing or damaged. What fails is left, and the reason is in the plan.
+/// Puts whole copies in the place of what is missing or damaged, packs as the class that their tables say to the catalog. What fails is left, and the reason is in the plan.
 pub fn heal_objects(
     here: &Repository,
     plan: &mut ObjectPlan,
     copies: &[Copy],
+    catalog: Option<&Catalog>,
     clock: &dyn Clock,
     observer: &dyn Observer,
 ) {
@@ -151,7 +154,8 @@ pub fn heal_objects(
             wrong.left = Some(why);
             continue;
         }
-        if let Err(error) = put_copy(here, from.store.as_ref(), &wrong.object, wrong.vouched, clock.now()) {
+        let put = put_copy(here, from.store.as_ref(), &wrong.object, wrong.vouched, catalog, clock.now());
+        if let Err(error) = put {
             wrong.from = None;
             wrong.left = Some(format!("it could not be put in its place: {error}"));
         }
@@ -253,9 +257,10 @@ fn advice(name: &ObjectName) -> &'static str {
     }
 }
 
-/// The hashes that whole ledger entries give: of what they name, of the entries before them, and of what checkpoints saw.
+/// The hashes that whole ledger entries give: of what they name and may name, of the entries before them, and of what checkpoints saw.
 fn vouched(here: &Repository) -> Result<HashMap<ObjectName, ObjectHash>, VerifyError> {
     let mut vouched = HashMap::new();
+    let mut disputed: BTreeSet<ObjectName> = BTreeSet::new();
     for object in here.store().list("ledger/")? {
         let Some(Place::Ledger(writer, seq)) = place(&object.name) else { continue };
         if !binds(here, &writer, seq) {
@@ -263,15 +268,22 @@ fn vouched(here: &Repository) -> Result<HashMap<ObjectName, ObjectHash>, VerifyE
         }
         let Ok(entry) = read_entry(here, &writer, seq) else { continue };
         let mut vouch = |name: Result<ObjectName, _>, hash| {
-            if let Ok(name) = name {
-                vouched.entry(name).or_insert(hash);
+            if let Ok(name) = name
+                && *vouched.entry(name.clone()).or_insert(hash) != hash
+                && matches!(place(&name), Some(Place::Snapshot(..)))
+            {
+                // Two writers of one component, of whom one lies: the snapshot's own signature decides.
+                disputed.insert(name);
             }
         };
         if let (Some(previous), Some(before)) = (entry.body.previous, seq.0.checked_sub(1)) {
             vouch(names::ledger(&writer, Seq(before)), previous);
         }
         for Recorded(name, hash, _) in entry.body.objects {
-            vouch(Ok(name), hash);
+            let may_sign = |name: &ObjectName| here.trust().may_ever_sign(&writer, Kind::Snapshot, name);
+            if may_record(&writer, Reach::of(here, &writer), &name, hash, may_sign) {
+                vouch(Ok(name), hash);
+            }
         }
         let Some(checkpoint) = entry.body.checkpoint else { continue };
         vouch(names::trust(checkpoint.trust.0), checkpoint.trust.1);
@@ -282,6 +294,7 @@ fn vouched(here: &Repository) -> Result<HashMap<ObjectName, ObjectHash>, VerifyE
             vouch(names::ledger(&writer, seq), hash);
         }
     }
+    vouched.retain(|name, _| !disputed.contains(name));
     Ok(vouched)
 }
 

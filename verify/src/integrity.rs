@@ -126,7 +126,7 @@ pub fn integrity(
     }
     observer.tell(Event::Phase("comparing checkpoints"));
     checkpoints::check(repository, &ledgers, &listed, &gc, &mut findings);
-    bundles::check(repository, &listed, &mut findings);
+    bundles::check(repository, &listed, &erasures, &mut findings);
     hidden::tell(repository, None, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     Ok(IntegrityReport {

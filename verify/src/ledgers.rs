@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use lifeboat_repo::crypto::sign::Kind;
 use lifeboat_repo::format::names::{self, Place, Seq, place};
 use lifeboat_repo::format::records::{Checkpoint, Head};
 use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
 use lifeboat_repo::observe::Observer;
 use lifeboat_repo::repository::ledger::{LedgerEntry, read_entry};
+use lifeboat_repo::repository::trust::Trust;
 use lifeboat_repo::repository::{Repository, RepositoryError, Role};
 use lifeboat_repo::units::{Bytes, Timestamp};
 
@@ -41,6 +43,8 @@ pub(crate) struct Record {
 pub(crate) struct Ledgers {
     pub(crate) chains: BTreeMap<Label, Vec<Link>>,
     pub(crate) recorded: HashMap<ObjectName, Record>,
+    /// What other entries say otherwise of the same objects.
+    pub(crate) claims: HashMap<ObjectName, Vec<Record>>,
     /// Whether every entry that counts was there and whole.
     pub(crate) sound: bool,
     pub(crate) bytes: Bytes,
@@ -138,7 +142,7 @@ fn load_one(
         }
         previous = Some(Some(entry.head.1));
         ledgers.bytes += listed.get(&seq).copied().unwrap_or_default();
-        chain.push(take(&name, entry, reach, &mut ledgers.recorded, findings));
+        chain.push(take(repository.trust(), &name, entry, reach, ledgers, findings));
     }
     ledgers.chains.insert(writer.clone(), chain);
     Ok(())
@@ -162,7 +166,7 @@ fn note_holes(writer: &Label, there: &[Seq], count: u32, findings: &mut Vec<Find
 
 /// What a ledger speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+pub(crate) enum Reach {
     /// What its writer put here.
     Own,
     /// What its writer put into the repository of which this is a replica.
@@ -172,7 +176,7 @@ enum Reach {
 }
 
 impl Reach {
-    fn of(repository: &Repository, writer: &Label) -> Self {
+    pub(crate) fn of(repository: &Repository, writer: &Label) -> Self {
         match repository.role() {
             Role::Primary => Self::Own,
             Role::Replica if repository.trust().is_maintainer(writer) => Self::Copied,
@@ -184,16 +188,18 @@ impl Reach {
 /// Notes what an entry records, and keeps its place in the chain. What an entry of elsewhere saw of the whole
 /// repository says nothing of this store.
 fn take(
+    trust: &Trust,
     name: &ObjectName,
     entry: LedgerEntry,
     reach: Reach,
-    recorded: &mut HashMap<ObjectName, Record>,
+    ledgers: &mut Ledgers,
     findings: &mut Vec<Finding>,
 ) -> Link {
     let moment = entry.body.run.moment();
     let mut snapshots = Vec::new();
     for object in entry.body.objects {
-        if !may_record(&entry.body.writer, reach, &object.0, object.1) {
+        let may_sign = |name: &ObjectName| trust.may_ever_sign(&entry.body.writer, Kind::Snapshot, name);
+        if !may_record(&entry.body.writer, reach, &object.0, object.1, may_sign) {
             findings.push(Finding::damage(
                 name,
                 format!("it names {} in a way that this writer may not", object.0),
@@ -205,10 +211,11 @@ fn take(
         }
         let binds = reach != Reach::Elsewhere;
         let record = Record { hash: object.1, length: object.2, moment, entry: name.clone(), binds };
-        let known = recorded.entry(object.0.clone()).or_insert_with(|| record.clone());
+        let known = ledgers.recorded.entry(object.0.clone()).or_insert_with(|| record.clone());
         if (known.hash, known.length) != (record.hash, record.length) {
             findings
                 .push(Finding::damage(name, format!("it contradicts {} about {}", known.entry, object.0)));
+            ledgers.claims.entry(object.0.clone()).or_default().push(record);
         }
         known.binds |= binds;
         if reach == Reach::Elsewhere {
@@ -225,15 +232,23 @@ fn take(
     }
 }
 
-/// A ledger speaks for what its writer alone can put; of a pack it can only say what the pack's name says.
-fn may_record(writer: &Label, reach: Reach, name: &ObjectName, hash: ObjectHash) -> bool {
+/// A ledger speaks for what its writer alone can put; of a pack it can only say what the pack's name says, of snapshots only
+/// of those that this writer may sign.
+pub(crate) fn may_record(
+    writer: &Label,
+    reach: Reach,
+    name: &ObjectName,
+    hash: ObjectHash,
+    may_sign: impl FnOnce(&ObjectName) -> bool,
+) -> bool {
     match place(name) {
         Some(Place::Pack(pack)) => pack.as_bytes() == hash.as_bytes(),
         Some(
             Place::Key(_, owner, _) | Place::Card(owner, _) | Place::Index(owner, ..) | Place::Run(owner, _),
         ) => owner == *writer || reach == Reach::Copied,
-        // Who may sign a snapshot is for trust to say; what a newer version stores, for that version.
-        Some(Place::Snapshot(..) | Place::Replica(_) | Place::Bundle(..) | Place::Erasure(..)) | None => true,
+        Some(Place::Snapshot(..)) => reach == Reach::Copied || may_sign(name),
+        // What a newer version stores is for that version to say.
+        Some(Place::Replica(_) | Place::Bundle(..) | Place::Erasure(..)) | None => true,
         Some(_) => false,
     }
 }
@@ -288,7 +303,8 @@ mod tests {
         let run = "20251123t184416123z-abababababababab";
         let hash = ObjectHash::from_bytes([0xaa; 32]);
         let hex = "aa".repeat(32);
-        let may = |name: &str| may_record(&writer, Reach::Own, &name.parse().unwrap(), hash);
+        let bound = |name: &ObjectName| name.as_str().starts_with("snapshots/chats/");
+        let may = |name: &str| may_record(&writer, Reach::Own, &name.parse().unwrap(), hash, bound);
         assert!(may(&format!("packs/aa/{hex}")));
         assert!(!may(&format!("packs/ab/ab{}", "aa".repeat(31))));
         assert!(may(&format!("runs/fra-1/{run}")) && !may(&format!("runs/fra-2/{run}")));
@@ -296,6 +312,7 @@ mod tests {
         assert!(may(&format!("cards/fra-1/{hex}")) && !may(&format!("cards/fra-2/{hex}")));
         assert!(may(&format!("keys/{}/fra-1/{hex}", "0".repeat(16))));
         assert!(may(&format!("snapshots/chats/{run}")) && may("erasures/00000001/alice"));
+        assert!(!may(&format!("snapshots/docs/{run}")), "a component that it is not bound to");
         assert!(!may("trust/00000000") && !may("ledger/fra-1/00000000") && !may("gc/00000000"));
     }
 }

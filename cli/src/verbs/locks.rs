@@ -42,7 +42,7 @@ struct Done<'c> {
     terms: Option<LockTerms>,
     kinds: BTreeMap<String, Kind>,
     extended: u64,
-    failed: Vec<RepositoryError>,
+    failed: Vec<String>,
     record: Option<String>,
 }
 
@@ -97,6 +97,8 @@ fn work<'c>(context: &Context, config: &Config, region: &'c Region, args: &Args)
     let reader = context.reader(config, &repository, args.identities.files(context))?;
     let survey = locks::survey(&repository, reader.catalog())?;
     let now = repository.store().now()?;
+    // Of these packs no lock is extended, for nobody knows whether it should be; of all others it is.
+    done.failed.extend(survey.unreadable.iter().cloned());
     for held in &survey.held {
         note(&mut done.kinds, held, terms, now);
     }
@@ -109,7 +111,7 @@ fn work<'c>(context: &Context, config: &Config, region: &'c Region, args: &Args)
     for name in &plan.objects {
         match locks::extend(store.as_ref(), name, plan.until) {
             Ok(()) => done.extended += 1,
-            Err(error) => done.failed.push(error),
+            Err(error) => done.failed.push(error.to_string()),
         }
     }
     // Nothing is stated of what did not come about.
@@ -190,7 +192,7 @@ fn render(page: &mut Page, done: &Done<'_>, args: &Args) {
         page.field("recorded", record);
     }
     for error in &done.failed {
-        page.marked("failed", Tone::Bad, &tame(&error.to_string()));
+        page.marked("failed", Tone::Bad, &tame(error));
     }
     if done.exit(args.extend) == Exit::Missed {
         page.marked("unlocked", Tone::Bad, &format!("some objects are not locked ({})", Code::Missed));
@@ -202,7 +204,7 @@ fn value(done: &Done<'_>) -> Value {
         json!({ "kind": name, "objects": kind.objects, "earliest": kind.earliest.map(Timestamp::rfc3339),
                 "due": kind.due, "unlocked": kind.unlocked })
     });
-    let failed = done.failed.iter().map(|error| tame(&error.to_string()));
+    let failed = done.failed.iter().map(|error| tame(error));
     json!({ "region": done.region.name, "period_seconds": done.terms.map(|terms| terms.period.as_secs()),
             "floor_seconds": done.terms.map(|terms| terms.floor.as_secs()), "kinds": kinds.collect::<Vec<_>>(),
             "extended": done.extended, "record": done.record, "failed": failed.collect::<Vec<_>>() })

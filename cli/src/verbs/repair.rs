@@ -18,6 +18,7 @@ use lifeboat_verify::Threads;
 use lifeboat_verify::heal::{self, Copy, Marked, Marks, ObjectPlan};
 use serde_json::{Value, json};
 
+use crate::clocks::refuse_clocks_apart;
 use crate::codes::Code;
 use crate::config::{Config, Region};
 use crate::context::{Context, repository_place};
@@ -54,6 +55,8 @@ struct Repaired {
     marked: Option<Marked>,
     /// Why nothing was marked.
     unmarked: Option<String>,
+    /// Whether what is to be marked is unknown, although it was asked for or tried.
+    unknown: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -92,6 +95,12 @@ fn repair(context: &Context, config: &Config, region: &Region, args: &Args) -> R
     let copy = copies.first().map(|copy| copy.store.as_ref());
     let (opened, hidden) = open(context, region, copy, args.dry_run)?;
     let here = &opened.repository;
+    // Whether officers' signatures of today hold is judged by the time of this machine.
+    refuse_clocks_apart(
+        context.now(),
+        here.store().now()?,
+        "with a wrong clock what is whole looks damaged",
+    )?;
     let progress = context.progress(&format!("repair of {}", region.name));
     let threads = Threads::default();
     let mut plan =
@@ -102,12 +111,14 @@ fn repair(context: &Context, config: &Config, region: &Region, args: &Args) -> R
     plan.wrong.retain(|wrong| !comes_back(&wrong.object));
     copies.extend(heal::plan_bundled(here, &mut plan, &context.clock).map_err(verify_failure)?);
     if !args.dry_run {
-        heal::heal_objects(here, &mut plan, &copies, &context.clock, &progress);
+        let opened = maintainer(context, config, here).ok();
+        let catalog = opened.as_ref().map(Maintainer::catalog);
+        heal::heal_objects(here, &mut plan, &copies, catalog, &context.clock, &progress);
     }
-    let mut repaired = Repaired { hidden, plan, marks: None, marked: None, unmarked: None };
+    let mut repaired = Repaired { hidden, plan, marks: None, marked: None, unmarked: None, unknown: false };
     match maintainer(context, config, here) {
         Ok(maintainer) => mark(&maintainer, args, &copies, &progress, &mut repaired)?,
-        Err(failure) => repaired.unmarked = Some(failure.what),
+        Err(failure) => (repaired.unmarked, repaired.unknown) = (Some(failure.what), args.what.is_some()),
     }
     Ok(repaired)
 }
@@ -165,7 +176,7 @@ fn mark(
             repaired.marks = Some(marks);
         }
         Ok(marks) => repaired.marks = Some(marks),
-        Err(error) => repaired.unmarked = Some(error.to_string()),
+        Err(error) => (repaired.unmarked, repaired.unknown) = (Some(error.to_string()), true),
     }
     Ok(())
 }
@@ -184,11 +195,12 @@ impl Repaired {
         let left = (self.plan.left().count() + self.plan.unchecked.len() + problems + hidden) as u64;
         let lost = self.marks.as_ref().map_or(0, |marks| marks.lost.len() as u64 + marks.unknown);
         let done = self.plan.healed().count() > 0 || self.marked.is_some() || self.hidden.len() > hidden;
-        match (left + lost, done) {
+        let exit = match (left + lost, done) {
             (0, _) => Exit::Ok,
             (_, true) => Exit::Partly,
             (_, false) => Exit::Damaged,
-        }
+        };
+        if self.unknown { exit.worst(Exit::Unchecked) } else { exit }
     }
 }
 
@@ -197,12 +209,13 @@ fn render(page: &mut Page, region: &Region, args: &Args, repaired: &Repaired) {
     if args.dry_run {
         page.raw("Nothing is done; this would be:");
     }
-    let Repaired { hidden, plan, marks, marked, unmarked } = repaired;
+    let Repaired { hidden, plan, marks, marked, unmarked, unknown } = repaired;
     render_hidden(page, hidden, args.dry_run);
     if hidden.is_empty()
         && plan.wrong.is_empty()
         && marks.as_ref().is_none_or(Marks::is_empty)
         && plan.unchecked.is_empty()
+        && !unknown
     {
         page.marked("whole", Tone::Good, "nothing is damaged and nothing is missing");
     }
@@ -256,13 +269,10 @@ fn render(page: &mut Page, region: &Region, args: &Args, repaired: &Repaired) {
         page.field("record", record.as_str());
     }
     if let Some(why) = unmarked
-        && plan.left().count() > 0
+        && (*unknown || plan.left().count() > 0)
     {
-        page.marked(
-            "unmarked",
-            Tone::Warn,
-            &format!("what is left was not marked, which a maintainer does: {}", tame(why)),
-        );
+        let what = if *unknown { "what the index lacks is not known" } else { "what is left was not marked" };
+        page.marked("unmarked", Tone::Warn, &format!("{what}, which a maintainer does: {}", tame(why)));
     }
 }
 

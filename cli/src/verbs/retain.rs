@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, Tenant};
 use lifeboat_repo::repository::Repository;
+use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::{Judge, Listed};
@@ -124,8 +125,10 @@ fn plan<'c>(
         let zone = keep.map_or(jiff::tz::TimeZone::UTC, |keep| keep.zone.clone());
         let rules = keep.map(|keep| &keep.rules);
         let decisions = decide(&candidates, rules, now, &zone);
-        let keeps =
-            recovery.map_or_else(|| Ok(BTreeMap::new()), |recovery| keys_of(config, recovery, &listed))?;
+        let keeps = recovery.map_or_else(
+            || Ok(BTreeMap::new()),
+            |recovery| keys_of(config, recovery, &listed, judge.condemned()),
+        )?;
         let by_key = keeps.iter().map(|(key, (_, keep))| (*key, *keep)).collect();
         let minimum_age = rules.map_or(Duration::ZERO, |rules| rules.minimum_age);
         let keys = expire_keys(&decisions, &candidates, &by_key, minimum_age, now);
@@ -141,20 +144,22 @@ fn plan<'c>(
     Ok(Plan { region, components, tenants_unknown })
 }
 
-/// Keys of tenants with rules of their own, in these snapshots: whose each is, and how long its data is kept. A key
-/// that does not open is an erased tenant's.
+/// Keys of tenants with rules of their own, in these snapshots: whose each is, and how long its data is kept. What is erased
+/// or expired already nobody asks for; whose a key is that does not open, nobody can tell.
 fn keys_of(
     config: &Config,
     recovery: &Recovery<'_>,
     listed: &[Listed],
+    condemned: &Condemned,
 ) -> std::result::Result<BTreeMap<KeyId, (Tenant, Duration)>, RepositoryError> {
     let mut known = BTreeMap::new();
     if config.tenants.is_empty() {
         return Ok(known);
     }
     let mut seen = std::collections::BTreeSet::new();
-    for snapshot in listed.iter().filter_map(|one| one.snapshot.as_ref()) {
-        for share in snapshot.keys.iter().filter(|share| seen.insert(share.key)) {
+    for (one, snapshot) in listed.iter().filter_map(|one| Some((one, one.snapshot.as_ref()?))) {
+        let kept = snapshot.keys.iter().filter(|share| !condemned.key(&one.name, share.key));
+        for share in kept.filter(|share| seen.insert(share.key)) {
             let tenant = match recovery.unwrap_tenant_key(&snapshot.writer, share.key) {
                 Ok(opened) => opened.tenant.clone(),
                 Err(error) if error.is_damage() => continue,

@@ -99,7 +99,8 @@ fn tenants(
         }
         #[cfg(feature = "recover")]
         Reader::Recovery(recovery) => {
-            for key in figures.components.values().flat_map(|component| component.keys.keys()) {
+            let keys = figures.components.values().flat_map(|component| component.keys.keys());
+            for key in keys.filter(|key| !recovery.is_erased(key.1)) {
                 match recovery.unwrap_tenant_key(&key.0, key.1) {
                     Ok(opened) => {
                         known.insert(key.clone(), opened.tenant.clone());

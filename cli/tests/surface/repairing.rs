@@ -98,6 +98,44 @@ fn repair_says_what_it_would_do_does_it_and_says_what_is_left() {
     assert!(page.contains("left") && page.contains("lost for ever"), "{page}");
 }
 
+/// The host that backs up is no maintainer: whether the index lacks anything is not known to it, and that is no pass.
+#[test]
+fn what_could_not_be_marked_is_no_pass() {
+    let world = copied();
+    world.ends(&["repair"], 0);
+    let value = json(&world, &["repair", "index"], 5);
+    assert!(value["regions"][0]["unmarked"].is_string(), "{value}");
+    let page = said(&world.ends(&["repair", "index"], 5));
+    assert!(page.contains("unmarked") && !page.contains("nothing is damaged"), "{page}");
+    world.ends(&["repair", "index", R1], 0);
+}
+
+/// One region that cannot be reached ends nothing for the others, and what was done in them is told.
+#[test]
+fn a_region_that_fails_is_told_with_the_others() {
+    let world = copied();
+    let config = world.at().join("r1.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let officers = text.lines().find(|line| line.trim_start().starts_with("officers")).unwrap();
+    let lost = format!("\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"nowhere\"\n{officers}\n");
+    fs::write(&config, text.clone() + &lost).unwrap();
+    fs::create_dir(world.at().join("nowhere")).unwrap();
+    for verb in [
+        &["gc", "--dry-run", R1][..],
+        &["locks", R1],
+        &["repair", R1],
+        &["retain", "--dry-run", R1, IDENTITY],
+    ] {
+        let page = said(&world.ends(verb, 7));
+        assert!(page.contains("eu-fra") && page.contains("us-dal"), "{verb:?}: {page}");
+        let value = json(&world, verb, 7);
+        let (regions, failed) = (value["regions"].as_array().unwrap(), &value["unreachable"][0]);
+        assert!(regions.len() == 1 && failed["region"] == "us-dal", "{verb:?}: {value}");
+    }
+    // Alone, its failure is the verb's.
+    world.ends(&["locks", "--region", "us-dal", R1], 7);
+}
+
 #[test]
 fn nothing_is_repaired_from_another_jurisdiction_or_repository() {
     let world = copied();

@@ -32,3 +32,16 @@ fn what_retain_says_it_records_once() {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["result"]["snapshots"].as_array().unwrap().len(), 1);
 }
+
+/// What is erased stays in the lists of older snapshots; nobody trips over it.
+#[test]
+fn an_erased_tenant_is_in_nobodys_way() {
+    let world = World::with("\n[components.chats.keep]\nlast = 9\n[tenants.acme]\nkeep = \"90d\"\n");
+    world.ends(&["backup", "--all"], 0);
+    world.ends(&["erase", "globex", "--region", "eu-fra", "--irrevocably", OFFICER, IDENTITY], 0);
+    for verb in [&["retain", "--dry-run", IDENTITY][..], &["stats", IDENTITY], &["keys", "check", IDENTITY]] {
+        world.ends(verb, 0);
+    }
+    let said = said(&world.ends(&["stats", IDENTITY], 0));
+    assert!(said.contains("acme") && !said.contains("globex"), "{said}");
+}

@@ -200,6 +200,13 @@ impl AllowedSigners {
         })
     }
 
+    /// Whether some entry of a principal is for this namespace, whatever its key and its times.
+    #[must_use]
+    pub fn covers(&self, principal: &str, namespace: &str) -> bool {
+        let mut own = self.entries().filter(|entry| entry.principal == principal);
+        own.any(|entry| matches_any(&entry.namespaces, namespace))
+    }
+
     /// The entry by which `key` (as `principal`, or as anybody) may sign for `namespace` `at` that moment, to
     /// the second, as `ssh-keygen -Y verify -O verify-time=…` judges. Without a moment, times are not judged.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Entropy};
 use crate::crypto::envelope::{self, Identity, Recipient};
-use crate::crypto::sign::{Kind, SigningKey, sign_object};
+use crate::crypto::sign::{Kind, SigningKey};
 use crate::format::keys::{CardBody, KeyBody, SealRecipient, WritersSeal, key_id};
 use crate::format::names::{self, SealFor};
 use crate::format::records::Recorded;
@@ -14,6 +14,7 @@ use crate::ids::{KeyId, Label, ObjectHash, ObjectName, RunId, Tenant};
 use crate::repository::catalog::Catalog;
 use crate::repository::erasures::{Erasures, tenant_token};
 use crate::repository::seals::{newest_of, newest_seal};
+use crate::repository::signed::sign_object;
 use crate::repository::{JudgedAt, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
 use crate::units::{Bytes, Timestamp};
@@ -285,7 +286,6 @@ impl<'r> Agent<'r> {
         body: &[u8],
     ) -> Result<Vec<u8>, RepositoryError> {
         sign_object(&self.credentials.signing, kind, &self.repository.id(), name, body)
-            .map_err(|error| RepositoryError::machine(name.as_str(), error))
     }
 }
 

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::crypto::sign::{Kind, SigningKey, sign_object};
+use crate::crypto::sign::{Kind, SigningKey};
 use crate::format::names::{self, Day, Place, SEQ_MAX, Seq, place};
 use crate::format::{CATALOGED_STORED_MAX, RECORD_MAX, tar};
 use crate::ids::ObjectName;
+use crate::repository::erase::is_erased;
+use crate::repository::erasures::Erasures;
+use crate::repository::signed::sign_object;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::{Created, Listed, StoreErrorKind};
 use crate::units::{Bytes, Timestamp};
@@ -62,7 +65,8 @@ pub fn put(
         Err(error) => return Err(error),
     }
     let mut problems = Vec::new();
-    let (archive, objects) = pack(repository, &mut problems)?;
+    let erasures = Erasures::load(repository)?;
+    let (archive, objects) = pack(repository, &erasures, &mut problems)?;
     let mut bundled = Bundled {
         name: None,
         objects,
@@ -159,13 +163,19 @@ fn kind_of(name: &ObjectName) -> Option<Kind> {
     }
 }
 
-/// Every seal and key whose signature holds.
-fn pack(repository: &Repository, problems: &mut Vec<String>) -> Result<(Vec<u8>, u64), RepositoryError> {
+/// Every seal and key whose signature holds. Of what is erased there is a grave, or a key that is to go: neither is kept.
+fn pack(
+    repository: &Repository,
+    erasures: &Erasures,
+    problems: &mut Vec<String>,
+) -> Result<(Vec<u8>, u64), RepositoryError> {
     let store = repository.store();
     let (mut archive, mut objects) = (Vec::new(), 0);
     for area in ["seals/", "keys/"] {
         for object in store.list(area).map_err(|error| RepositoryError::store(area, error))? {
-            let Some(kind) = kind_of(&object.name) else { continue };
+            let Some(kind) = kind_of(&object.name).filter(|_| !is_erased(erasures, &object.name)) else {
+                continue;
+            };
             let name = &object.name;
             let whole = store
                 .read(name, RECORD_MAX)
@@ -213,8 +223,7 @@ fn create(
     let mut seq = numbers.max().map_or(Seq(0), Seq::next);
     while seq.0 <= SEQ_MAX {
         let name = names::bundle(day, seq)?;
-        let object = sign_object(signing, Kind::Bundle, &repository.id(), &name, archive)
-            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let object = sign_object(signing, Kind::Bundle, &repository.id(), &name, archive)?;
         let created = repository.store().create(&name, &object);
         if created.map_err(|error| RepositoryError::store(name.as_str(), error))? == Created::New {
             return Ok(name);

@@ -9,6 +9,7 @@ use crate::format::keys::NamedIdentity;
 use crate::format::{CATALOGED_PLAIN_MAX, CATALOGED_STORED_MAX};
 use crate::ids::ObjectName;
 use crate::repository::{JudgedAt, Repository, RepositoryError, Signed};
+use crate::units::Bytes;
 
 /// The compression level of what the catalog seals. Most of it is hex of random bytes: harder work gains nothing.
 const LEVEL: i32 = 3;
@@ -41,8 +42,26 @@ impl Catalog {
     /// Compresses and seals.
     ///
     /// # Errors
-    /// The machine failed (memory, randomness).
+    /// No reader would take so much, or the machine failed (memory, randomness).
     pub fn seal(&self, plain: &[u8], what: &str) -> Result<Vec<u8>, RepositoryError> {
+        self.seal_within(plain, what, CATALOGED_PLAIN_MAX, CATALOGED_STORED_MAX)
+    }
+
+    fn seal_within(
+        &self,
+        plain: &[u8],
+        what: &str,
+        plain_max: Bytes,
+        stored_max: Bytes,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let refused = |length: Bytes, limit: Bytes| {
+            let why =
+                format!("it would be {length} long, and no reader takes more than {limit}; nothing was put");
+            Err(RepositoryError::refused(what, why))
+        };
+        if Bytes::of(plain) > plain_max {
+            return refused(Bytes::of(plain), plain_max);
+        }
         let mut packed = Vec::new();
         Compressor::new()
             .and_then(|mut codec| codec.compress_into(plain, LEVEL, &mut packed))
@@ -50,6 +69,9 @@ impl Catalog {
         let mut sealed = Vec::new();
         envelope::seal_into(&packed, std::slice::from_ref(&self.current), &mut sealed)
             .map_err(|error| RepositoryError::machine(what, error))?;
+        if Bytes::of(&sealed) > stored_max {
+            return refused(Bytes::of(&sealed), stored_max);
+        }
         Ok(sealed)
     }
 
@@ -82,5 +104,27 @@ impl Catalog {
         let signed = repository.read_signed(name, &[kind], at, CATALOGED_STORED_MAX)?;
         let plain = self.open(&signed.body, name.as_str())?;
         Ok((signed, plain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::keys::catalog_id;
+
+    #[test]
+    fn nothing_is_sealed_that_no_reader_takes() {
+        let identity = Identity::generate();
+        let id = catalog_id(&identity.recipient().to_string());
+        let named = NamedIdentity { id, identity: identity.to_secret_string().to_string() };
+        let catalog = Catalog::new(&[named]).unwrap();
+        let (plain, much) = (b"an index object", Bytes::mib(1));
+        let sealed = catalog.seal_within(plain, "index", Bytes::of(plain), much).unwrap();
+        assert_eq!(catalog.open(&sealed, "index").unwrap(), plain);
+        let less = |length: Bytes| Bytes(length.0 - 1);
+        for (plain_max, stored_max) in [(less(Bytes::of(plain)), much), (much, less(Bytes::of(&sealed)))] {
+            let error = catalog.seal_within(plain, "index", plain_max, stored_max).unwrap_err();
+            assert!(error.to_string().contains("no reader takes more"), "{error}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::crypto::envelope::Recipient;
-use crate::crypto::sign::{Kind, sign_object};
+use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, Seq, place};
 use crate::format::records::ErasureBody;
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
@@ -13,6 +13,7 @@ use crate::repository::RepositoryError;
 use crate::repository::erasures::{Act, Erasures, GRAVE, may_be_grave, tenant_token};
 use crate::repository::recover::Recovery;
 use crate::repository::reseal::{Acting, DISORDER_MAX, bundled_until, in_lanes};
+use crate::repository::signed::sign_object;
 use crate::repository::snapshots::{Judge, Standing};
 use crate::store::{Created, Store};
 use crate::units::{Bytes, Timestamp};
@@ -295,8 +296,7 @@ fn put_body(acting: &Acting<'_>, body: &ErasureBody) -> Result<Put, RepositoryEr
     let name = names::erasure(body.seq, &acting.officer.name)?;
     let bytes =
         format::encode(body, "tombstone").map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-    let object = sign_object(acting.officer.signing, Kind::Erasure, &repository.id(), &name, &bytes)
-        .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+    let object = sign_object(acting.officer.signing, Kind::Erasure, &repository.id(), &name, &bytes)?;
     let created = repository
         .store()
         .create(&name, &object)

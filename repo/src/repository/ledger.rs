@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::crypto::sign::{Kind, SigningKey, sign_object};
+use crate::crypto::sign::{Kind, SigningKey};
 use crate::format::names::{self, Place, SEQ_MAX, Seq, place};
 use crate::format::records::{Checkpoint, Head, LedgerBody, Recorded};
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, RunId};
 use crate::repository::adopt::OwnRuns;
+use crate::repository::signed::sign_object;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
 use crate::store::Created;
 use crate::units::Bytes;
@@ -227,8 +228,7 @@ pub(crate) fn append(
         };
         let bytes = format::encode(&body, "ledger entry")
             .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-        let object = sign_object(new.signing, Kind::Ledger, &repository.id(), &name, &bytes)
-            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let object = sign_object(new.signing, Kind::Ledger, &repository.id(), &name, &bytes)?;
         let created = repository
             .store()
             .create(&name, &object)

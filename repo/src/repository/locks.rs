@@ -13,7 +13,7 @@ use crate::format::records::Locked;
 use crate::ids::{ObjectName, PackId};
 use crate::repository::catalog::Catalog;
 use crate::repository::gc::Condemned;
-use crate::repository::{Repository, RepositoryError, index};
+use crate::repository::{Repository, RepositoryError, index, pack};
 use crate::store::{Listed, Store};
 use crate::units::{LockClass, LockTerms, Timestamp};
 
@@ -38,6 +38,9 @@ pub struct Survey {
     pub held: Vec<Held>,
     /// The first pack that no index names: an unfinished run's, or nobody's. Of later ones nothing can be stated.
     pub unnamed_since: Option<Timestamp>,
+    /// Index objects and packs that do not say of which class packs are: what else says it was asked, and where nothing
+    /// does, these packs are not held.
+    pub unreadable: Vec<String>,
 }
 
 /// What extending comes to.
@@ -53,13 +56,17 @@ pub struct Extension {
 
 /// Looks at the lock of everything that is to stay locked.
 ///
+/// Whoever may put an index object could name packs of others in it, as of the short class, or spoil it: so a pack is of
+/// that class only if its own table says so, and where an index object cannot be read, tables are asked of packs that no
+/// other names.
+///
 /// # Errors
-/// The store failed or refused, an index object is damaged, or gc records are.
+/// The store failed or refused, or gc records are damaged.
 pub fn survey(repository: &Repository, catalog: &Catalog) -> Result<Survey, RepositoryError> {
     let condemned = Condemned::load(repository)?;
     let listed = repository.store().list("").map_err(|error| RepositoryError::store("", error))?;
-    let classes = classes(repository, catalog, &listed)?;
     let mut survey = Survey::default();
+    let classes = classes(repository, catalog, &condemned, &listed, &mut survey.unreadable)?;
     let mut wanted = Vec::new();
     for object in listed {
         let stays = match place(&object.name) {
@@ -126,20 +133,44 @@ pub fn extend(store: &dyn Store, name: &ObjectName, until: Timestamp) -> Result<
     ))
 }
 
-/// Which class packs are of that an index names.
+/// Which class packs are of that an index names, or should.
 fn classes(
     repository: &Repository,
     catalog: &Catalog,
+    condemned: &Condemned,
     listed: &[Listed],
+    unreadable: &mut Vec<String>,
 ) -> Result<HashMap<PackId, LockClass>, RepositoryError> {
-    let mut found = HashMap::new();
+    let mut found: HashMap<PackId, LockClass> = HashMap::new();
+    let mut doubtful: HashSet<PackId> = HashSet::new();
     for object in listed.iter().filter(|object| matches!(place(&object.name), Some(Place::Index(..)))) {
-        let index = index::read(repository, catalog, &object.name)?;
+        let index = match index::read_if_any(repository, catalog, condemned, &object.name) {
+            Ok(Some(index)) => index,
+            Ok(None) => continue,
+            Err(error) if error.is_damage() => {
+                unreadable.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let short = index.segments.iter().filter(|line| !line.lock.is_normal());
-        let short: HashSet<PackId> = short.filter_map(|line| line.pack).collect();
-        for pack in &index.header.packs {
-            let class = if short.contains(&pack.0) { LockClass::Short } else { LockClass::Normal };
-            found.insert(pack.0, class);
+        doubtful.extend(short.filter_map(|line| line.pack));
+        found.extend(index.header.packs.iter().map(|pack| (pack.0, LockClass::Normal)));
+    }
+    let torn = !unreadable.is_empty();
+    for object in listed {
+        let Some(Place::Pack(pack)) = place(&object.name) else { continue };
+        let unnamed = torn && !found.contains_key(&pack);
+        if condemned.pack(pack) || !(unnamed || doubtful.contains(&pack)) {
+            continue;
+        }
+        match pack::class_at(repository.store(), catalog, pack, object.length) {
+            Ok(class) => drop(found.insert(pack, class)),
+            Err(error) if error.is_damage() => {
+                unreadable.push(error.to_string());
+                found.remove(&pack);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
@@ -198,7 +229,7 @@ mod tests {
         };
         let trust = Held { name: "trust/00000000".parse().unwrap(), ..pack(0, Some(101)) };
         let all = vec![pack(1, Some(129)), pack(2, Some(130)), pack(3, None), trust.clone()];
-        let survey = Survey { held: all.clone(), unnamed_since: None };
+        let survey = Survey { held: all.clone(), unnamed_since: None, ..Survey::default() };
         let found = extension(&survey, terms, now);
         let names = |at: &[usize]| at.iter().map(|at| all[*at].name.clone()).collect::<Vec<_>>();
         assert_eq!((found.objects, found.until), (names(&[0, 2, 3]), start.plus(days(160))));
@@ -208,7 +239,7 @@ mod tests {
         let stated = extension(&unnamed, terms, now).stated.unwrap();
         assert!(stated.0 < start.plus(days(7)) && stated.0.plus(days(1)) > start.plus(days(7)));
         // Nor where no pack was extended.
-        let others = Survey { held: vec![pack(2, Some(130)), trust], unnamed_since: None };
+        let others = Survey { held: vec![pack(2, Some(130)), trust], ..Survey::default() };
         let found = extension(&others, terms, now);
         assert_eq!((found.objects.len(), found.stated), (1, None));
     }

@@ -1,5 +1,6 @@
 //! What a maintainer does: gc records, fences, and the runs its own work leaves. FORMAT.md §4, §11.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::{Clock, Entropy};
@@ -7,38 +8,24 @@ use crate::crypto::hash::sha256;
 use crate::crypto::sign::Kind;
 use crate::format::index::{PackRef, SegmentLine};
 use crate::format::names::{self, SEQ_MAX, Seq};
-use crate::format::records::{FenceBody, GcBody, Head, Locked, Recorded, Task};
+use crate::format::records::{FenceBody, GcBody, Head, Recorded, Task};
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
-use crate::ids::{KeyId, Label, ObjectName, PackId, RunId, SegmentId};
+use crate::ids::{Label, ObjectName, PackId, RunId};
 use crate::repository::adopt::Purpose;
 use crate::repository::agent::{Agent, Credentials};
 use crate::repository::catalog::Catalog;
 use crate::repository::gc::{self, Condemned};
 use crate::repository::journal::Journal;
 use crate::repository::open_runs::{self, OpenRun};
+use crate::repository::run::PACKS_PER_INDEX;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, RepositoryErrorKind};
 use crate::store::Created;
+
+pub use crate::repository::draft::GcDraft;
 
 /// A maintainer at work in a repository: it opens the catalog, and no tenant key.
 pub struct Maintainer<'r> {
     agent: Agent<'r>,
-}
-
-/// What a gc record is to say. Which runs may not have seen the records before it is looked up as it is put.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GcDraft {
-    /// Packs condemned.
-    pub packs: Vec<PackId>,
-    /// Snapshots expired.
-    pub snapshots: Vec<ObjectName>,
-    /// Keys expired in a snapshot.
-    pub keys: Vec<(ObjectName, KeyId)>,
-    /// Index objects condemned.
-    pub indexes: Vec<ObjectName>,
-    /// Segments that no place has whole any more.
-    pub lost: Vec<SegmentId>,
-    /// How far locks were extended before.
-    pub locked: Option<Locked>,
 }
 
 /// Whether a fence is what stands at a run's commit name.
@@ -84,13 +71,22 @@ impl<'r> Maintainer<'r> {
         self.agent.writer()
     }
 
-    /// Puts a gc record under the next free number. Every record before it is there when the runs are listed that it
-    /// names as open: where somebody else takes the number meanwhile, they are listed anew.
+    /// Puts gc records under the next free numbers, as many as the draft takes; the last of them. Every record before one is
+    /// there when the runs are listed that it names as open: where somebody else takes the number meanwhile, they are
+    /// listed anew.
     ///
     /// # Errors
-    /// Records or runs could not be read, or the record could not be confirmed. It may be there all the same, and counts
+    /// Records or runs could not be read, or a record could not be confirmed. It may be there all the same, and counts
     /// then: a later one may say the same again.
     pub fn put_gc(&self, draft: &GcDraft) -> Result<Seq, RepositoryError> {
+        let mut last = Seq(0);
+        for part in draft.parts() {
+            last = self.put_record(&part)?;
+        }
+        Ok(last)
+    }
+
+    fn put_record(&self, draft: &GcDraft) -> Result<Seq, RepositoryError> {
         loop {
             let seq = gc::next(self.repository())?;
             if seq.0 > SEQ_MAX {
@@ -201,19 +197,35 @@ impl MaintenanceRun<'_> {
         self.journal.record(object);
     }
 
-    /// Confirms whatever was staged, and puts an index object that names these packs and places, with a ledger entry.
-    /// Nothing but the confirmation happens where there are no packs.
+    /// Confirms whatever was staged, and puts index objects that name these packs and places, as many packs in each as
+    /// backups put, with a ledger entry each. Gives their names, and how many of the packs each says. Nothing but the
+    /// confirmation happens where there are no packs.
     ///
     /// # Errors
-    /// Something could not be confirmed.
+    /// Something could not be confirmed, or is more than a reader takes.
     pub fn put_index(
         &mut self,
-        packs: Vec<PackRef>,
-        lines: &[SegmentLine],
-    ) -> Result<Option<ObjectName>, RepositoryError> {
-        let name = self.journal.put_index(packs, lines)?;
-        self.journal.enter()?;
-        Ok(name)
+        packs: &[PackRef],
+        lines: Vec<SegmentLine>,
+    ) -> Result<Vec<(ObjectName, usize)>, RepositoryError> {
+        if packs.is_empty() {
+            self.journal.put_index(Vec::new(), &[])?;
+            self.journal.enter()?;
+            return Ok(Vec::new());
+        }
+        let mut of_pack: HashMap<Option<PackId>, Vec<SegmentLine>> = HashMap::new();
+        for line in lines {
+            of_pack.entry(line.pack).or_default().push(line);
+        }
+        let mut put = Vec::new();
+        for some in packs.chunks(PACKS_PER_INDEX) {
+            let lines: Vec<SegmentLine> =
+                some.iter().filter_map(|pack| of_pack.remove(&Some(pack.0))).flatten().collect();
+            let name = self.journal.put_index(some.to_vec(), &lines)?;
+            self.journal.enter()?;
+            put.extend(name.map(|name| (name, some.len())));
+        }
+        Ok(put)
     }
 
     /// Ends the run with a ledger entry whose checkpoint is over all that is there by now.

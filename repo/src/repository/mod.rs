@@ -21,6 +21,7 @@ pub mod replicas;
 pub mod run;
 mod seals;
 pub mod shelf;
+mod signed;
 pub mod snapshots;
 pub mod state;
 pub mod trust;
@@ -31,6 +32,8 @@ pub mod witness;
 pub mod bundles;
 #[cfg(feature = "recover")]
 pub mod collect;
+#[cfg(feature = "recover")]
+mod draft;
 #[cfg(feature = "recover")]
 pub mod erase;
 #[cfg(feature = "recover")]

@@ -15,6 +15,52 @@ pub const PACK_TARGET: Bytes = Bytes::mib(32);
 
 const _: () = assert!(PACK_TARGET.0 * 2 < PACK_MAX.0);
 
+/// The class of a pack, by its own table.
+///
+/// # Errors
+/// It has no table that opens.
+#[cfg(feature = "recover")]
+pub(crate) fn class_of(pack: &[u8], catalog: &Catalog, name: &str) -> Result<LockClass, RepositoryError> {
+    let damaged = |why: &str| RepositoryError::damaged(name, why);
+    let start = pack.len().saturating_sub(FOOTER_LEN);
+    let footer = Footer::decode(pack.get(start..).unwrap_or_default(), Bytes::of(pack))
+        .map_err(|error| damaged(&error.to_string()))?;
+    let table = footer.offset.as_usize()..(footer.offset + footer.length).as_usize();
+    class_in(pack.get(table).ok_or_else(|| damaged("its table lies outside of it"))?, catalog, name)
+}
+
+/// The same for a pack in a store, of which no more than the table is read.
+///
+/// # Errors
+/// It has no table that opens, or the store failed.
+#[cfg(feature = "recover")]
+pub(crate) fn class_at(
+    store: &dyn Store,
+    catalog: &Catalog,
+    pack: PackId,
+    length: Bytes,
+) -> Result<LockClass, RepositoryError> {
+    let name = names::pack(pack)?;
+    let failed = |error| RepositoryError::store_read(name.as_str(), error);
+    let foot = Bytes(FOOTER_LEN as u64);
+    let start = Bytes(length.0.saturating_sub(foot.0));
+    let mut bytes = Vec::new();
+    store.read_range(&name, start, foot, &mut bytes).map_err(failed)?;
+    let footer = Footer::decode(&bytes, length)
+        .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
+    bytes.clear();
+    store.read_range(&name, footer.offset, footer.length, &mut bytes).map_err(failed)?;
+    class_in(&bytes, catalog, name.as_str())
+}
+
+#[cfg(feature = "recover")]
+fn class_in(table: &[u8], catalog: &Catalog, name: &str) -> Result<LockClass, RepositoryError> {
+    let plain = catalog.open(table, name)?;
+    let (_, lines) = index::decode_table(&plain).map_err(|error| RepositoryError::format(name, &error))?;
+    let short = lines.iter().any(|line| !line.lock.is_normal());
+    Ok(if short { LockClass::Short } else { LockClass::Normal })
+}
+
 /// A pack being written.
 pub struct PackBuilder<'s> {
     upload: Box<dyn Upload + 's>,

@@ -132,6 +132,12 @@ impl<'r> Recovery<'r> {
         &self.erasures
     }
 
+    /// Whether officers erased a key: then it opens nothing any more, whatever is left of it.
+    #[must_use]
+    pub fn is_erased(&self, key: KeyId) -> bool {
+        self.erasures.key(key)
+    }
+
     /// The recipients of the identities it was opened with.
     pub(crate) fn holders(&self) -> &[String] {
         &self.holders

@@ -16,7 +16,7 @@ use crate::format::{CATALOGED_STORED_MAX, PACK_MAX, RECORD_MAX};
 use crate::ids::{ObjectHash, ObjectName, PackId};
 use crate::repository::catalog::Catalog;
 use crate::repository::maintainer::{Maintainer, MaintenanceRun};
-use crate::repository::pack::{PACK_TARGET, PackBuilder};
+use crate::repository::pack::{self, PACK_TARGET, PackBuilder};
 use crate::repository::trust::Trust;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role, versions};
 use crate::store::{Store, StoreErrorKind};
@@ -95,7 +95,7 @@ fn is_refusal(error: &RepositoryError) -> bool {
 /// Whether a copy has an object whole: `vouched` is the hash that something signed in the repository gives for it.
 ///
 /// # Errors
-/// The copy has none, or it is not whole, or not of whom it must be; or the copy's store failed.
+/// The copy has none, or it is not whole, or not of whom it must be, or what is here is the same; or the copy's store failed.
 pub fn check_copy(
     here: &Repository,
     copy: &dyn Store,
@@ -103,14 +103,24 @@ pub fn check_copy(
     vouched: Option<ObjectHash>,
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
+    let same = || RepositoryError::damaged(name.as_str(), "it has the same bytes as are here");
     match place(name) {
-        Some(Place::Pack(pack)) => pieces(copy, name, pack, &mut |_| Ok(())),
-        Some(place) => read_copy(here, copy, name, &place, vouched, now).map(drop),
+        Some(Place::Pack(pack)) => {
+            pieces(copy, name, pack, &mut |_| Ok(()))?;
+            // Whoever says that it is damaged is wrong, or lies.
+            if pieces(here.store(), name, pack, &mut |_| Ok(())).is_ok() { Err(same()) } else { Ok(()) }
+        }
+        Some(place) => {
+            let bytes = read_copy(here, copy, name, &place, vouched, now)?;
+            let there = here.store().read(name, Bytes::of(&bytes));
+            if there.is_ok_and(|there| there == bytes) { Err(same()) } else { Ok(()) }
+        }
         None => Err(RepositoryError::refused(name.as_str(), "no object of this version has such a name")),
     }
 }
 
-/// Puts a checked copy of an object in its place; what was there is deleted once the copy is known to be whole.
+/// Puts a checked copy of an object in its place; what was there is deleted once the copy is known to be whole. With the
+/// catalog a pack is locked as the class that its own table says, without it as the normal one.
 ///
 /// # Errors
 /// As [`check_copy`], or what is there cannot be deleted (it may be locked), or the store failed: then the object may
@@ -120,12 +130,16 @@ pub fn put_copy(
     copy: &dyn Store,
     name: &ObjectName,
     vouched: Option<ObjectHash>,
+    catalog: Option<&Catalog>,
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
     let store = here.store();
     let failed = |error| RepositoryError::store(name.as_str(), error);
     if let Some(Place::Pack(pack)) = place(name) {
-        let mut upload = store.upload().map_err(failed)?;
+        let whole = copy.stat(name).map_err(failed)?.ok_or_else(|| missing(name))?.length;
+        let class = catalog.map(|catalog| pack::class_at(copy, catalog, pack, whole));
+        let class = class.and_then(Result::ok).unwrap_or_default();
+        let mut upload = store.upload_as(class).map_err(failed)?;
         pieces(copy, name, pack, &mut |piece| upload.write(piece).map_err(failed))?;
         store.delete(name).map_err(failed)?;
         upload.finish(name).map_err(failed)?;
@@ -300,5 +314,5 @@ pub fn refill(
         // Whoever looks for a segment finds its chunks where it was told first.
         lines.extend(staged.segments);
     }
-    run.put_index(packs, &lines).map(drop)
+    run.put_index(&packs, lines).map(drop)
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::clock::Clock;
 use crate::crypto::envelope::{self, Identity};
-use crate::crypto::sign::{Kind, sign_object};
+use crate::crypto::sign::Kind;
 use crate::format::keys::{NamedIdentity, OfficersSeal, OlderSeal, seal_id};
 use crate::format::names::{self, SealFor};
 use crate::ids::{IdentityId, KeyId, Label};
@@ -28,14 +28,17 @@ use crate::repository::officer::Officer;
 use crate::repository::recover::Recovery;
 use crate::repository::renewal::Renewal;
 use crate::repository::seals::newest_of;
+use crate::repository::signed::sign_object;
 use crate::repository::signing::{next_seal_number, put_seals, put_seals_after};
 use crate::repository::{Repository, RepositoryError};
 use crate::store::Created;
 
 mod finish;
+mod replica;
 
-pub use finish::{BUNDLE_AGE_MAX, Finished, InReplica, Outlook, Step, finish, finish_replica, outlook};
+pub use finish::{BUNDLE_AGE_MAX, Finished, Outlook, Step, finish, outlook};
 pub(crate) use finish::{DISORDER_MAX, bundled_until};
+pub use replica::{InReplica, finish_replica};
 
 /// Who seals anew, and with what.
 pub struct Acting<'a> {
@@ -229,8 +232,7 @@ impl Work<'_> {
         envelope::seal_into(&plain, &[identity.recipient()], &mut sealed)
             .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
         let signing = self.acting.officer.signing;
-        let object = sign_object(signing, Kind::Key, &self.acting.repository.id(), &name, &sealed)
-            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let object = sign_object(signing, Kind::Key, &self.acting.repository.id(), &name, &sealed)?;
         let failed = |error| RepositoryError::store(name.as_str(), error);
         if store.create(&name, &object).map_err(failed)? == Created::Exists {
             if Erasures::load(self.acting.repository)?.key(key) {

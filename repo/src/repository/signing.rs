@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::crypto::envelope::{self, Identity, Recipient};
-use crate::crypto::sign::{Kind, sign_object};
+use crate::crypto::sign::Kind;
 use crate::crypto::signers::{AllowedSigners, Entry};
 use crate::format::keys::{NamedIdentity, OfficersSeal, SealRecipient, WritersSeal};
 use crate::format::names::{self, Place, SealFor, Seq, place};
@@ -11,6 +11,7 @@ use crate::format::trust::TrustHeader;
 use crate::format::{self, FORMAT_VERSION};
 use crate::ids::{ObjectName, RepositoryId};
 use crate::repository::officer::Officer;
+use crate::repository::signed::sign_object;
 use crate::repository::trust::Trust;
 use crate::repository::{Repository, RepositoryError};
 use crate::store::{Created, Store};
@@ -146,8 +147,7 @@ impl Signer<'_> {
     }
 
     fn put_signed(&self, name: &ObjectName, kind: Kind, body: &[u8]) -> Result<(), RepositoryError> {
-        let object = sign_object(self.officer.signing, kind, &self.id, name, body)
-            .map_err(|error| RepositoryError::machine(name.as_str(), error))?;
+        let object = sign_object(self.officer.signing, kind, &self.id, name, body)?;
         self.put(name, &object)
     }
 

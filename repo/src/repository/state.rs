@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::envelope;
-use crate::crypto::sign::{Kind, sign_object};
+use crate::crypto::sign::Kind;
 use crate::format::names::{self, Place, Seq, place};
 use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
 use crate::ids::{Label, ObjectName, RunId};
 use crate::repository::agent::Credentials;
+use crate::repository::signed::sign_object;
 use crate::repository::{JudgedAt, Repository, RepositoryError};
 use crate::store::{Created, Listed};
 use crate::units::Bytes;
@@ -138,8 +139,7 @@ impl<'r> StateKeeper<'r> {
             envelope::seal_into(&plain, std::slice::from_ref(&own), &mut sealed)
                 .map_err(|error| failed(&error))?;
             let id = self.repository.id();
-            let object = sign_object(&self.credentials.signing, Kind::State, &id, &name, &sealed)
-                .map_err(|error| failed(&error))?;
+            let object = sign_object(&self.credentials.signing, Kind::State, &id, &name, &sealed)?;
             self.store(&name, &object, left == 0)?;
         }
         drop(plain);

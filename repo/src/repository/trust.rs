@@ -153,6 +153,13 @@ impl Trust {
             .ok_or_else(|| format!("the signer {:?} has no known role", entry.principal))
     }
 
+    /// Whether a writer's key may sign something of this kind and name, or might once.
+    #[must_use]
+    pub fn may_ever_sign(&self, writer: &Label, kind: Kind, name: &ObjectName) -> bool {
+        let namespace = sign::namespace(kind, &self.header.repository, name);
+        self.signers.covers(&format!("writer:{writer}"), &namespace)
+    }
+
     /// Every maintainer that trust knows, those of the past too.
     #[must_use]
     pub fn maintainers(&self) -> BTreeSet<Label> {

@@ -164,7 +164,11 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        self.run(Operation::Create, name.as_str(), || self.inner.create(name, bytes))
+        self.create_as(name, bytes, LockClass::Normal)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
+        self.run(Operation::Create, name.as_str(), || self.inner.create_as(name, bytes, class))
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
@@ -172,7 +176,11 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        let inner = self.run(Operation::Upload, "", || self.inner.upload())?;
+        self.upload_as(LockClass::Normal)
+    }
+
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        let inner = self.run(Operation::Upload, "", || self.inner.upload_as(class))?;
         Ok(Box::new(FaultyUpload { store: self, inner }))
     }
 
@@ -252,6 +260,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
         (**self).create(name, bytes)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
+        (**self).create_as(name, bytes, class)
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use super::local::place;
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// A store in memory. Cloning gives the same store; [`Self::fork`] another one.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ type Objects = BTreeMap<ObjectName, Object>;
 struct Object {
     bytes: Arc<[u8]>,
     modified: Timestamp,
+    class: LockClass,
 }
 
 impl Default for MemoryStore {
@@ -55,7 +56,7 @@ impl MemoryStore {
         let now = self.clock.now();
         let mut objects = self.lock();
         let modified = objects.get(name).map_or(now, |object| object.modified);
-        objects.insert(name.clone(), Object { bytes: bytes.into(), modified });
+        objects.insert(name.clone(), Object { bytes: bytes.into(), modified, class: LockClass::Normal });
     }
 
     /// Removes an object, if there is one.
@@ -65,10 +66,20 @@ impl MemoryStore {
 
     /// Puts an object dated `modified` if its name is free; whether it was.
     pub(in crate::store) fn put(&self, name: &ObjectName, bytes: &[u8], modified: Timestamp) -> bool {
+        self.put_as(name, bytes, modified, LockClass::Normal)
+    }
+
+    /// As which class an object was put.
+    #[must_use]
+    pub fn class_of(&self, name: &ObjectName) -> Option<LockClass> {
+        self.lock().get(name).map(|object| object.class)
+    }
+
+    fn put_as(&self, name: &ObjectName, bytes: &[u8], modified: Timestamp, class: LockClass) -> bool {
         match self.lock().entry(name.clone()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
-                entry.insert(Object { bytes: bytes.into(), modified });
+                entry.insert(Object { bytes: bytes.into(), modified, class });
                 true
             }
         }
@@ -94,7 +105,12 @@ impl Store for MemoryStore {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        Ok(if self.put(name, bytes, self.clock.now()) { Created::New } else { Created::Exists })
+        self.create_as(name, bytes, LockClass::Normal)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
+        let new = self.put_as(name, bytes, self.clock.now(), class);
+        Ok(if new { Created::New } else { Created::Exists })
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
@@ -106,7 +122,11 @@ impl Store for MemoryStore {
     }
 
     fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        Ok(Box::new(MemoryUpload { store: self, bytes: Vec::new() }))
+        self.upload_as(LockClass::Normal)
+    }
+
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        Ok(Box::new(MemoryUpload { store: self, bytes: Vec::new(), class }))
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
@@ -166,6 +186,7 @@ impl Object {
 struct MemoryUpload<'s> {
     store: &'s MemoryStore,
     bytes: Vec<u8>,
+    class: LockClass,
 }
 
 impl Upload for MemoryUpload<'_> {
@@ -175,6 +196,10 @@ impl Upload for MemoryUpload<'_> {
     }
 
     fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StoreError> {
-        self.store.stage(name, &self.bytes)
+        if self.store.put_as(name, &self.bytes, self.store.clock.now(), self.class) {
+            Ok(())
+        } else {
+            Err(self.store.fail("stage", name.as_str(), StoreErrorKind::Exists))
+        }
     }
 }

@@ -45,6 +45,14 @@ pub trait Store: Send + Sync {
     /// The store failed; the object may or may not exist.
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError>;
 
+    /// As [`Self::create`], of what is locked as this class, where the store has locks.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], _class: LockClass) -> Result<Created, StoreError> {
+        self.create(name, bytes)
+    }
+
     /// Puts an object whose name nobody else uses; confirmed by the next [`Self::barrier`].
     ///
     /// # Errors

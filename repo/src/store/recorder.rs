@@ -7,7 +7,7 @@ use super::lossy::mix;
 use super::memory::MemoryStore;
 use super::{Created, Listed, Store, StoreError, Upload};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// A store that passes everything on to another and records each change that succeeded.
 ///
@@ -108,7 +108,11 @@ impl<S: Store> Store for RecordingStore<S> {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        let create = || self.inner.create(name, bytes);
+        self.create_as(name, bytes, LockClass::Normal)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
+        let create = || self.inner.create_as(name, bytes, class);
         self.record(create, |created| Change::Create {
             name: name.clone(),
             bytes: bytes.into(),

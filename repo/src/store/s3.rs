@@ -231,9 +231,14 @@ impl Store for S3Store {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
+        self.create_as(name, bytes, LockClass::Normal)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
         self.confirm()?;
         let body = Body::copy_from_slice(bytes);
-        self.wait(self.bucket.create(name, body)).map_err(|fault| self.fail("create", name.as_str(), fault))
+        self.wait(self.bucket.create(name, body, class))
+            .map_err(|fault| self.fail("create", name.as_str(), fault))
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {

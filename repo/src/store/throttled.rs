@@ -167,8 +167,12 @@ impl Store for ThrottledStore {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
+        self.create_as(name, bytes, LockClass::Normal)
+    }
+
+    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
         self.throttle.wait_for(Bytes::of(bytes));
-        self.inner.create(name, bytes)
+        self.inner.create_as(name, bytes, class)
     }
 
     fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {

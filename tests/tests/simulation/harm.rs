@@ -136,7 +136,7 @@ impl Simulation {
         let (clock, entropy) = (&SystemClock, &SystemEntropy);
         let mut plan = heal::plan_objects(here, &opened.trust, &pins, &copies, clock, Threads::ONE, &Silent)
             .map_err(|error| error.to_string())?;
-        heal::heal_objects(here, &mut plan, &copies, clock, &Silent);
+        heal::heal_objects(here, &mut plan, &copies, None, clock, &Silent);
         let who = Arc::clone(&self.keepers[1]);
         let maintainer = Maintainer::open(here, who, clock, entropy).map_err(|error| error.to_string())?;
         let marks = heal::plan_marks(here, maintainer.catalog(), &plan, &copies, false, &Silent)

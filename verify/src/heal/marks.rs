@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use lifeboat_repo::crypto::sign::Kind;
+use lifeboat_repo::format::RECORD_MAX;
 use lifeboat_repo::format::index::{PackRef, SegmentLine};
 use lifeboat_repo::format::names::{self, Place, place};
 use lifeboat_repo::format::records::Task;
@@ -12,7 +14,7 @@ use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::repair::{read_table, refill, segment_at};
-use lifeboat_repo::repository::{Repository, RepositoryError, index};
+use lifeboat_repo::repository::{JudgedAt, Repository, RepositoryError, index};
 use lifeboat_repo::store::Store;
 use serde::Serialize;
 
@@ -35,8 +37,9 @@ pub struct Marks {
     pub indexes: Vec<ObjectName>,
     /// Packs whose tables are read back into a new index object.
     pub read_back: Vec<PackId>,
-    /// Damaged keys and cards to be removed: their writer would go on sealing to what nobody can open, or could not begin.
-    /// And damaged index objects that a record condemns already.
+    /// Cards to be removed that are damaged, or of damaged keys: their writer would go on sealing to what nobody can open, or
+    /// could not begin. Without its card it makes another key. Keys themselves stay, whatever they look like: that is for
+    /// officers to judge, who can open them. And damaged index objects that a record condemns already.
     pub removed: Vec<ObjectName>,
     /// Live segments that no index object names, nor the table of any pack that is left.
     pub unknown: u64,
@@ -95,14 +98,23 @@ pub fn plan_marks(
             Some(Place::Index(..)) if !condemned.index(&wrong.object) => {
                 marks.indexes.push(wrong.object.clone());
             }
-            Some(Place::Key(..) | Place::Card(..) | Place::Index(..))
-                if here.store().stat(&wrong.object)?.is_some() =>
-            {
+            Some(Place::Index(..)) if here.store().stat(&wrong.object)?.is_some() => {
+                marks.removed.push(wrong.object.clone());
+            }
+            Some(Place::Key(_, writer, key)) if is_rotten(here, &wrong.object, Kind::Key)? => {
+                let card = names::card(&writer, key).map_err(RepositoryError::from)?;
+                if here.store().stat(&card)?.is_some() {
+                    marks.removed.push(card);
+                }
+            }
+            Some(Place::Card(..)) if is_rotten(here, &wrong.object, Kind::Card)? => {
                 marks.removed.push(wrong.object.clone());
             }
             _ => {}
         }
     }
+    marks.removed.sort();
+    marks.removed.dedup();
     let broken: HashSet<PackId> = marks.packs.iter().copied().collect();
     let needs = Needs::load(here, catalog, &Scope::default(), observer)?;
     marks.indexes.extend(unreadable(&needs, plan).filter(|name| !condemned.index(name)).cloned());
@@ -143,6 +155,17 @@ pub fn plan_marks(
     Ok(marks)
 }
 
+/// Whether something is there that nobody whom trust knows ever signed under this name. What is well signed and looks wrong
+/// only now, by this machine's clock or by what a ledger says, is not.
+fn is_rotten(here: &Repository, name: &ObjectName, kind: Kind) -> Result<bool, VerifyError> {
+    match here.read_signed(name, &[kind], JudgedAt::Any, RECORD_MAX) {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Index objects that no ledger names, left by a run that was cut off, and damaged since: nothing relies on them, yet
 /// whoever reads the index meets them.
 fn unreadable<'n>(needs: &'n Needs, plan: &'n ObjectPlan) -> impl Iterator<Item = &'n ObjectName> {
@@ -180,9 +203,9 @@ pub fn put_marks(
             .collect();
         refill(maintainer, &mut run, &segments)?;
         if !marks.tables.is_empty() {
-            let packs = marks.tables.iter().map(|(pack, _)| *pack).collect();
+            let packs: Vec<PackRef> = marks.tables.iter().map(|(pack, _)| *pack).collect();
             let lines: Vec<SegmentLine> = marks.tables.iter().flat_map(|(_, lines)| lines).cloned().collect();
-            run.put_index(packs, &lines)?;
+            run.put_index(&packs, lines)?;
         }
         run.finish()?;
         (marked.moved, marked.read_back) = (segments.len() as u64, marks.tables.len() as u64);

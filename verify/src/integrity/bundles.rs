@@ -6,6 +6,7 @@ use std::time::Duration;
 use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::bundles::{self, BUNDLE_FRESH};
+use lifeboat_repo::repository::erasures::Erasures;
 use lifeboat_repo::store::Listed;
 
 use crate::damage::{Finding, Subject};
@@ -14,7 +15,12 @@ use crate::damage::{Finding, Subject};
 const LISTED_BEFORE: Duration = Duration::from_secs(60 * 60);
 
 /// Looks into the newest bundle. Where nobody could put one, there is nothing to say.
-pub(super) fn check(repository: &Repository, listed: &[Listed], findings: &mut Vec<Finding>) {
+pub(super) fn check(
+    repository: &Repository,
+    listed: &[Listed],
+    erasures: &Erasures,
+    findings: &mut Vec<Finding>,
+) {
     let of_bundle = |object: &&Listed| matches!(place(&object.name), Some(Place::Bundle(..)));
     let Some(newest) = listed.iter().filter(of_bundle).max_by_key(|object| &object.name) else {
         let mut entries = repository.trust().signers.entries();
@@ -38,8 +44,12 @@ pub(super) fn check(repository: &Repository, listed: &[Listed], findings: &mut V
     // That it cannot be read is a finding already.
     let Ok(held) = bundles::read(repository, &newest.name) else { return };
     let missing = listed.iter().filter(|object| {
-        matches!(place(&object.name), Some(Place::Seal(..) | Place::Key(..)))
-            && object.modified.plus(LISTED_BEFORE) < newest.modified
+        // Of what is erased graves are there, and nothing else may be kept.
+        place(&object.name).is_some_and(|place| match place {
+            Place::Seal(..) => true,
+            Place::Key(_, _, key) => !erasures.key(key),
+            _ => false,
+        }) && object.modified.plus(LISTED_BEFORE) < newest.modified
             && !held.contains_key(&object.name)
     });
     let mut missing = missing.map(|object| &object.name);

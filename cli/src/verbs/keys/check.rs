@@ -113,11 +113,13 @@ fn needed_segments(
     repository: &Repository,
     recovery: &Recovery<'_>,
 ) -> std::result::Result<BTreeMap<(Label, KeyId), HashSet<SegmentPrefix>>, RepositoryError> {
-    let listed = Judge::new(repository, recovery.catalog())?.list(None)?;
+    let judge = Judge::new(repository, recovery.catalog())?;
+    let listed = judge.list(None)?;
     let mut needed: BTreeMap<(Label, KeyId), HashSet<SegmentPrefix>> = BTreeMap::new();
     for one in listed.iter().filter(|one| one.standing == Standing::Counts) {
         let Some(snapshot) = &one.snapshot else { continue };
-        for share in &snapshot.keys {
+        // What is erased or expired nothing needs, and nothing opens.
+        for share in snapshot.keys.iter().filter(|share| !judge.condemned().key(&one.name, share.key)) {
             if let Some(first) = share.segments.first() {
                 needed.entry((snapshot.writer.clone(), share.key)).or_insert_with(|| HashSet::from([*first]));
             }

@@ -80,7 +80,7 @@ impl<'m, 'r> Mover<'m, 'r> {
 
     fn put_index(&mut self) -> Result<(), RepositoryError> {
         let lines = std::mem::take(&mut self.lines);
-        self.run.put_index(std::mem::take(&mut self.packs), &lines)?;
+        self.run.put_index(&std::mem::take(&mut self.packs), lines)?;
         Ok(())
     }
 }

@@ -113,7 +113,13 @@ fn refuse_stranger(job: &Job<'_>, facts: &Facts) -> Result<(), RepositoryError> 
             None => names::trust(seq)?,
             Some(writer) => names::ledger(writer, seq)?,
         };
-        if source.get(&chain).is_none_or(|newest| *newest < seq) {
+        let behind = source.get(&chain).is_none_or(|newest| *newest < seq);
+        // Listed first, the repository may have got it since, and another replication may have copied it already.
+        let gone = || {
+            let there = job.source.store().stat(&name);
+            there.map(|there| there.is_none()).map_err(|error| RepositoryError::store(name.as_str(), error))
+        };
+        if behind && gone()? {
             return Err(RepositoryError::refused(
                 name.as_str(),
                 "the replica has it and the repository has not: the repository was rolled back, or one of the two is \

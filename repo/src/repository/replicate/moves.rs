@@ -9,11 +9,11 @@ use crate::crypto::hash::segment_id;
 use crate::format::index::{PackRef, SegmentLine};
 use crate::format::names;
 use crate::format::records::Recorded;
-use crate::ids::SegmentId;
+use crate::ids::{PackId, SegmentId};
 use crate::repository::maintainer::{Maintainer, MaintenanceRun};
 use crate::repository::pack::{PACK_TARGET, PackBuilder, StagedPack};
 use crate::repository::{RepositoryError, index};
-use crate::units::Bytes;
+use crate::units::{Bytes, LockClass};
 
 /// Puts the segments to be moved into new packs, and where they are into index objects of the replica's maintainer, with
 /// their chunks: the object that told these may be condemned there.
@@ -31,7 +31,8 @@ pub(super) fn put(
     }
     let store = maintainer.repository().store();
     let mut mover = Mover { run, catalog: reader, packs: Vec::new(), lines: Vec::new() };
-    let mut pack: Option<PackBuilder<'_>> = None;
+    // A pack holds segments of one class.
+    let mut open: BTreeMap<LockClass, PackBuilder<'_>> = BTreeMap::new();
     for line in lines(job, reader, maintainer, work, facts, needs)? {
         let Some(segment) = needs.segments.get(&line.segment) else { continue };
         let Some(bytes) = read(job, line.segment, &segment.places)? else {
@@ -40,31 +41,34 @@ pub(super) fn put(
             problems.push(Problem::new(format!("segment {}", line.segment), why));
             continue;
         };
-        let builder = match &mut pack {
+        let class = line.lock;
+        let mut builder = match open.remove(&class) {
             Some(builder) => builder,
-            None => pack.insert(PackBuilder::begin(store)?),
+            None => PackBuilder::begin_as(store, class)?,
         };
         builder.append(&bytes, line)?;
-        if builder.length() >= PACK_TARGET
-            && let Some(full) = pack.take()
-        {
-            mover.take(full)?;
+        if builder.length() >= PACK_TARGET {
+            mover.take(builder)?;
+        } else {
+            open.insert(class, builder);
         }
     }
-    if let Some(last) = pack.take() {
+    for last in open.into_values() {
         mover.take(last)?;
     }
     let Mover { packs, lines, .. } = mover;
-    let Some(name) = run.put_index(packs.clone(), &lines)? else { return Ok(()) };
-    let number = needs.indexes.len();
-    needs.indexes.push(Source { name, length: Bytes::ZERO, at_source: false, there: true, counts: true });
-    for PackRef(pack, length) in &packs {
-        facts.packs.replica.insert(*pack, *length);
+    let mut told: BTreeMap<PackId, (Bytes, usize)> = BTreeMap::new();
+    let mut rest = packs.iter();
+    for (name, count) in run.put_index(&packs, lines.clone())? {
+        let number = needs.indexes.len();
+        needs.indexes.push(Source { name, length: Bytes::ZERO, at_source: false, there: true, counts: true });
+        told.extend(rest.by_ref().take(count).map(|PackRef(pack, length)| (*pack, (*length, number))));
     }
-    let lengths: BTreeMap<_, _> = packs.iter().map(|pack| (pack.0, pack.1)).collect();
+    facts.packs.replica.extend(told.iter().map(|(pack, (length, _))| (*pack, *length)));
     for line in lines {
-        let place = line.pack.and_then(|pack| Some((pack, *lengths.get(&pack)?)));
-        if let (Some(segment), Some((pack, whole))) = (needs.segments.get_mut(&line.segment), place) {
+        let place = line.pack.and_then(|pack| Some((pack, *told.get(&pack)?)));
+        if let (Some(segment), Some((pack, (whole, number)))) = (needs.segments.get_mut(&line.segment), place)
+        {
             segment.places.push(Spot {
                 pack,
                 whole,

@@ -15,10 +15,11 @@ use crate::format::records::{CopiedFrom, Recorded, ReplicaBody, Task};
 use crate::format::{self, CATALOGED_STORED_MAX, FORMAT_VERSION};
 use crate::ids::{ObjectHash, ObjectName, PackId};
 use crate::observe::{Event, Observer};
+use crate::repository::catalog::Catalog;
 use crate::repository::maintainer::{Maintainer, MaintenanceRun};
-use crate::repository::{JudgedAt, Principal, RepositoryError, ledger};
+use crate::repository::{JudgedAt, Principal, RepositoryError, ledger, pack};
 use crate::store::{Created, StoreErrorKind};
-use crate::units::Bytes;
+use crate::units::{Bytes, LockClass};
 
 /// Packs are read in pieces of this length.
 const PIECE: Bytes = Bytes::mib(8);
@@ -49,7 +50,7 @@ pub(super) fn run(
     problems.extend(told);
     for _ in 0..ROUNDS {
         let work = needs.evaluate(&facts.packs);
-        let vanished = copy_packs(job, &work, &mut facts, observer, problems)?;
+        let vanished = copy_packs(job, reader.catalog(), &work, &mut facts, observer, problems)?;
         moves::put(job, reader, maintainer, &mut run, &work, (&mut facts, &mut needs), problems)?;
         if vanished {
             // Collected meanwhile: the index says where its segments are now.
@@ -83,6 +84,7 @@ pub(super) fn run(
 /// Copies packs as they are; whether one was gone. The replica's packs in `facts` are then what they are by now.
 fn copy_packs(
     job: &Job<'_>,
+    catalog: &Catalog,
     work: &Work,
     facts: &mut Facts,
     observer: &dyn Observer,
@@ -94,7 +96,7 @@ fn copy_packs(
     let done = Mutex::new(Vec::with_capacity(packs.len()));
     each(&packs, job.threads, observer, |(pack, length)| {
         let part = budget.take(*length);
-        let copied = copy_pack(job, *pack, *length, observer)?;
+        let copied = copy_pack(job, catalog, *pack, *length, observer)?;
         drop(part);
         done.lock().unwrap_or_else(PoisonError::into_inner).push((*pack, *length, copied));
         Ok(())
@@ -129,6 +131,7 @@ enum Copied {
 
 fn copy_pack(
     job: &Job<'_>,
+    catalog: &Catalog,
     pack: PackId,
     whole: Bytes,
     observer: &dyn Observer,
@@ -153,7 +156,15 @@ fn copy_pack(
         return Ok(Copied::Damaged("its bytes are not those that were stored: their SHA-256 is another"));
     }
     let failed = |error| RepositoryError::store(name.as_str(), error);
-    if job.replica.create(&name, &bytes).map_err(failed)? == Created::Exists {
+    // Its own table says for how long it is to be locked; where that is damaged, nothing relies on it but by the index.
+    let class = match pack::class_of(&bytes, catalog, name.as_str()) {
+        Ok(class) => class,
+        Err(error) => {
+            tracing::warn!(%error, "taken for one of the normal class");
+            LockClass::Normal
+        }
+    };
+    if job.replica.create_as(&name, &bytes, class).map_err(failed)? == Created::Exists {
         let there = job.replica.stat(&name).map_err(failed)?;
         if there.is_none_or(|there| there.length != whole) {
             return Ok(Copied::Damaged("what stands under its name in the replica is of another length"));

@@ -24,11 +24,16 @@ const IF_ABSENT: &str = "*";
 
 impl Bucket {
     /// As [`Self::put_new`]; the first success is tried again, which a server that keeps conditions refuses.
-    pub(super) async fn create(&self, name: &ObjectName, body: Body) -> Result<Created, Fault> {
-        let created = self.put_new(name, body.clone(), LockClass::Normal).await?;
+    pub(super) async fn create(
+        &self,
+        name: &ObjectName,
+        body: Body,
+        class: LockClass,
+    ) -> Result<Created, Fault> {
+        let created = self.put_new(name, body.clone(), class).await?;
         if created == Created::New && !self.conditions.load(Ordering::Acquire) {
             let (name_again, body) = (name, body);
-            let put = |client| self.put_once(client, name_again, body.clone(), LockClass::Normal);
+            let put = |client| self.put_once(client, name_again, body.clone(), class);
             match self.ask(Bytes::of(&body), put).await {
                 Err(fault) if fault.kind == FaultKind::Taken => {
                     self.conditions.store(true, Ordering::Release)
