@@ -87,6 +87,21 @@ pub(crate) struct Environment {
     pub(crate) overrides: Overrides,
 }
 
+/// That trust can begin somewhere: without a pinned officer nothing in a repository can be trusted.
+pub(crate) fn pinned(region: &Region) -> Result<()> {
+    if region.officers.is_empty() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("no officer's key is pinned for region {}, so nothing in its repository can be trusted", region.name),
+        ).code(Code::NotPinned)
+        .next(
+            "make the repository with `lifeboat init`, or copy the officer's public key from the paper in the \
+             safe to officers = [\"ssh-ed25519 AAAA… name\"]",
+        ));
+    }
+    Ok(())
+}
+
 /// Our own environment for commands and hooks, without what speaks of keys.
 pub(crate) fn inherited() -> Variables {
     std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LIFEBOAT_")).collect()
@@ -179,16 +194,7 @@ impl Context {
 
     /// Opens a region's repository, trusting the officers pinned for it and nobody else.
     pub(crate) fn open(&self, region: &Region) -> Result<Repository> {
-        if region.officers.is_empty() {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("no officer's key is pinned for region {}, so nothing in its repository can be trusted", region.name),
-            ).code(Code::NotPinned)
-            .next(
-                "make the repository with `lifeboat init`, or copy the officer's public key from the paper in the \
-                 safe to officers = [\"ssh-ed25519 AAAA… name\"]",
-            ));
-        }
+        pinned(region)?;
         let place = repository_place(region);
         if region.role == Role::Replica && region.replica.is_none() {
             return Err(Failure::usage(format!("region {} has no replica", region.name))

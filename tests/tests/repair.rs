@@ -13,7 +13,7 @@ use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::format::names::{self as object_names, Place, place};
 use lifeboat_repo::format::records::Recorded;
-use lifeboat_repo::ids::{ObjectHash, ObjectName};
+use lifeboat_repo::ids::{KeyId, ObjectHash, ObjectName};
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::maintainer::Maintainer;
@@ -377,7 +377,10 @@ fn what_officers_erased_comes_out_of_no_bundle() {
     for object in ["keys/", "cards/"].into_iter().flat_map(|prefix| hurt.list(prefix).unwrap()) {
         hurt.remove(&object.name);
     }
-    repair(&whole, &hurt, Some(&whole.store)).unwrap();
+    let plan = repair(&whole, &hurt, Some(&whole.store)).unwrap().plan;
+    let speaks_of =
+        |key: &KeyId| plan.wrong.iter().any(|one| one.object.as_str().ends_with(&key.to_string()));
+    assert!(erased.iter().all(|(_, key)| !speaks_of(key)), "what was erased is not wrong: {:?}", plan.wrong);
     let back: Vec<_> =
         ["keys/", "cards/"].into_iter().flat_map(|prefix| hurt.list(prefix).unwrap()).collect();
     let (keys, cards) = (whole.store.list("keys/").unwrap().len(), whole.store.list("cards/").unwrap().len());
@@ -394,6 +397,35 @@ fn what_officers_erased_comes_out_of_no_bundle() {
             "{key}: {back:?}"
         );
     }
+}
+
+/// A tombstone that is put after the repair was planned keeps the key away as well.
+#[test]
+fn what_is_erased_while_it_is_repaired_stays_away() {
+    let whole = whole();
+    let hurt = whole.store.fork();
+    for object in whole.store.list("keys/").unwrap() {
+        hurt.remove(&object.name);
+    }
+    let (pins, shared) = ([whole.world.officer.public()], Arc::new(hurt.clone()) as Arc<dyn Store>);
+    let copies = [Copy { name: "replica".into(), store: Arc::new(whole.store.clone()) }];
+    let here = whole.world.repository_over(shared);
+    let threads = Threads::ONE;
+    let mut plan = heal::plan_objects(&here, &[], &pins, &copies, &SystemClock, threads, &Silent).unwrap();
+    let keys = whole.store.list("keys/").unwrap().len();
+    assert_eq!(plan.healed().count(), keys);
+    let erased = act(&whole, &hurt, |acting| {
+        // Where its keys still are, the officers look, too.
+        let places: [&dyn Store; 2] = [acting.repository.store(), &whole.store];
+        let plan = erase::plan(acting, &"acme".parse().unwrap(), &places)?;
+        assert!(erase::put(acting, &plan)?.effective);
+        Ok(plan.keys)
+    });
+    heal::heal_objects(&here, &mut plan, &copies, &SystemClock, &Silent);
+    let back = hurt.list("keys/").unwrap();
+    assert_eq!(back.len(), keys - erased.len(), "{back:?}");
+    let left: Vec<_> = plan.left().filter_map(|one| one.left.as_deref()).collect();
+    assert_eq!(left, ["officers erased it meanwhile"]);
 }
 
 /// A ledger names a key under the seal it was made for; sealed anew it lies elsewhere, in copies and bundles too.

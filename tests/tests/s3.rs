@@ -11,6 +11,7 @@ use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::replicate::{Job, replicate};
 use lifeboat_repo::repository::reseal::Acting;
+use lifeboat_repo::repository::witness::{self, Depth, Freshness, Told};
 use lifeboat_repo::repository::{Repository, bundles, erase, locks};
 use lifeboat_repo::store::contract::{self, Outcome};
 use lifeboat_repo::store::s3::{Bounds, Locks, S3Settings, S3Store, attack, set_policy};
@@ -229,6 +230,42 @@ fn roles_do_their_work_and_nothing_else() {
     assert_eq!(maintainer.create(&name("gc/00000000"), b"x").unwrap(), Created::New);
     assert!(eraser.delete(&key).unwrap());
     assert_eq!(admin.stat(&key).unwrap(), None);
+}
+
+/// A witness in another account: hosts put and read entries there, and take none away; a repository that was rolled back in
+/// its own account is told by it.
+#[test]
+fn a_bucket_is_a_witness() {
+    let nothing = Role { name: "witness".to_owned(), actions: Vec::new() };
+    let server = Seaweed::with_roles(&[nothing]);
+    server.make_bucket("first", false);
+    server.make_bucket("elsewhere", true);
+    set_policy(&server.settings("elsewhere", ""), &documented("elsewhere", "m1", &["witness"])).unwrap();
+    let store = open(server.settings("first", "r"));
+    let kept = open(server.settings_of("witness", "elsewhere", "r"));
+    let world = World::over(Arc::clone(&store), scratch());
+    write(&world.source(), "tenants/acme/a", b"first");
+    world.backup().unwrap();
+    let w1 = lifeboat_tests::label("w1");
+    let compare = |depth| witness::compare(&world.repository(), kept.as_ref(), depth).unwrap();
+    assert_eq!(compare(Depth::All), Freshness::NotProven);
+    let Told::Kept(first) = witness::put(&world.repository(), kept.as_ref(), &w1).unwrap() else { panic!() };
+    assert!(matches!(compare(Depth::All), Freshness::Proven(_)));
+    write(&world.source(), "tenants/acme/a", b"second");
+    world.backup().unwrap();
+    assert!(matches!(witness::put(&world.repository(), kept.as_ref(), &w1).unwrap(), Told::Kept(_)));
+    let refused = kept.delete(&first).unwrap_err().kind;
+    assert!(matches!(refused, StoreErrorKind::Denied(_)), "{refused}");
+    let refused = kept.create(&name("ledger/w1/00000000"), b"x").unwrap_err().kind;
+    assert!(matches!(refused, StoreErrorKind::Denied(_)), "nothing else goes there: {refused}");
+    // The end of the ledger goes, with the snapshot it names.
+    let last = store.list("ledger/w1/").unwrap().pop().unwrap().name;
+    store.delete(&last).unwrap();
+    for depth in [Depth::Newest, Depth::All] {
+        assert_eq!(compare(depth), Freshness::RolledBack(vec![last.clone()]));
+    }
+    let told = witness::put(&world.repository(), kept.as_ref(), &w1).unwrap();
+    assert_eq!(told, Told::RolledBack(last));
 }
 
 /// Bundles are put and locked by somebody who may do that alone; a replica in another bucket is filled by somebody who may

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::clocks::refuse_clocks_apart;
 use crate::codes::Code;
 use crate::config::{Config, Region};
-use crate::context::{Context, repository_place};
+use crate::context::{Context, pinned, repository_place};
 use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame, verify_failure};
@@ -131,6 +131,7 @@ fn open(
     copy: Option<&dyn Store>,
     dry_run: bool,
 ) -> Result<(Opened, Vec<Reinstated>)> {
+    pinned(region)?;
     let store = context.store(region)?;
     let opened = repair::open(Arc::clone(&store), copy, &region.pins())?;
     let header = &opened.repository.trust().header;

@@ -194,6 +194,6 @@ fn units_of_systemd_call_what_there_is() {
             }
         }
     }
-    let wanted = ["backup", "gc", "replicate", "retain", "verify"].map(str::to_owned);
+    let wanted = ["backup", "gc", "keys", "locks", "replicate", "retain", "verify"].map(str::to_owned);
     assert_eq!(called, std::collections::BTreeSet::from(wanted));
 }

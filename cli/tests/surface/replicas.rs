@@ -77,6 +77,14 @@ fn a_replica_is_filled_and_read() {
     fs::write(&path, whole).unwrap();
     world.ends(&["keys", "bundle", "--extract", "seals/00000099/officers", "--output", "b.key"], 4);
 
+    // The replica expires and collects by its own, by the one who copies; whoever backs up may not.
+    let planned = json(&world, &at_r1(&["gc", "--replica", "--dry-run"]), 0);
+    assert_eq!(planned["dry_run"], true, "{planned}");
+    json(&world, &at_r1(&["gc", "--replica"]), 0);
+    world.ends(&["gc", "--replica"], 7);
+    let gc = |store: &str| world.at().join(store).join("gc").exists();
+    assert!(!gc("repositories/eu-fra"), "what is collected there is recorded there");
+
     // The repository is gone: all that reads does so in the replica.
     fs::rename(world.at().join("repositories"), world.at().join("gone")).unwrap();
     let listed = json(&world, &["snapshots", "--replica"], 0);

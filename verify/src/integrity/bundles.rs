@@ -54,8 +54,10 @@ pub(super) fn check(
     });
     let mut missing = missing.map(|object| &object.name);
     if let Some(first) = missing.next() {
-        let what =
-            format!("it holds neither {first} nor {} others that were there before it", missing.count());
+        let what = match missing.count() {
+            0 => format!("it does not hold {first}, which was there before it"),
+            others => format!("it holds neither {first} nor {others} others that were there before it"),
+        };
         findings.push(Finding::damage(&newest.name, what));
     }
 }
