@@ -88,7 +88,7 @@ pub(crate) enum Verb {
     Policy(verbs::policy::Args),
     /// Show how long objects are locked, and extend locks
     #[cfg(feature = "recover")]
-    Locks(verbs::locks::Args),
+    Locks(Reading<verbs::locks::Args>),
     /// Prove that backups are whole, open, and fit their objectives
     #[cfg(feature = "recover")]
     Verify(Reading<verbs::verify::Args>),

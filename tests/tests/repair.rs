@@ -421,7 +421,7 @@ fn what_is_erased_while_it_is_repaired_stays_away() {
         assert!(erase::put(acting, &plan)?.effective);
         Ok(plan.keys)
     });
-    heal::heal_objects(&here, &mut plan, &copies, &SystemClock, &Silent);
+    heal::heal_objects(&here, &mut plan, &copies, None, &SystemClock, &Silent);
     let back = hurt.list("keys/").unwrap();
     assert_eq!(back.len(), keys - erased.len(), "{back:?}");
     let left: Vec<_> = plan.left().filter_map(|one| one.left.as_deref()).collect();

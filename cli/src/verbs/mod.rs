@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         Verb::Policy(args) => policy::run(context, args),
         #[cfg(feature = "recover")]
-        Verb::Locks(args) => locks::run(context, args),
+        Verb::Locks(args) => locks::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Verify(args) => verify::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]

@@ -82,6 +82,8 @@ fn a_replica_is_filled_and_read() {
     assert_eq!(planned["dry_run"], true, "{planned}");
     json(&world, &at_r1(&["gc", "--replica"]), 0);
     world.ends(&["gc", "--replica"], 7);
+    let locks = json(&world, &at_r1(&["locks", "--replica"]), 0);
+    assert_eq!(locks["regions"][0]["region"], "eu-fra", "{locks}");
     let gc = |store: &str| world.at().join(store).join("gc").exists();
     assert!(!gc("repositories/eu-fra"), "what is collected there is recorded there");
 
