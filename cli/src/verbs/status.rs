@@ -54,12 +54,17 @@ struct Look<'c> {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let outcome = look_at(context, &args.asked)?;
     #[cfg(feature = "recover")]
-    if let Some(file) = &args.html {
-        html::write(context, &outcome.value, file, &args.from)?;
+    {
+        let mut outcome = look_at(context, &args.asked)?;
+        html::tell(context, &mut outcome, &args.from)?;
+        if let Some(file) = &args.html {
+            html::write(context, &outcome.value, file, &args.from)?;
+        }
+        Ok(outcome)
     }
-    Ok(outcome)
+    #[cfg(not(feature = "recover"))]
+    look_at(context, &args.asked)
 }
 
 /// One look at every component asked for.

@@ -68,6 +68,7 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
         (&true.into(), &"met".into())
     );
     json(&world, &["evidence", "show", path], 0);
+    assert_eq!(json(&world, &["status"], 0)["evidence"]["holds"], true);
     json(&world, &["evidence", "verify", path], 0);
     json(&world, &["evidence", "verify", path, "--against-config"], 0);
     // A stranger has the key from paper, or a file that allows it evidence and nothing else.
@@ -91,6 +92,8 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
     let expired = json(&world, &["evidence", "verify", path, "--against-config"], 5);
     assert_eq!(expired["expired"][0], "expired because the configuration changed");
     assert!(page(&world).contains("<strong>Not proven</strong>"));
+    let status = said(&world.ends(&["status"], 0));
+    assert!(status.contains("expired because the configuration changed"), "{status}");
     fs::write(&configuration, text).unwrap();
 
     // A drill without a key leaves its evidence unsigned, until somebody puts his word behind it.

@@ -73,7 +73,8 @@ fn holds(held: &Held) -> Cell {
     }
 }
 
-pub(super) fn value(held: &Held) -> Value {
+/// For `--json`.
+pub(crate) fn value(held: &Held) -> Value {
     let checked = held.checked.as_ref().ok();
     let facts = checked.and_then(|checked| checked.facts.as_ref());
     json!({

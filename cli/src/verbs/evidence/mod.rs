@@ -18,6 +18,8 @@ mod show;
 pub(crate) mod sign;
 mod verify;
 
+pub(crate) use list::value;
+
 /// Where drills put their evidence.
 pub(crate) const HOME: &str = "drills";
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result, tame};
+use crate::render::{Outcome, Tone};
 use crate::verbs::evidence::{self, held};
 
 /// Where evidence is looked for.
@@ -72,6 +73,34 @@ fn of(held: held::Held) -> Option<Held> {
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Says of the newest evidence, if there is any, whether it holds. How `status` ends hangs on backups, not on this.
+pub(super) fn tell(context: &Context, status: &mut Outcome, from: &Where) -> Result<()> {
+    if !from.evidence.is_dir() {
+        return Ok(());
+    }
+    let vouch = evidence::pinned(context)?;
+    let current = evidence::current(context, from.books.as_deref())?;
+    let Some(newest) = held::all(&from.evidence, &vouch, Some(&current))?.pop() else { return Ok(()) };
+    let name = newest.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let problem = newest.checked.as_ref().ok().and_then(|checked| checked.problems.first());
+    let (tone, words) = match (&newest.checked, problem, newest.expired.first()) {
+        (Err(failure), ..) => (Tone::Bad, format!("cannot be read: {}", failure.what)),
+        (Ok(_), Some(problem), _) => (Tone::Bad, format!("cannot be believed: {}", problem.reason.word())),
+        (Ok(_), None, Some(expired)) => (Tone::Warn, expired.to_string()),
+        (Ok(checked), None, None) => {
+            let verdict = checked.facts.as_ref().map_or("unknown", |facts| facts.verdict.words());
+            (Tone::Plain, format!("holds, {verdict}"))
+        }
+    };
+    let mut page = context.page();
+    page.gap().toned(tone, &format!("  evidence {}: {}", tame(&name), tame(&words)));
+    status.page.push_str(&page.finish());
+    if let Some(value) = status.value.as_object_mut() {
+        value.insert("evidence".to_owned(), evidence::value(&newest));
+    }
+    Ok(())
 }
 
 /// Writes the page where it was asked for, in one step.
