@@ -5,8 +5,10 @@
 //! cannot drift apart.
 
 mod book;
+pub mod script;
+pub mod success;
 
-pub use book::{Book, BookError, FrontMatter, OnFail, Step};
+pub use book::{Book, BookError, FrontMatter, InDrill, Mode, OnFail, Phase, Step, Whose};
 
 /// The books that come with Lifeboat: name and text.
 pub const BOOKS: &[(&str, &str)] =
