@@ -98,6 +98,12 @@ pub(crate) enum Verb {
     /// Heal what is damaged from a copy, and mark what no copy has
     #[cfg(feature = "recover")]
     Repair(verbs::repair::Args),
+    /// Rehearse a runbook against a disposable target, timed, with planted faults
+    #[cfg(feature = "recover")]
+    Drill(verbs::drill::Args),
+    /// Write what must be at hand when all else is gone: program, configuration, books, addresses
+    #[cfg(feature = "recover")]
+    Kit(verbs::kit::Args),
     /// One look: last snapshot, age and objectives of every component
     Status(Reading<verbs::status::Args>),
     /// Serve the readiness page and metrics to this machine
@@ -157,6 +163,10 @@ impl Verb {
             Self::Replicate(_) => "replicate",
             #[cfg(feature = "recover")]
             Self::Repair(_) => "repair",
+            #[cfg(feature = "recover")]
+            Self::Drill(args) => args.name(),
+            #[cfg(feature = "recover")]
+            Self::Kit(_) => "kit",
             Self::Status(_) => "status",
             #[cfg(feature = "recover")]
             Self::Serve(_) => "serve",
@@ -177,7 +187,7 @@ impl Verb {
 }
 
 /// The environment, each variable with what it does.
-pub(crate) const ENVIRONMENT: [(&str, &str); 12] = [
+pub(crate) const ENVIRONMENT: [(&str, &str); 13] = [
     ("LIFEBOAT_CONFIG", "the configuration, as --config"),
     ("LIFEBOAT_IDENTITY", "recovery identities, as --identity, colons between"),
     ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
@@ -186,6 +196,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 12] = [
     ("LIFEBOAT_STATE", "instead of state in [host]"),
     ("LIFEBOAT_LOG", "what to log, as --log-level"),
     ("LIFEBOAT_LOG_FORMAT", "text or json, as --log-format"),
+    ("DRILL_TARGET", "where a drill restores to, as --target"),
     ("JOB_COMPLETION_INDEX", "which shard, with `restore --shards`"),
     ("NO_COLOR", "no colours"),
     ("CLICOLOR", "0: no colours"),

@@ -127,6 +127,15 @@ codes! {
     NoReplica = 212: "the region has no replica",
         "The verb was to look at, or to copy into, the replica of a region for which the configuration names none.",
         "Add replica = \"s3://BUCKET/PREFIX\" or a directory to the region's section, in the region's jurisdiction.";
+    NoBook = 220: "there is no such runbook",
+        "No book that comes with Lifeboat has that name, or the file cannot be read.",
+        "`lifeboat drill check` names those that come along; write your own as a file that ends with .md.";
+    BadBook = 221: "a runbook cannot be relied on",
+        "It breaks the form that books have: what cannot be read today would be passed over in a disaster.",
+        "Mend the line that is named, then run `lifeboat drill check`.";
+    NoValue = 222: "something a drill needs has no value",
+        "A variable of the book, the target, or what shows that a step was done is missing or not understood.",
+        "Give --target DIR, --set NAME=VALUE or --done STEP=TEXT as the error says.";
 
     NoEvidence = 230: "there is no evidence here",
         "The directory is not there, or is none that a drill, a verification or an erasure left.",
@@ -235,6 +244,14 @@ codes! {
     NoTenant = 721: "nobody of that name",
         "No key of such a tenant is stored here. Most likely its name is mistyped, or it is another region's.",
         "Look at the name and the region. `lifeboat erase --in-advance` keeps out a tenant who has no data here yet.";
+    DrillTarget = 730: "this is no target for a drill",
+        "It is what is backed up, a repository or a key, lies within one or holds one (by whatever name), or is not empty. A \
+         drill empties its target in the end.",
+        "Name a directory of its own, empty or not there yet, best on a disk of its own.";
+    NoDrill = 731: "there is no such drill, or it cannot go on",
+        "No drill of that name was cut off or has evidence, another process is at it, or its book or configuration is another \
+         by now.",
+        "`lifeboat drill list` names those there are; begin a new one.";
 
     EvidenceSigner = 750: "evidence is signed by nobody you vouch for",
         "The signature holds, but its key is none of those that the configuration pins, --officer names or --allowed-signers \

@@ -12,6 +12,8 @@ pub enum Word {
     Plain(String),
     /// Some of it is known only when it runs; what is written is here.
     Open(String),
+    /// The same, and it may become no word or several, since no quotes are around what is known only then.
+    Loose(String),
 }
 
 /// A command in a script.
@@ -28,7 +30,7 @@ impl Word {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Plain(text) | Self::Open(text) => text,
+            Self::Plain(text) | Self::Open(text) | Self::Loose(text) => text,
         }
     }
 }
@@ -64,6 +66,7 @@ struct Lexer<'s> {
 struct Reading {
     text: String,
     open: bool,
+    loose: bool,
     begun: bool,
 }
 
@@ -198,12 +201,16 @@ impl Lexer<'_> {
                         word.text.push(c);
                     }
                 }
-                '$' | '`' => self.expansion(&mut word),
+                '$' | '`' => {
+                    word.loose = true;
+                    self.expansion(&mut word);
+                }
                 c if c.is_whitespace() || ";&|()<>".contains(c) => break,
                 c => {
                     self.next();
                     word.begun = true;
                     word.open |= "*?[~".contains(c);
+                    word.loose |= "*?[".contains(c);
                     word.text.push(c);
                 }
             }
@@ -211,11 +218,12 @@ impl Lexer<'_> {
         // `2>` names a descriptor, no word.
         let descriptor =
             word.text.bytes().all(|b| b.is_ascii_digit()) && matches!(self.peek(), Some('<' | '>'));
-        (word.begun && !descriptor).then_some(if word.open {
-            Word::Open(word.text)
-        } else {
-            Word::Plain(word.text)
-        })
+        let kind = match (word.loose, word.open) {
+            (true, _) => Word::Loose,
+            (_, true) => Word::Open,
+            _ => Word::Plain,
+        };
+        (word.begun && !descriptor).then(|| kind(word.text))
     }
 
     fn quoted(&mut self, word: &mut Reading) {
@@ -251,7 +259,11 @@ impl Lexer<'_> {
                 self.next();
                 self.within(')');
             }
-            (_, Some('{')) => while self.next().is_some_and(|c| c != '}') {},
+            (_, Some('{')) => {
+                while let Some(c) = self.next()
+                    && c != '}'
+                {}
+            }
             _ => {
                 while self.peek().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
                     self.next();
@@ -290,6 +302,7 @@ mod tests {
         let show = |word: Word| match word {
             Word::Plain(text) => text,
             Word::Open(text) => format!("?{text}"),
+            Word::Loose(text) => format!("*{text}"),
         };
         invocations(script).into_iter().map(|i| (i.line, i.words.into_iter().map(show).collect())).collect()
     }
@@ -302,7 +315,7 @@ mod tests {
     fn commands_are_found_wherever_they_stand() {
         let script = "# lifeboat init\nif lifeboat doctor --json | jq -e .; then\n  lifeboat restore chats \\\n    --target \
                       \"$DRILL_TARGET\" --identity 'a b.txt' 2>/dev/null || exit 1\nfi\nX=1 lifeboat status; at=$(lifeboat \
-                      snapshots --json)\ncat <<EOF\nlifeboat nothing\nEOF\nlifeboat verify >out 2>&1 &\n";
+                      snapshots --json)\ncat <<EOF\nlifeboat nothing\nEOF\nlifeboat verify >out 2>&1 &\nlifeboat ls $X\n";
         assert_eq!(
             found(script),
             [
@@ -317,6 +330,7 @@ mod tests {
                 one(6, &["lifeboat", "snapshots", "--json"]),
                 one(7, &["cat"]),
                 one(10, &["lifeboat", "verify"]),
+                one(11, &["lifeboat", "ls", "*$X"]),
             ]
         );
     }

@@ -29,7 +29,8 @@ impl Seed {
     }
 
     /// The first bytes of BLAKE3 of a name, keyed with the seed: names with the lowest are drawn.
-    pub(crate) fn score(&self, name: &[u8]) -> [u8; 8] {
+    #[must_use]
+    pub fn score(&self, name: &[u8]) -> [u8; 8] {
         let hash = blake3::keyed_hash(&self.0, name);
         hash.as_bytes().first_chunk().copied().unwrap_or_default()
     }

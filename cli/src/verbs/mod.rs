@@ -15,6 +15,8 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 #[cfg(feature = "recover")]
+pub(crate) mod drill;
+#[cfg(feature = "recover")]
 pub(crate) mod erase;
 #[cfg(feature = "recover")]
 pub(crate) mod evidence;
@@ -26,6 +28,8 @@ pub(crate) mod gc;
 #[cfg(feature = "recover")]
 pub(crate) mod init;
 pub(crate) mod keys;
+#[cfg(feature = "recover")]
+pub(crate) mod kit;
 #[cfg(feature = "recover")]
 pub(crate) mod locks;
 #[cfg(feature = "recover")]
@@ -82,6 +86,10 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Replicate(args) => replicate::run(context, args),
         #[cfg(feature = "recover")]
         Verb::Repair(args) => repair::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Drill(args) => drill::run(context, args),
+        #[cfg(feature = "recover")]
+        Verb::Kit(args) => kit::run(context, args),
         Verb::Status(args) => status::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]
         Verb::Serve(args) => serve::run(&context.at(args.side), &args.args),

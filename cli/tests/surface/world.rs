@@ -122,6 +122,12 @@ pub(crate) const TOUR: &[(&[&str], i32)] = &[
     (&["retain", "--dry-run", IDENTITY], 0),
     (&["policy", "check"], 0),
     (&["locks"], 0),
+    (&["drill", "check"], 0),
+    (&["drill", "plan", "region-loss", IDENTITY], 0),
+    // Nobody was erased yet, so nothing shows that the erased stay away.
+    (&["drill", "run", "region-loss", "--target", "rehearsal", IDENTITY, OFFICER], 5),
+    (&["drill", "list"], 0),
+    (&["kit", "--out", "kit", "--dry-run"], 0),
     (&["status"], 0),
     (&["status", "--html", "ready.html"], 0),
     (&["evidence", "list"], 0),
@@ -158,6 +164,10 @@ pub(crate) const TOUR: &[(&[&str], i32)] = &[
     (&["explain", "LB-201"], 0),
     (&["manual", "--out", "man"], 0),
     // Mistakes.
+    (&["drill", "run", "region-loss", "--target", "data", IDENTITY], 7),
+    (&["drill", "run", "region-loss", IDENTITY], 2),
+    (&["drill", "run", "--resume"], 2),
+    (&["drill", "check", "nothing"], 2),
     (&["dance"], 2),
     (&["backup"], 2),
     (&["explain", "LB-999"], 2),

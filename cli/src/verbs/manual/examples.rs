@@ -352,6 +352,56 @@ const EXAMPLES: Examples = &[
         )],
     ),
     (
+        "lifeboat drill",
+        &[("lifeboat drill check", "See whether the books still say what the program understands.")],
+    ),
+    (
+        "lifeboat drill check",
+        &[
+            ("lifeboat drill check", "All books that come with Lifeboat."),
+            ("lifeboat drill check books/chats.md", "One of your own, held against lifeboat.toml."),
+        ],
+    ),
+    (
+        "lifeboat drill plan",
+        &[(
+            "lifeboat drill plan region-loss --region eu-fra --identity recovery-eu-fra.txt",
+            "Say what the drill would do, from which snapshots, and which faults it plants.",
+        )],
+    ),
+    (
+        "lifeboat drill run",
+        &[
+            (
+                "lifeboat drill run region-loss --region eu-fra --target /srv/drill --identity recovery-eu-fra.txt",
+                "Rehearse the loss of a region, as if it struck now.",
+            ),
+            (
+                "lifeboat drill run region-loss --region eu-fra --target /srv/drill --window 12h --seed 2026-Q4",
+                "The same, as if it struck at a moment of the last 12 hours that nobody chose.",
+            ),
+            ("lifeboat drill run --resume", "Go on with the drill that was cut off."),
+        ],
+    ),
+    (
+        "lifeboat drill list",
+        &[("lifeboat drill list", "Drills by when they ended, and those that were cut off.")],
+    ),
+    (
+        "lifeboat drill compare",
+        &[(
+            "lifeboat drill compare 2026-08-27t09-00-00z-region-loss 2026-11-27t09-00-00z-region-loss",
+            "What became quicker or slower since last quarter.",
+        )],
+    ),
+    (
+        "lifeboat kit",
+        &[
+            ("lifeboat kit --out /media/usb/kit", "Write the recovery kit, and take the disk away."),
+            ("lifeboat kit --out /media/usb/kit --book books/chats.md", "With a book of your own."),
+        ],
+    ),
+    (
         "lifeboat explain",
         &[
             ("lifeboat explain LB-201", "What the code means and what to do."),

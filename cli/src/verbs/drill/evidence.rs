@@ -1,0 +1,142 @@
+//! What a drill says in evidence of repositories and of itself, and where evidence lies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
+use lifeboat_repo::repository::{Repository, Role};
+use lifeboat_runbooks::drill::measure;
+use lifeboat_verify::evidence::facts::{Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool};
+use lifeboat_verify::evidence::{Attachment, Signer};
+
+use crate::config::Region;
+use crate::context::{Context, repository_place};
+use crate::failure::{Failure, Result};
+use crate::keyfiles;
+use crate::trusted;
+use crate::witnessed::{self, Said};
+
+/// The facts in an evidence directory.
+const FACTS: &str = "evidence.json";
+/// Longer than any facts.
+const FACTS_MAX: u64 = 256 << 20;
+
+/// Who signs evidence.
+#[derive(clap::Args)]
+pub(crate) struct OfficerKey {
+    /// Sign the evidence with this key: an officer's, or one of your own [default: it is not signed]
+    #[arg(long, value_name = "FILE")]
+    officer_key: Option<PathBuf>,
+}
+
+impl OfficerKey {
+    /// The key, if one was given: read before a drill begins, so that none ends without its signature.
+    pub(super) fn key(&self, context: &Context) -> Result<Option<SigningKey>> {
+        let path = self.officer_key.as_ref().or(context.environment.officer_key.as_ref());
+        path.map(|path| keyfiles::read_signing_key(path, "signing key")).transpose()
+    }
+}
+
+/// Writes an evidence directory, signed where there is a key; where it is. Without one the facts alone are written: what
+/// nobody signs shows nobody anything.
+pub(super) fn write(
+    out: &Path,
+    facts: &Facts,
+    attachments: &[Attachment],
+    key: Option<&SigningKey>,
+    repository: &Repository,
+) -> Result<PathBuf> {
+    if let Some(key) = key {
+        let own = key.public();
+        let officer = trusted::officers(repository).into_iter().find(|(_, known)| *known == own);
+        let principal = match officer {
+            Some((name, _)) => format!("officer:{name}"),
+            None => format!("drill-lead:{}", key_name(&facts.exercise.operator)),
+        };
+        return Ok(lifeboat_verify::evidence::write(out, facts, attachments, &Signer { principal, key })?);
+    }
+    let directory = out.join(facts.id.as_str());
+    let path = directory.join(FACTS);
+    let text = serde_json::to_vec_pretty(facts).unwrap_or_default();
+    fs::create_dir(&directory)
+        .and_then(|()| fs::write(&path, text))
+        .map_err(|error| Failure::file("write the evidence", &path, &error))?;
+    Ok(directory)
+}
+
+/// Whoever leads, as a signer is named.
+fn key_name(operator: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    operator.chars().take(40).map(plain).collect()
+}
+
+/// This program.
+pub(super) fn tool() -> Tool {
+    Tool {
+        name: "lifeboat".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: option_env!("LIFEBOAT_COMMIT").map(str::to_owned),
+    }
+}
+
+/// A repository as a drill read it, with the entries that show it.
+pub(super) fn repository(
+    context: &Context,
+    region: &Region,
+    repository: &Repository,
+) -> Result<(RepositoryFact, Vec<Attachment>)> {
+    let at = |failure: Failure| failure.at(repository_place(region));
+    let (heads, _) = measure::heads(repository).map_err(|error| at(error.into()))?;
+    let said = witnessed::ask(context, region, repository, Depth::All);
+    let newest = heads.iter().max_by_key(|head| (head.run, head.entry.clone()));
+    let freshness = match (&said, newest) {
+        (Said::Says(Witnessed::Proven(vouched)), Some(head)) if vouched.contains_key(&head.writer) => {
+            Freshness::Witnessed { entry: head.entry.clone(), sha256: head.sha256 }
+        }
+        _ => Freshness::NotProven(said.words()),
+    };
+    let role = if region.role == Role::Primary { RoleFact::Repository } else { RoleFact::Replica };
+    lifeboat_verify::evidence::extract(repository, role, freshness).map_err(|error| at(error.into()))
+}
+
+/// Evidence of drills in a directory, by when they ended; what cannot be read is left out.
+pub(super) fn all(out: &Path) -> Result<Vec<(PathBuf, Vec<u8>, Facts)>> {
+    let entries = match fs::read_dir(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| Failure::file("list drills", out, &error))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| Failure::file("list drills", out, &error))?.path();
+        if let Some((text, facts)) = read(&path) {
+            found.push((path, text, facts));
+        }
+    }
+    found.sort_by(|(_, _, a), (_, _, b)| (a.exercise.ended, &a.id).cmp(&(b.exercise.ended, &b.id)));
+    Ok(found)
+}
+
+/// The facts in one directory.
+pub(super) fn read(directory: &Path) -> Option<(Vec<u8>, Facts)> {
+    let path = directory.join(FACTS);
+    let length = fs::metadata(&path).ok()?.len();
+    let text = (length <= FACTS_MAX).then(|| fs::read(&path).ok()).flatten()?;
+    let facts = serde_json::from_slice(&text).ok()?;
+    Some((text, facts))
+}
+
+/// Earlier drills of a book.
+pub(super) fn history(out: &Path, book: &str) -> Result<Vec<PastDrill>> {
+    let same = |facts: &Facts| facts.book.as_ref().is_some_and(|own| own.name.as_str() == book);
+    let past = |(_, text, facts): (PathBuf, Vec<u8>, Facts)| PastDrill {
+        id: facts.id,
+        ended: facts.exercise.ended,
+        sha256: lifeboat_runbooks::drill::result::hash(&text),
+        measured: facts.projection.as_ref().map(|one| one.seconds),
+        projected: None,
+        loss: facts.components.iter().filter_map(|one| one.rpo.as_ref()?.bound).max(),
+        verdict: facts.verdict,
+    };
+    Ok(all(out)?.into_iter().filter(|(_, _, facts)| same(facts)).map(past).collect())
+}

@@ -1,0 +1,524 @@
+//! Drills and books with the program itself: a region lost and rehearsed, cut off and resumed, refused where the target is no
+//! target; a drill from the recovery kit alone; every command of every book.
+
+// Helpers here are test code too (clippy.toml).
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const IDENTITY: [&str; 2] = ["--identity", "safe/recovery-eu-fra.txt"];
+const OFFICER: [&str; 2] = ["--officer-key", "safe/officer-alice"];
+
+const CONFIGURATION: &str = r#"
+[host]
+writer = "app-1"
+signing_key = "host/keys/app-1"
+card_identity = "host/keys/app-1.card"
+state = "host/state"
+
+[regions.eu-fra]
+jurisdiction = "EU"
+repository = "repositories/eu-fra"
+replica = "replicas/eu-fra"
+
+[components.chats]
+region = "eu-fra"
+path = "data/chats"
+tenants = ["uploads/{tenant}"]
+system = "settings of all"
+needs = ["identity"]
+
+[components.identity]
+region = "eu-fra"
+path = "data/identity"
+system = "users of all"
+"#;
+
+/// Two components backed up twice, with a canary that was erased, and a replica.
+struct World {
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { directory: tempfile::tempdir().unwrap() };
+        for tenant in ["acme", "globex", "canary"] {
+            let uploads = world.at(&format!("data/chats/uploads/{tenant}"));
+            fs::create_dir_all(&uploads).unwrap();
+            for number in 0..20 {
+                fs::write(
+                    uploads.join(format!("{number}.txt")),
+                    format!("{tenant} wrote {number} ").repeat(200),
+                )
+                .unwrap();
+            }
+        }
+        fs::create_dir_all(world.at("data/identity")).unwrap();
+        fs::write(world.at("data/identity/users"), "alice, bob").unwrap();
+        fs::write(world.at("data/chats/settings"), "greeting = hello").unwrap();
+        fs::create_dir(world.at("replicas")).unwrap();
+        fs::write(world.at("lifeboat.toml"), CONFIGURATION).unwrap();
+        world.ends(&["init", "--keys", "safe", "--officer", "alice"], 0);
+        world.ends(&["backup", "--all"], 0);
+        // A maintainer's host fills the replica, and heals.
+        let keeper = CONFIGURATION.replace("app-1", "keeper-1");
+        fs::write(world.at("keeper.toml"), with_officer(&world, &keeper)).unwrap();
+        world.ends(&["keys", "maintainer", "new", "--config", "keeper.toml"], 0);
+        let add = ["keys", "maintainer", "add", "keeper-1", "--config", "keeper.toml"];
+        world.ends(&[&add[..], &IDENTITY, &OFFICER].concat(), 0);
+        world.ends(&["replicate", "--config", "keeper.toml"], 0);
+        fs::remove_dir_all(world.at("data/chats/uploads/canary")).unwrap();
+        let erase = ["erase", "canary", "--region", "eu-fra", "--irrevocably"];
+        world.ends(&[&erase[..], &IDENTITY, &OFFICER].concat(), 0);
+        fs::write(world.at("data/chats/uploads/acme/new.txt"), "new").unwrap();
+        world.ends(&["backup", "--all"], 0);
+        world
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.current_dir(self.directory.path()).args(arguments).env_clear();
+        command.env("USER", "alice").env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn ends(&self, arguments: &[&str], code: i32) -> String {
+        finished(&self.command(arguments).output().unwrap(), &arguments.join(" "), code)
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str], code: i32) -> Value {
+        let output = self.command(&[arguments, &["--json"]].concat()).output().unwrap();
+        finished(&output, &arguments.join(" "), code);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Every path there is.
+    fn everything(&self) -> BTreeSet<PathBuf> {
+        let mut all = BTreeSet::new();
+        let mut waiting = vec![self.directory.path().to_owned()];
+        while let Some(directory) = waiting.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    waiting.push(entry.path());
+                }
+                all.insert(entry.path());
+            }
+        }
+        all
+    }
+
+    /// The facts of a drill that came to its end.
+    fn facts(&self, result: &Value) -> (Value, String) {
+        let directory = self.at(result["evidence"].as_str().unwrap());
+        let text = fs::read_to_string(directory.join("evidence.json")).unwrap();
+        (serde_json::from_str(&text).unwrap(), text)
+    }
+}
+
+/// The configuration with the officers that `init` pinned.
+fn with_officer(world: &World, configuration: &str) -> String {
+    let own = fs::read_to_string(world.at("lifeboat.toml")).unwrap();
+    let pinned = own.lines().find(|line| line.starts_with("officers = ")).unwrap();
+    configuration.replace("[regions.eu-fra]\n", &format!("[regions.eu-fra]\n{pinned}\n"))
+}
+
+#[track_caller]
+fn finished(output: &Output, what: &str, code: i32) -> String {
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "lifeboat {what}\n{text}");
+    text
+}
+
+fn steps(facts: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    facts["steps"].as_array().unwrap().iter().map(|step| (text(&step["name"]), text(&step["what"]))).collect()
+}
+
+const DRILL: [&str; 9] =
+    ["drill", "run", "region-loss", "--nonce", "auditor", "--erased", "canary", "--target", "rehearsal"];
+
+#[test]
+fn a_lost_region_is_rehearsed_with_every_step() {
+    let world = World::new();
+    let planned = world.json(&[&["drill", "plan", "region-loss"][..], &IDENTITY].concat(), 0);
+    assert_eq!(planned["result"]["pins"].as_array().unwrap().len(), 2);
+    assert!(!world.at("rehearsal").exists() && !world.at("drills").exists());
+    // The host is lost.
+    fs::remove_dir_all(world.at("host")).unwrap();
+    fs::remove_dir_all(world.at("data")).unwrap();
+    let done = world.json(&[&DRILL[..], &IDENTITY, &OFFICER].concat(), 0);
+    let (facts, text) = world.facts(&done["result"]);
+    assert_eq!(facts["verdict"], "met", "{facts:#}");
+    // Signed by an officer whom the configuration pins, whole, and of this book, configuration and program.
+    let directory = done["result"]["evidence"].as_str().unwrap();
+    world.ends(&["evidence", "verify", directory], 0);
+    assert!(
+        world.at(directory).join("report.html").exists() && world.at(directory).join("VERIFY.md").exists()
+    );
+    let simulated = ["declare", "machine", "services", "dns"];
+    for (name, what) in steps(&facts) {
+        let wanted = match name.as_str() {
+            "afterwards" => "skipped",
+            name if simulated.contains(&name) => "simulated",
+            _ => "ran",
+        };
+        assert_eq!(what, wanted, "{name}");
+    }
+    assert!(facts["planted"].as_array().unwrap().iter().all(|one| one["caught_by"].is_string()), "{facts:#}");
+    assert_eq!(facts["absent"][0]["absent"], true);
+    let components: Vec<&str> =
+        facts["components"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(components, ["identity", "chats"]);
+    for component in facts["components"].as_array().unwrap() {
+        assert_eq!(component["checks"][0]["outcome"], "passed", "{component:#}");
+        assert_eq!(component["rto"]["terms"][0]["basis"], "measured");
+        assert!(component["rpo"]["bound"].is_number(), "{component:#}");
+    }
+    // What people only simulated counts with its planned time: 30 min + 2 h + 3 h + 1 h.
+    assert!(facts["projection"]["seconds"].as_f64().unwrap() > 23_400.0);
+    assert!(!text.contains("AGE-SECRET-KEY") && !text.contains("PRIVATE KEY"));
+    assert!(!world.at("rehearsal").exists(), "the target is cleaned up");
+    // Another, with a disruption that is drawn, is listed and compared.
+    let more = ["--window", "1s", "--seed", "2026-Q4"];
+    world.ends(&[&DRILL[..], &IDENTITY, &more].concat(), 0);
+    let listed = world.json(&["drill", "list"], 0);
+    let ids: Vec<&str> = listed["result"]["drills"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    let compared = world.json(&["drill", "compare", ids[0], ids[1]], 0);
+    assert_eq!(
+        compared["result"]["steps"].as_array().unwrap().len(),
+        facts["steps"].as_array().unwrap().len()
+    );
+    assert_eq!(compared["result"]["worse"], false);
+}
+
+#[test]
+fn a_target_that_is_a_source_is_refused_by_whatever_name() {
+    let world = World::new();
+    symlink(world.at("data"), world.at("link")).unwrap();
+    fs::create_dir(world.at("full")).unwrap();
+    fs::write(world.at("full/file"), "").unwrap();
+    let before = world.everything();
+    let bad = [
+        "data/chats",
+        "data/chats/new",
+        "data",
+        "link/chats",
+        "link",
+        "repositories/eu-fra",
+        "repositories/eu-fra/new",
+        "replicas/eu-fra",
+        "host/state",
+        "safe",
+        ".",
+        "full",
+    ];
+    for target in bad {
+        let mut arguments = [&DRILL[..], &IDENTITY].concat();
+        arguments[8] = target;
+        let said = world.json(&arguments, 7);
+        assert_eq!(said["error"]["code"], "LB-730", "{target}: {said}");
+    }
+    assert_eq!(before, world.everything(), "something was written or removed");
+    assert!(!world.at("drills").exists(), "nothing is begun");
+    assert!(!world.at("data/chats/new").exists() && !world.at("data/new").exists());
+    // A bind mount has another path, and another mount of the repository is known by its id.
+    let script = "mkdir other mnt && mount --bind data other && mount --bind repositories mnt && exec \"$0\" drill run region-loss \
+                  --target \"$1\" --identity safe/recovery-eu-fra.txt --json";
+    for target in ["other/chats", "other", "mnt/eu-fra/new"] {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-m", "sh", "-ec", script, env!("CARGO_BIN_EXE_lifeboat"), target]);
+        let output = unshare.current_dir(world.directory.path()).env("USER", "alice").output().unwrap();
+        let said = finished(&output, target, 7);
+        assert!(said.contains("LB-730"), "{said}");
+        fs::remove_dir(world.at("other")).unwrap();
+        fs::remove_dir(world.at("mnt")).unwrap();
+    }
+}
+
+/// A book of two steps, of which the first waits the first time it is done.
+fn slow_book(world: &World) -> PathBuf {
+    let path = world.at("slow.md");
+    let text = "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: 0 failed steps\nvariables: [TARGET, NOTES]\n---\n# Slow\n\n\
+                ```sh {\"name\":\"slow\",\"timeout\":\"1h\",\"phase\":\"transfer\"}\nif [ -e \"$NOTES\" ]; then echo again; exit 0; fi\n\
+                sleep 10000 & echo $! >\"$NOTES\"\nwait\n```\n\n```sh {\"name\":\"after\",\"timeout\":\"1h\",\"phase\":\"check\"}\n\
+                printf 'AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0\\n\\033[2Jdone\\n'\n```\n";
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn begun(world: &World, notes: &Path) -> Child {
+    let set = format!("NOTES={}", notes.display());
+    let arguments = ["drill", "run", "slow.md", "--target", "rehearsal", "--set", set.as_str()];
+    let mut command = world.command(&[&arguments[..], &IDENTITY].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The step says when it has begun.
+    while fs::read_to_string(notes).map_or(true, |text| !text.ends_with('\n')) {
+        std::thread::yield_now();
+    }
+    child
+}
+
+fn gone(notes: &Path) -> bool {
+    let pid = fs::read_to_string(notes).unwrap();
+    fs::read_to_string(format!("/proc/{}/stat", pid.trim())).map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[test]
+fn a_drill_that_was_killed_goes_on_with_the_step_it_was_in() {
+    let world = World::new();
+    slow_book(&world);
+    for (signal, code) in [(Signal::KILL, None), (Signal::INT, Some(8))] {
+        let notes = world.at(&format!("notes-{code:?}"));
+        let mut child = begun(&world, &notes);
+        // Another that wants to go on with it meanwhile is refused.
+        let busy = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 7);
+        assert_eq!(busy["error"]["code"], "LB-731");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        assert!(world.ends(&["drill", "list"], 0).contains("cut off"));
+        let done = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 0);
+        assert!(gone(&notes), "what the step had started is ended");
+        let (facts, text) = world.facts(&done["result"]);
+        assert_eq!(facts["exercise"]["interruptions"].as_array().unwrap().len(), 1, "{facts:#}");
+        assert_eq!((&facts["steps"][0]["what"], &facts["steps"][0]["attempt"]), (&"ran".into(), &2.into()));
+        assert_eq!(facts["steps"][0]["output"]["tail"][0], "again");
+        // And what the next step printed is kept without its secret and its escapes.
+        assert_eq!(facts["steps"][1]["output"]["redacted_lines"], 1);
+        assert!(!text.contains("AGE-SECRET-KEY") && !text.contains("u001b"), "{text}");
+        assert!(!world.at("rehearsal").exists());
+    }
+    let said = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 2);
+    assert_eq!(said["error"]["code"], "LB-731");
+}
+
+#[test]
+fn a_book_that_cannot_be_relied_on_is_refused_with_its_line() {
+    let world = World::new();
+    let good = fs::read_to_string(slow_book(&world)).unwrap();
+    let cases = [
+        ("twice", good.replace("\"after\"", "\"slow\""), "line 17"),
+        ("unknown", good.replace("rto: 24h", "rtoo: 24h"), "line 4"),
+        ("escape", good.replace("# Slow", "# S\u{1b}[2Jlow"), "line 9"),
+    ];
+    for (name, text, line) in cases {
+        assert_ne!(text, good, "{name}");
+        let file = format!("{name}.md");
+        fs::write(world.at(&file), text).unwrap();
+        let said =
+            world.json(&[&["drill", "run", &file, "--target", "rehearsal"][..], &IDENTITY].concat(), 2);
+        assert_eq!(said["error"]["code"], "LB-221", "{said}");
+        assert!(said["error"]["where"].as_str().unwrap().contains(line), "{said}");
+        assert_eq!(
+            world.json(&["drill", "check", &file], 2)["result"]["remarks"].as_array().unwrap().len(),
+            1
+        );
+    }
+    assert!(!world.at("rehearsal").exists() && !world.at("drills").exists());
+    // A name that wants to be a command is a name.
+    let evil = "NOTES=$(touch pwned); `touch pwned`";
+    fs::write(world.at("$(touch pwned); `touch pwned`"), "").unwrap();
+    world.ends(
+        &[&["drill", "run", "slow.md", "--target", "rehearsal", "--set", evil][..], &IDENTITY].concat(),
+        0,
+    );
+    assert!(!world.at("pwned").exists());
+}
+
+#[test]
+fn a_drill_starts_from_the_recovery_kit_alone() {
+    let world = World::new();
+    let told = world.ends(&["kit", "--out", "kit"], 0);
+    assert!(told.contains("no secret"), "{told}");
+    assert_eq!(world.json(&["kit", "--out", "kit"], 7)["error"]["code"], "LB-707");
+    let sums = Command::new("sha256sum")
+        .args(["-c", "--quiet", "SHA256SUMS"])
+        .current_dir(world.at("kit"))
+        .status()
+        .unwrap();
+    assert!(sums.success());
+    let mut waiting = vec![world.at("kit")];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if !path.ends_with("bin/lifeboat") {
+                let text = fs::read_to_string(&path).unwrap();
+                for secret in ["AGE-SECRET-KEY-1Q", "BEGIN OPENSSH PRIVATE KEY-----\n", "host/keys"] {
+                    assert!(!text.contains(secret), "{}: {secret}", path.display());
+                }
+            }
+        }
+    }
+    // In a mount namespace of its own: nothing of the host, its configuration or the sources is there any more; the
+    // repository can only be read. Only kit and safe are at hand.
+    let script = r#"
+        cp -r kit safe /mnt/
+        mount -o bind,ro repositories repositories
+        mount -t tmpfs tmpfs data && mount -t tmpfs tmpfs host && mount -t tmpfs tmpfs kit && mount -t tmpfs tmpfs safe
+        mount --bind /dev/null lifeboat.toml
+        mount -t tmpfs tmpfs "$1"
+        cd /mnt/kit
+        export PATH="$PWD/bin:/usr/bin:/bin" LIFEBOAT_CONFIG="$PWD/lifeboat.toml" LIFEBOAT_IDENTITY=/mnt/safe/recovery-eu-fra.txt
+        sha256sum -c --quiet SHA256SUMS
+        lifeboat drill check books/*.md
+        exec lifeboat drill run books/region-loss.md --target /mnt/rehearsal --erased canary --json
+    "#;
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-ec", &format!("mount -t tmpfs tmpfs /mnt\n{script}"), "kit"]).arg(checkout);
+    let output = unshare
+        .current_dir(world.directory.path())
+        .env_clear()
+        .env("USER", "alice")
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap();
+    let said = finished(&output, "drill from the kit", 0);
+    let value: Value = serde_json::from_str(said.get(said.find("{\n").unwrap()..).unwrap()).unwrap();
+    assert_eq!(value["result"]["verdict"], "met", "{said}");
+}
+
+/// Runs every script of a book in order, as a person types them, in a drill or not; but for those that a test replaces.
+fn follow(world: &World, book: &str, values: &[(&str, String)], special: &dyn Fn(&str)) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runbooks/books").join(format!("{book}.md"));
+    let text = fs::read_to_string(path).unwrap();
+    let mut done = BTreeSet::new();
+    let mut blocks = text.split("\n```sh {").skip(1);
+    for block in blocks.by_ref() {
+        let (info, rest) = block.split_once('\n').unwrap();
+        let script = rest.split("\n```").next().unwrap();
+        let info: Value = serde_json::from_str(&format!("{{{info}")).unwrap();
+        let name = info["name"].as_str().unwrap();
+        special(name);
+        if info["mode"] == "manual" {
+            continue;
+        }
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", script]).current_dir(world.directory.path()).env_clear();
+        let bin = Path::new(env!("CARGO_BIN_EXE_lifeboat")).parent().unwrap();
+        shell.env("PATH", format!("{}:/usr/bin:/bin", bin.display())).env("USER", "alice");
+        shell.env("LIFEBOAT_IDENTITY", world.at("safe/recovery-eu-fra.txt"));
+        shell.env("LIFEBOAT_OFFICER_KEY", world.at("safe/officer-alice"));
+        shell.env("REGION", "eu-fra").env("AT", "now").env("TARGET", world.at("back"));
+        shell.envs(values.iter().map(|(name, value)| (name, value)));
+        finished(&shell.output().unwrap(), &format!("{book}: {name}\n{script}"), 0);
+        done.insert(name.to_owned());
+    }
+    done
+}
+
+#[test]
+fn every_command_of_the_books_about_data_does_what_it_says() {
+    let world = World::new();
+    let nothing = |_: &str| {};
+    assert_eq!(follow(&world, "region-loss", &[], &nothing).len(), 5);
+    assert_eq!(fs::read_to_string(world.at("back/chats/uploads/acme/new.txt")).unwrap(), "new");
+    fs::remove_dir_all(world.at("back")).unwrap();
+    let component = [("COMPONENT", "chats".to_owned())];
+    assert_eq!(follow(&world, "database-corruption", &component, &nothing).len(), 5);
+    fs::remove_dir_all(world.at("back")).unwrap();
+    let writer = [("WRITER", "app-1".to_owned())];
+    assert_eq!(follow(&world, "ransomware-in-production", &writer, &nothing).len(), 6);
+    assert_eq!(fs::read_to_string(world.at("back/identity/users")).unwrap(), "alice, bob");
+}
+
+#[test]
+fn every_command_of_the_books_about_keys_does_what_it_says() {
+    let world = World::new();
+    // The successor's keys, made with stock tools as the book says.
+    let made = Command::new("sh")
+        .args(["-ec", "ssh-keygen -q -t ed25519 -N '' -C carol -f carol && age-keygen -o carol.txt 2>/dev/null && age-keygen -y carol.txt"])
+        .current_dir(world.directory.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let recipient = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let values = [
+        ("LOST", "bob".to_owned()),
+        ("SUCCESSOR", "carol".to_owned()),
+        ("SIGNING_KEY_FILE", "carol.pub".to_owned()),
+        ("RECOVERY_RECIPIENT", recipient),
+    ];
+    // Bob is an officer whose keys are lost.
+    let bob = Command::new("sh")
+        .args([
+            "-ec",
+            "ssh-keygen -q -t ed25519 -N '' -C bob -f bob && age-keygen 2>/dev/null | age-keygen -y",
+        ])
+        .current_dir(world.directory.path())
+        .output()
+        .unwrap();
+    let bobs = String::from_utf8(bob.stdout).unwrap().trim().to_owned();
+    let add =
+        ["keys", "officer", "add", "bob", "--signing-key-file", "bob.pub", "--recovery-recipient", &bobs];
+    world.ends(&[&add[..], &IDENTITY, &OFFICER].concat(), 0);
+    assert_eq!(follow(&world, "lost-recovery-keys", &values, &|_| {}).len(), 5);
+    world.ends(&["keys", "check", "--identity", "carol.txt"], 0);
+
+    // A host is broken into; its successor makes keys of its own.
+    let configuration = fs::read_to_string(world.at("lifeboat.toml")).unwrap().replace("app-1", "app-2");
+    fs::write(world.at("app-2.toml"), configuration).unwrap();
+    let told = world.ends(&["keys", "writer", "new", "--config", "app-2.toml"], 0);
+    let card =
+        told.split_whitespace().find(|word| word.starts_with("age1")).unwrap().trim_matches('\'').to_owned();
+    let values = [
+        ("WRITER", "app-1".to_owned()),
+        ("SUCCESSOR", "app-2".to_owned()),
+        ("COMPONENT", "chats".to_owned()),
+        ("SIGNING_KEY_FILE", "host/keys/app-2.pub".to_owned()),
+        ("CARD", card),
+    ];
+    assert_eq!(follow(&world, "compromised-agent", &values, &|_| {}).len(), 5);
+    world.ends(&["backup", "chats", "--config", "app-2.toml"], 0);
+    world.ends(&["backup", "chats"], 7);
+}
+
+#[test]
+fn every_command_of_the_book_about_damage_does_what_it_says() {
+    let world = World::new();
+    world.ends(&["replicate", "--config", "keeper.toml"], 0);
+    let pack = first_pack(&world.at("repositories/eu-fra/packs"));
+    fs::remove_file(&pack).unwrap();
+    let damaged = world.json(&[&["verify", "--level", "inventory"][..], &IDENTITY].concat(), 4);
+    assert_eq!(damaged["exit"], 4);
+    let own = world.at("lifeboat.toml");
+    let kept = fs::read(&own).unwrap();
+    // Healing is a maintainer's, backing up the host's: each where it has its keys.
+    let special = |name: &str| match name {
+        "plan" | "heal" => fs::copy(world.at("keeper.toml"), &own).map(drop).unwrap(),
+        _ => fs::write(&own, &kept).unwrap(),
+    };
+    assert_eq!(follow(&world, "repository-damage", &[], &special).len(), 6);
+    assert!(pack.exists());
+}
+
+fn first_pack(packs: &Path) -> PathBuf {
+    let mut all: Vec<PathBuf> = fs::read_dir(packs)
+        .unwrap()
+        .flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().map(|pack| pack.unwrap().path()))
+        .collect();
+    all.sort();
+    all.remove(0)
+}
