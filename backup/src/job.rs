@@ -1,7 +1,7 @@
 //! A backup from beginning to end.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,7 @@ use crate::exclude::Excludes;
 use crate::hooks::{Hooks, Occasion};
 use crate::limits::Resources;
 use crate::pipeline::{Backup, Done, Input};
-use crate::report::{ProblemKind, Report, Rewritten};
+use crate::report::{Problem, ProblemKind, Report, Rewritten};
 use crate::rewrite::{self, Holding, Rewriting};
 use crate::state::records::WalkReader;
 use crate::state::{Fetched, State, Table};
@@ -73,6 +73,8 @@ pub struct Tree {
     pub tenants: TenantRules,
     /// What is left out.
     pub excludes: Excludes,
+    /// Whether a tree without any file is one; otherwise its backup is partial: most likely something is not mounted.
+    pub allow_empty: bool,
 }
 
 impl Source {
@@ -211,7 +213,8 @@ impl Attempt<'_> {
         };
         let parent = last.as_ref().map(|(table, _)| table.run);
         let holdings = last.as_ref().map(|(table, _)| holdings_of(table)).unwrap_or_default();
-        let remembered = last.map(|last| remembered(last, &mut run, &present, victims)).transpose()?;
+        let remembered =
+            last.map(|last| remembered(last, &mut run, &present, victims, self.observer)).transpose()?;
         let (known, previous) = remembered.unzip();
         let (input, recovery_point) = self.input(previous, start)?;
         let backup = Backup::new(self.job, run, &present, (self.state, &indexes), self.observer);
@@ -219,6 +222,10 @@ impl Attempt<'_> {
         let (run, mut problems, excluded) = backup.end();
         problems.named.sort_by(|a, b| a.path.cmp(&b.path));
         let Done { shares, mut counts, stored, packs, remembered } = done;
+        if counts.entries <= 1 && matches!(&self.job.source, Source::Files(tree) if !tree.allow_empty) {
+            let why = "there is nothing in it: is what should be mounted there mounted?";
+            problems.add(Problem { path: b".".to_vec(), kind: ProblemKind::Empty, why: why.into() });
+        }
         counts.undeclared = problems.of(ProblemKind::Undeclared) + problems.of(ProblemKind::Misnamed);
         // Directories that cannot be listed have an entry, and paths that are too long none.
         counts.errors = counts.errors.max(problems.of(ProblemKind::Unreadable));
@@ -364,17 +371,41 @@ fn holdings_of(table: &Table) -> HashMap<SegmentId, Holding> {
     needed.map(|(segment, holding)| (segment.0, *holding)).collect()
 }
 
+/// Tells of packs that the last walk relied on, and that nobody condemned: somebody or something took them away. What was
+/// in them and is at the source still is stored again.
+fn tell_missing(table: &Table, run: &Run<'_>, present: &HashMap<PackId, Bytes>, observer: &dyn Observer) {
+    let needed = table.segments.iter().zip(&table.holdings).filter(|(_, holding)| holding.live > Bytes::ZERO);
+    let missing: BTreeSet<PackId> = needed
+        .map(|((_, pack, length, _), _)| (*pack, *length))
+        .filter(|(pack, length)| *length > Bytes::ZERO && present.get(pack) != Some(length))
+        .map(|(pack, _)| pack)
+        .filter(|pack| !run.condemned().pack(*pack))
+        .collect();
+    if let Some(first) = missing.first() {
+        let more = match missing.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        observer.tell(Event::Warning(format!(
+            "pack {first}{more} is missing or of another length; what was in it is stored again as far as it is still \
+             here. Run `lifeboat verify` to see what older snapshots lack"
+        )));
+    }
+}
+
 /// The walk of last time in terms of this run, with what it needs found present and none of the victims.
 fn remembered(
     (table, records): (Table, WalkReader),
     run: &mut Run<'_>,
     present: &HashMap<PackId, Bytes>,
     victims: Vec<SegmentId>,
+    observer: &dyn Observer,
 ) -> Result<(DedupTable, Previous), BackupError> {
     let there = |pack: &PackId, length: &Bytes| present.get(pack) == Some(length);
     // What has no length was gone before.
     let all = table.segments.iter().all(|(_, pack, length, _)| *length == Bytes::ZERO || there(pack, length));
     let moved = if all { None } else { Some(run.moved(present)?) };
+    tell_missing(&table, run, present, observer);
     let mut known = DedupTable::default();
     known.exclude(victims);
     let segments: Arc<[Option<SegmentNumber>]> = table

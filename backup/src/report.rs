@@ -79,6 +79,8 @@ pub enum ProblemKind {
     Undeclared,
     /// It lies where a tenant's data does, under a name that no tenant can have; it was taken as nobody's.
     Misnamed,
+    /// There is nothing in the whole tree.
+    Empty,
     /// It belongs to a tenant that officers erased; it was not taken.
     Erased,
 }

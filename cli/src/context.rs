@@ -263,7 +263,9 @@ impl Context {
 
     /// Reads what this host holds.
     pub(crate) fn credentials(&self, host: &Host) -> Result<Credentials> {
-        let help = "make this host's keys with `lifeboat keys writer new`, then let an officer enrol it";
+        let help = "a host that never had keys makes them with `lifeboat keys writer new`, and an officer enrols it. Where \
+                    they are lost, its name is used up: give `writer` in [host] another name first, and let the officer \
+                    revoke the one before";
         let signing = keyfiles::read_signing_key(&host.signing_key, "signing key of this host")
             .map_err(|failure| failure.next(help))?;
         let card = keyfiles::read_identity(&host.card_identity, "card identity of this host")

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use lifeboat_repo::format::manifest::Entry;
 use lifeboat_repo::format::snapshot::Snapshot;
+use lifeboat_repo::format::text;
 use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::recover::Recovery;
@@ -64,6 +65,16 @@ pub fn list(
                 listing.losses.push(shares::lost_share(one.share, Some(&one.key.tenant), &error));
             }
         }
+    }
+    if listing.losses.is_empty() && !matcher.matched() {
+        let named: Vec<_> = matcher.unmatched().iter().map(|path| text::display(path).into_owned()).collect();
+        return Err(RestoreError::refused(
+            format!("snapshot {} of {}", snapshot.run, snapshot.component),
+            format!("it holds nothing at {}; `lifeboat find` searches all snapshots", named.join(", ")),
+        ));
+    }
+    for path in matcher.unmatched() {
+        observer.tell(Event::Warning(format!("the snapshot holds nothing at {}", text::display(&path))));
     }
     Ok(listing)
 }

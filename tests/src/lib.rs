@@ -254,7 +254,7 @@ impl Default for World {
 #[must_use]
 pub fn files_in(root: PathBuf) -> Source {
     let tenants = TenantRules::parse(&["tenants/{tenant}".into()], Some("test data".into())).expect("rules");
-    Source::Files(Tree { root, tenants, excludes: Excludes::default() })
+    Source::Files(Tree { root, tenants, excludes: Excludes::default(), allow_empty: true })
 }
 
 /// A name.

@@ -15,7 +15,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, p
 
 fn job(world: &World, excludes: Excludes) -> Job {
     let tenants = TenantRules::parse(&[], Some("test data".into())).unwrap();
-    let source = Source::Files(Tree { root: world.source(), tenants, excludes });
+    let source = Source::Files(Tree { root: world.source(), tenants, excludes, allow_empty: true });
     Job { source, ..world.job() }
 }
 

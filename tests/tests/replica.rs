@@ -24,6 +24,7 @@ use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
 use lifeboat_tests::model::{Tree, noise};
 use lifeboat_tests::pair::Pair;
+use lifeboat_tests::proof::scratch;
 use lifeboat_tests::stock::{Safe, Toolbox};
 use lifeboat_tests::{World, label, write};
 
@@ -380,6 +381,21 @@ fn what_was_stored_again_holds_no_snapshot_back() {
     assert!(report.problems.iter().any(|one| one.what.starts_with("segment ")), "{report:#?}");
     assert!(pair.replica.stat(&third).unwrap().is_none());
     pair.assert_sound(&pair.replica, 2, "beside damage");
+    // Its ledger was copied and names what was not: by hand the one before comes back.
+    let dir = scratch();
+    let at = dir.path().join("replica");
+    for object in pair.replica.list("").unwrap() {
+        write(&at, object.name.as_str(), &pair.replica.read(&object.name, Bytes::mib(64)).unwrap());
+    }
+    let safe = Safe { repository: at, ..Safe::new(&pair.world) };
+    let target = dir.path().join("by hand");
+    let mut args = safe.papers();
+    args.extend(["--identity".as_ref(), safe.identity.as_os_str(), "--component".as_ref(), "files".as_ref()]);
+    args.extend(["--replica".as_ref(), "--target".as_ref(), target.as_os_str()]);
+    let said = Toolbox::new().script("scripts/break-glass", args);
+    assert_eq!(said.status, Some(0), "{said:#?}");
+    assert!(said.stderr.contains(&format!("passing over {third}: not copied")), "{said:#?}");
+    assert!(pair.expected[&again.run].differences(&Tree::of(&target)).is_empty());
 }
 
 /// Between the listings of the repository and of the replica another replication brings what came meanwhile.

@@ -271,3 +271,16 @@ fn a_key_that_opens_nowhere_is_told_and_goes_once_it_opens_again() {
     assert_eq!((swept.late, swept.unopened.len()), (1, 0), "{swept:?}");
     assert_eq!((proof(1), proof(2)), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn a_replica_knows_of_an_erasure_before_its_keys_go() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    tombstone(&pair, "acme");
+    sweep(&pair, &[&pair.store, &pair.replica]);
+    let replica = pair.open(&pair.replica);
+    pair.world.verify_in(&replica).assert_passed("erased, and not replicated since");
+    assert_eq!(tenants(&pair, &replica), ["beta"]);
+    assert!(pair.plan().is_empty(), "{:#?}", pair.plan());
+}

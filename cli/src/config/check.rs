@@ -228,6 +228,7 @@ fn check_component(
         hooks: sources::check_hooks(source, &raw.hooks)?,
         rewriting: sources::check_rewriting(source, &raw)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
+        allow_empty: raw.allow_empty.as_ref().is_some_and(|flag| *flag.get_ref()),
         not_tenants: raw.not_tenants.iter().map(|path| path.get_ref().clone()).collect(),
         system: raw.system.map(Spanned::into_inner),
         treatment,

@@ -127,6 +127,8 @@ pub(crate) struct Component {
     pub(crate) rewriting: Rewriting,
     /// Which paths belong to which tenant.
     pub(crate) tenants: Vec<String>,
+    /// Whether its tree may hold nothing at all.
+    pub(crate) allow_empty: bool,
     /// Paths that these patterns fit and that are no tenant's.
     pub(crate) not_tenants: Vec<String>,
     /// Why the rest may belong to nobody; without it the rest makes a backup "partly done".
@@ -211,7 +213,10 @@ impl Config {
             Err(error) => {
                 return Err(Failure::usage(format!("cannot read the configuration: {error}"))
                     .code(Code::Configuration)
-                    .at(shown(path)));
+                    .at(shown(path))
+                    .next(
+                        "let this user read it, or name another with --config FILE; it must be text in UTF-8",
+                    ));
             }
         };
         let mut config = Self::parse(path, &text)?;

@@ -61,7 +61,6 @@ fn of_commands(raw: &RawComponent) -> Fields {
         ("env", raw.env.keys().next().map(Spanned::span)),
         ("user", raw.user.as_ref().map(Spanned::span)),
         ("timeout", raw.timeout.as_ref().map(Spanned::span)),
-        ("allow_empty", raw.allow_empty.as_ref().map(Spanned::span)),
     ]
 }
 

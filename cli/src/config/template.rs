@@ -76,6 +76,7 @@ rpo = "24h"                                  # how much may be lost
 # exclude = ["*.tmp", "/var/cache/**", "!keep.tmp"]
 # exclude_if_present = [".nobackup"]         # contents of directories that hold such a file
 # cachedir_tag = true                        # contents of directories with a CACHEDIR.TAG
+# allow_empty = true                         # nothing in it at all is no sign of a disk that is not mounted
 # one_filesystem = true                      # nothing that is mounted below `path`
 #
 # What hardly lives any more in what is stored together is stored anew, so that dead data goes; "0%": never.

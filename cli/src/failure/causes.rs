@@ -72,16 +72,50 @@ impl From<RepositoryError> for Failure {
                 let failure = Self::new(exit, what).code(code);
                 next.into_iter().fold(failure, Self::next)
             }
-            _ => Self::new(exit, tame(&error.to_string())).code(code).next(code.next()),
+            _ => {
+                let next = next_of(&error).unwrap_or_else(|| code.next());
+                Self::new(exit, tame(&error.to_string())).code(code).next(next)
+            }
         }
     }
+}
+
+/// What helps where trust or seals are damaged: nothing else can be done before they are whole.
+fn next_of(error: &RepositoryError) -> Option<&'static str> {
+    if let RepositoryErrorKind::Store(store) = &error.kind {
+        return next_in_store(&store.to_string());
+    }
+    let base = ["trust/", "seals/"].iter().any(|prefix| error.what.starts_with(prefix));
+    let damaged = matches!(
+        error.kind,
+        RepositoryErrorKind::Missing | RepositoryErrorKind::Damaged(_) | RepositoryErrorKind::Untrusted(_)
+    );
+    (base && damaged).then_some(
+        "`lifeboat repair --from replica` (or from another copy) puts back what is whole; until then restore from the \
+         replica with --replica",
+    )
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = store_code(&error.kind);
-        Self::failed(tame(&error.to_string())).code(code).next(code.next())
+        let said = tame(&error.to_string());
+        let next = next_in_store(&said).unwrap_or_else(|| code.next());
+        Self::failed(said).code(code).next(next)
     }
+}
+
+/// What helps where a server cannot be used yet.
+fn next_in_store(said: &str) -> Option<&'static str> {
+    if said.contains("no credentials were found") {
+        return Some(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with `profile` in the region's s3 section; a \
+             service or a timer has an environment of its own (docs/stores.md, docs/operating.md)",
+        );
+    }
+    said.contains("NoSuchBucket").then_some(
+        "correct the bucket's name, or make it: docs/stores.md says how, with Object Lock, which no bucket gets later",
+    )
 }
 
 /// A backup that failed, as a person needs it.
@@ -123,6 +157,13 @@ pub(crate) fn restore_failure(error: RestoreError) -> Failure {
         RestoreErrorKind::Cancelled => (Exit::Interrupted, Code::Interrupted),
         _ => (Exit::Failed, Code::Failed),
     };
+    if let RestoreErrorKind::Io { error: source, .. } = &error.kind
+        && source.kind() == std::io::ErrorKind::StorageFull
+    {
+        return Failure::new(exit, tame(&error.to_string()))
+            .code(code)
+            .next("make room there, then run the same again: it goes on, and fetches only what is missing");
+    }
     advised(exit, code, &error)
 }
 

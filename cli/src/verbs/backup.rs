@@ -161,7 +161,12 @@ fn source(config: &Config, component: &Component, inherited: Environment) -> Res
                     let failure = Failure::usage(tame(&error.to_string())).code(Code::Configuration);
                     failure.at(shown(&config.path))
                 })?;
-            Ok(Source::Files(Tree { root: root.clone(), tenants, excludes: excludes.clone() }))
+            Ok(Source::Files(Tree {
+                root: root.clone(),
+                tenants,
+                excludes: excludes.clone(),
+                allow_empty: component.allow_empty,
+            }))
         }
         SourceKind::Command(command) => {
             let mut command = command.clone();
@@ -271,6 +276,7 @@ fn render_problems(page: &mut Page, report: &Report) {
             "where a tenant's name should stand, under a name that no tenant can have; stored under \
          _system",
         ),
+        (ProblemKind::Empty, "tree without anything in it"),
         (ProblemKind::Erased, "of tenants that officers erased; not taken"),
     ];
     for (kind, words) in kinds.iter().filter(|(kind, _)| problems.of(*kind) > 0) {
@@ -291,6 +297,12 @@ fn render_problems(page: &mut Page, report: &Report) {
     }
     if problems.of(ProblemKind::Erased) > 0 {
         page.item("→", "delete them here, or let the tenant in again with `lifeboat erase --readmit`");
+    }
+    if problems.of(ProblemKind::Empty) > 0 {
+        page.item(
+            "→",
+            "mount what belongs there and run it again; or say allow_empty = true in its component",
+        );
     }
     if problems.of(ProblemKind::Misnamed) > 0 {
         page.item(
@@ -348,6 +360,7 @@ fn problem_value(problem: &Problem) -> Value {
         ProblemKind::Changed => "changed",
         ProblemKind::Undeclared => "undeclared",
         ProblemKind::Misnamed => "misnamed",
+        ProblemKind::Empty => "empty",
         ProblemKind::Erased => "erased",
     };
     json!({ "path": text::display(&problem.path), "kind": kind, "why": tame(&problem.why) })

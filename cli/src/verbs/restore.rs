@@ -367,6 +367,13 @@ fn render_losses(page: &mut Page, losses: &[Loss]) {
     if losses.len() > SHOWN {
         page.item("-", &format!("and {} more", losses.len() - SHOWN));
     }
+    if losses.iter().any(|loss| loss.why.contains("in no index")) {
+        page.item(
+            "→",
+            "a maintainer's `lifeboat repair index` writes lost index objects anew from packs; --replica restores from the \
+             replica meanwhile",
+        );
+    }
     page.item("→", "look for them in an earlier snapshot: `lifeboat snapshots`, then --snapshot RUN");
 }
 

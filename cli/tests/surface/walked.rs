@@ -219,3 +219,49 @@ fn what_is_in_the_way_is_never_overwritten() {
     }
     assert_eq!(fs::read_to_string(world.at().join("mine")).unwrap(), "mine");
 }
+
+#[test]
+fn what_looks_like_a_disk_that_is_not_mounted_is_told() {
+    let world = World::backed_up();
+    // Packs that are gone are missed by whoever stored them.
+    fs::remove_dir_all(world.at().join("repositories/eu-fra/packs")).unwrap();
+    let page = said(&world.ends(&["backup", "chats"], 0));
+    assert!(page.contains("is missing or of another length") && page.contains("lifeboat verify"), "{page}");
+    world.ends(&["verify", "--level", "inventory"], 0);
+    fs::rename(world.at().join("data/chats"), world.at().join("data/away")).unwrap();
+    fs::create_dir(world.at().join("data/chats")).unwrap();
+    for _ in 0..2 {
+        let page = said(&world.ends(&["backup", "chats"], 3));
+        assert!(page.contains("tree without anything in it") && page.contains("allow_empty"), "{page}");
+    }
+    let tenants = "tenants = [\"uploads/{tenant}\"]";
+    edit(&world, tenants, &format!("{tenants}\nallow_empty = true"));
+    world.ends(&["backup", "chats"], 0);
+}
+
+#[test]
+fn next_steps_are_those_that_work() {
+    let world = World::backed_up();
+    let page = said(&world.ends(&["gc"], 7));
+    assert!(
+        page.contains("no maintainer here but a writer") && !page.contains("keys maintainer add"),
+        "{page}"
+    );
+    let page = said(&world.ends(&["ls", "chats", "nothere", IDENTITY], 7));
+    assert!(page.contains("it holds nothing at nothere"), "{page}");
+    world.ends(&["ls", "chats", "uploads/acme", IDENTITY], 0);
+    fs::rename(world.at().join("keys/host-1"), world.at().join("lost")).unwrap();
+    let page = said(&world.ends(&["backup", "chats"], 2));
+    assert!(page.contains("LB-208") && page.contains("give `writer` in [host] another name first"), "{page}");
+    fs::rename(world.at().join("lost"), world.at().join("keys/host-1")).unwrap();
+    // Somebody else's officer is pinned.
+    let text = fs::read_to_string(world.at().join("lifeboat.toml")).unwrap();
+    let public = fs::read_to_string(world.at().join("keys/host-1.pub"));
+    if let Ok(public) = public {
+        let own = fs::read_to_string(world.at().join("keys/officer-alice.pub")).unwrap();
+        let key = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        fs::write(world.at().join("lifeboat.toml"), text.replace(&key(&own), &key(&public))).unwrap();
+        let page = said(&world.ends(&["snapshots"], 7));
+        assert!(page.contains("treat it as an attack") && !page.contains("pin that"), "{page}");
+    }
+}

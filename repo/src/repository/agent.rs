@@ -320,8 +320,19 @@ fn enrolled(
             Ok(())
         }
         Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => {
+            let what = format!("writer {} ({})", credentials.writer, key.fingerprint());
+            if let Some(since) = repository.trust().enrolled_later(&credentials.writer, &key, now) {
+                return Err(RepositoryError::refused(
+                    what,
+                    format!(
+                        "it was enrolled at {}, and by the clock of this machine it is {} only; set the clock",
+                        since.rfc3339(),
+                        now.rfc3339()
+                    ),
+                ));
+            }
             Err(RepositoryError::refused(
-                format!("writer {} ({})", credentials.writer, key.fingerprint()),
+                what,
                 "it is not enrolled in this repository, or was revoked; an officer enrols it with \
              `lifeboat keys writer add`",
             ))

@@ -20,6 +20,7 @@ use crate::units::{Bytes, Timestamp};
 
 mod places;
 mod prove;
+mod told;
 
 pub use prove::{Proof, prove};
 
@@ -152,6 +153,7 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
     // Read after the last tombstone was put: whoever seals anew below a later seal has seen it.
     let everywhere = names_of(&erasures, &acting.open()?)?;
     for store in places {
+        told::tell(acting, *store, &erasures)?;
         let (mut names, mut graves) = (everywhere.clone(), BTreeSet::new());
         let mut there = HashSet::new();
         for prefix in ["keys/", "cards/"] {

@@ -255,6 +255,17 @@ fn enrolled(
             Ok(())
         }
         Ok(_) | Err(RepositoryError { kind: RepositoryErrorKind::Untrusted(_), .. }) => {
+            let principal = format!("writer:{}", credentials.writer);
+            let trust = repository.trust();
+            if trust.signers.entries().any(|entry| entry.principal == principal)
+                && !trust.is_maintainer(&credentials.writer)
+            {
+                return Err(RepositoryError::refused(
+                    format!("{} ({})", credentials.writer, key.fingerprint()),
+                    "it is no maintainer here but a writer, and whoever backs up must not delete; a maintainer is a host of its own, whose \
+                     lifeboat.toml names it in [host] (`lifeboat keys maintainer new`)",
+                ));
+            }
             Err(RepositoryError::refused(
                 format!("maintainer {} ({})", credentials.writer, key.fingerprint()),
                 "it is no maintainer of this repository, or was revoked; an officer enrols it with \

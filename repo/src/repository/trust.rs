@@ -12,6 +12,7 @@ use crate::format::{RECORD_MAX, names::place};
 use crate::ids::{Label, ObjectHash, ObjectName};
 use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::{Listed, Store};
+use crate::units::Timestamp;
 
 /// A trust file, checked.
 #[derive(Clone, Debug)]
@@ -110,8 +111,9 @@ impl Trust {
                 return Err(RepositoryError::refused(
                     name.as_str(),
                     format!(
-                        "it is signed by {}, which is none of the officers pinned for this region; if this is the \
-                         right repository, pin that officer's key in lifeboat.toml",
+                        "it is signed by {}, which is none of the officers pinned for this region; compare the pinned \
+                         keys and this one with the paper in the safe: where the paper does not have it, somebody else \
+                         put it there, so treat it as an attack and leave the store as it is",
                         key.fingerprint()
                     ),
                 ));
@@ -184,6 +186,18 @@ impl Trust {
     pub fn tombstones(&self, officer: &Label) -> Option<&[Head]> {
         let counting = || self.header.tombstones.get(officer).map_or(&[][..], Vec::as_slice);
         self.is_removed(officer).then(counting)
+    }
+
+    /// Since when a writer is enrolled with this key, where that is later than now: then a clock is wrong.
+    #[must_use]
+    pub fn enrolled_later(&self, writer: &Label, key: &VerifyingKey, now: Timestamp) -> Option<Timestamp> {
+        let principal = format!("writer:{writer}");
+        let mut entries =
+            self.signers.entries().filter(|entry| entry.principal == principal && entry.key == *key);
+        entries
+            .find(|entry| entry.valid_before.is_none())
+            .and_then(|entry| entry.valid_after)
+            .filter(|since| *since > now)
     }
 
     /// For a revoked writer, the last entry of its ledger that counts, if any of it does.

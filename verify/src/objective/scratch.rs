@@ -60,12 +60,11 @@ pub(crate) fn require_room(parent: &Path, bytes: Bytes, entries: u64) -> Result<
     if wanted <= free {
         return Ok(());
     }
-    Err(VerifyError::refused(
-        parent.display().to_string(),
-        format!(
-            "{wanted} of scratch space are needed and {free} are free; give another place, or restore a sample"
-        ),
-    ))
+    // Nothing is known then; it is no refusal of what was asked for.
+    let why = format!(
+        "{wanted} of scratch space are needed and {free} are free; give another place, or restore a sample"
+    );
+    Err(scratch_error(parent, io::Error::new(io::ErrorKind::StorageFull, why)))
 }
 
 pub(crate) fn scratch_error(path: &Path, error: io::Error) -> VerifyError {

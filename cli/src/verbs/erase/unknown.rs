@@ -36,7 +36,11 @@ pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool) -> Resu
         (false, 0) => format!("there are {}", named.join(", ")),
         (false, more) => format!("there are {} and {more} more", named.join(", ")),
     };
-    Err(refused(format!("nobody of the name {} has data here; {there}", plan.tenant)).next(
+    let unopened = match plan.unopened.len() {
+        0 => String::new(),
+        count => format!(" (and {count} keys that open nowhere: whose they are cannot be told)"),
+    };
+    Err(refused(format!("nobody of the name {} has data here; {there}{unopened}", plan.tenant)).next(
         "look at name and region; --in-advance puts a tombstone all the same, so that hosts never take data of that name",
     ))
 }
