@@ -253,19 +253,23 @@ fn what_was_moved_is_read_back_once_its_writers_index_is_lost() {
     assert!(again.read_back.is_empty(), "once is enough: {again:?}");
 }
 
-/// Left by a run that was cut off before a ledger named it, and damaged since.
+/// Left by a run that was cut off before a ledger named it, and damaged since: the next run of its writer takes it over.
 #[test]
-fn a_damaged_index_that_no_ledger_names_is_repaired_too() {
+fn what_no_ledger_names_and_is_damaged_is_repaired_too() {
     let (world, maintainer) = world();
     let run = world.store.list("runs/w1/").unwrap()[0].name.last().to_owned();
     let stray: ObjectName = format!("index/w1/{run}.00000009").parse().unwrap();
     assert_eq!(world.store.create(&stray, b"not an index").unwrap(), Created::New);
+    let pack = "ab".repeat(32);
+    let damaged: ObjectName = format!("packs/ab/{pack}").parse().unwrap();
+    assert_eq!(world.store.create(&damaged, b"not that pack").unwrap(), Created::New);
     assert_eq!(look_readback(&world, &world.store).word(""), "named");
     let (here, pins) = (world.repository(), [world.officer.public()]);
     let plan = heal::plan_objects(&here, &[], &pins, &[], &SystemClock, Threads::ONE, &Silent).unwrap();
     let keeper = Maintainer::open(&here, maintainer, &SystemClock, &SystemEntropy).unwrap();
     let marks = heal::plan_marks(&here, keeper.catalog(), &plan, &[], false, &Silent).unwrap();
     assert_eq!((marks.indexes.as_slice(), marks.read_back.len()), (&[stray][..], 0));
+    assert_eq!(marks.packs, [pack.parse().unwrap()], "a run would take it over");
     heal::put_marks(&keeper, &marks, &[]).unwrap();
     assert_eq!(look_readback(&world, &world.store).word(""), "-");
 }

@@ -101,6 +101,12 @@ pub fn plan_objects(
     let vouched = vouched(here)?;
     wrong_records(here, copies, &vouched, &mut found)?;
     let report = integrity(here, pins, clock, threads, observer)?;
+    // What a run that was cut off left, the next of its writer takes over without looking into it.
+    let taken_over =
+        |(name, _): &(ObjectName, String)| matches!(place(name), Some(Place::Pack(_) | Place::Index(..)));
+    for (name, what) in report.spoilt.into_iter().filter(taken_over) {
+        found.entry(name).or_insert((what, None));
+    }
     let mut unchecked = Vec::new();
     for finding in report.findings {
         match (finding.severity, finding.object) {

@@ -61,6 +61,10 @@ pub struct IntegrityReport {
     pub checkpoint: Option<CheckpointSeen>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Damaged objects that no ledger names, with what is the matter: nothing relies on them, but the next run of their
+    /// writer may take them over.
+    #[serde(skip)]
+    pub spoilt: Vec<(ObjectName, String)>,
 }
 
 /// The newest checkpoint that an integrity check saw.
@@ -120,8 +124,13 @@ pub fn integrity(
     let bytes = jobs.iter().map(|job| job.length).sum();
     observer.tell(Event::Planned { items: jobs.len() as u64, bytes });
     let mut unrecorded: u64 = survey.unrecorded.values().map(|group| group.count).sum();
-    for checked in workers::map(&jobs, threads, observer, |object| check.object(object, observer))? {
+    let mut spoilt = Vec::new();
+    let checked = workers::map(&jobs, threads, observer, |object| check.object(object, observer))?;
+    for (job, checked) in jobs.iter().zip(checked) {
         unrecorded += u64::from(checked.unrecorded_snapshot);
+        if let Some(finding) = checked.finding.as_ref().filter(|_| checked.is_spoilt) {
+            spoilt.push((job.name.clone(), finding.what.clone()));
+        }
         findings.extend(checked.finding);
     }
     observer.tell(Event::Phase("comparing checkpoints"));
@@ -144,6 +153,7 @@ pub fn integrity(
             moment: link.run.moment(),
         }),
         findings,
+        spoilt,
     })
 }
 

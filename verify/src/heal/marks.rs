@@ -8,7 +8,7 @@ use lifeboat_repo::format::RECORD_MAX;
 use lifeboat_repo::format::index::{PackRef, SegmentLine};
 use lifeboat_repo::format::names::{self, Place, place};
 use lifeboat_repo::format::records::Task;
-use lifeboat_repo::ids::{ObjectName, PackId, SegmentId};
+use lifeboat_repo::ids::{ObjectName, PackId, SegmentId, SegmentPrefix};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::gc::Condemned;
@@ -19,7 +19,6 @@ use lifeboat_repo::store::Store;
 use serde::Serialize;
 
 use super::{Copy, ObjectPlan};
-use crate::damage::{Severity, Subject};
 use crate::error::VerifyError;
 use crate::holdings::Segment;
 use crate::needs::{Needs, Scope};
@@ -39,7 +38,7 @@ pub struct Marks {
     pub read_back: Vec<PackId>,
     /// Cards to be removed that are damaged, or of damaged keys: their writer would go on sealing to what nobody can open, or
     /// could not begin. Without its card it makes another key. Keys themselves stay, whatever they look like: that is for
-    /// officers to judge, who can open them. And damaged index objects that a record condemns already.
+    /// officers to judge, who can open them.
     pub removed: Vec<ObjectName>,
     /// Live segments that no index object names, nor the table of any pack that is left.
     pub unknown: u64,
@@ -98,9 +97,6 @@ pub fn plan_marks(
             Some(Place::Index(..)) if !condemned.index(&wrong.object) => {
                 marks.indexes.push(wrong.object.clone());
             }
-            Some(Place::Index(..)) if here.store().stat(&wrong.object)?.is_some() => {
-                marks.removed.push(wrong.object.clone());
-            }
             Some(Place::Key(_, writer, key)) if is_rotten(here, &wrong.object, Kind::Key)? => {
                 let card = names::card(&writer, key).map_err(RepositoryError::from)?;
                 if here.store().stat(&card)?.is_some() {
@@ -117,11 +113,10 @@ pub fn plan_marks(
     marks.removed.dedup();
     let broken: HashSet<PackId> = marks.packs.iter().copied().collect();
     let needs = Needs::load(here, catalog, &Scope::default(), observer)?;
-    marks.indexes.extend(unreadable(&needs, plan).filter(|name| !condemned.index(name)).cloned());
-    let is_index = |name: &ObjectName| matches!(place(name), Some(Place::Index(..)));
-    if rebuild || !marks.indexes.is_empty() || marks.removed.iter().any(is_index) {
-        read_back(here, catalog, &condemned, &broken, &mut marks)?;
-    }
+    let wanted: BTreeSet<SegmentPrefix> =
+        needs.shares.iter().flat_map(|share| &share.share.segments).copied().collect();
+    let rebuild = rebuild || !marks.indexes.is_empty();
+    read_back(here, catalog, &condemned, &broken, (rebuild, &wanted), &mut marks)?;
     let there: HashSet<PackId> = packs_of(here.store())?;
     let elsewhere = Elsewhere::load(here, catalog, copies)?;
     let mut known: HashSet<_> =
@@ -147,7 +142,6 @@ pub fn plan_marks(
             }
         }
     }
-    let wanted: BTreeSet<_> = needs.shares.iter().flat_map(|share| &share.share.segments).copied().collect();
     marks.unknown = wanted.iter().filter(|prefix| !known.contains(*prefix)).count() as u64;
     marks.moved = marks.sources.iter().map(|(line, _)| line.segment).collect();
     marks.lost.sort_unstable();
@@ -164,19 +158,6 @@ fn is_rotten(here: &Repository, name: &ObjectName, kind: Kind) -> Result<bool, V
         Err(error) if error.is_damage() => Ok(true),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Index objects that no ledger names, left by a run that was cut off, and damaged since: nothing relies on them, yet
-/// whoever reads the index meets them.
-fn unreadable<'n>(needs: &'n Needs, plan: &'n ObjectPlan) -> impl Iterator<Item = &'n ObjectName> {
-    let known: BTreeSet<&ObjectName> = plan.wrong.iter().map(|wrong| &wrong.object).collect();
-    let found = needs.findings.iter().filter(|finding| finding.severity == Severity::Damage);
-    found.filter_map(move |finding| match &finding.object {
-        Subject::Object(name) if !known.contains(name) => {
-            matches!(place(name), Some(Place::Index(..))).then_some(name)
-        }
-        _ => None,
-    })
 }
 
 /// Does it: copies first, then the index, then the record, by which nothing relies on what is damaged any more.
@@ -250,17 +231,20 @@ fn lines_of(segment: &Segment, chunks: Vec<lifeboat_repo::format::index::ChunkRe
     needed.places.iter().map(line).collect()
 }
 
-/// The packs that no index object names, or of which none tells the chunks of all segments, with what their tables say:
-/// where a segment was moved to, index objects tell its place alone, and only what its writer put tells its chunks.
+/// The tables of packs that tell what no index object does: of all that none names, where everything is to be read back;
+/// otherwise what is needed. Where a segment was moved to, index objects tell its place alone, and only what its writer put
+/// tells its chunks.
 fn read_back(
     here: &Repository,
     catalog: &Catalog,
     condemned: &Condemned,
     broken: &HashSet<PackId>,
+    (rebuild, wanted): (bool, &BTreeSet<SegmentPrefix>),
     marks: &mut Marks,
 ) -> Result<(), VerifyError> {
     let mut named: HashSet<PackId> = HashSet::new();
-    let (mut told, mut places): (HashSet<SegmentId>, HashMap<SegmentId, Vec<PackId>>) = Default::default();
+    let (mut told, mut places): (HashSet<SegmentPrefix>, HashMap<SegmentPrefix, Vec<PackId>>) =
+        Default::default();
     let damaged: BTreeSet<&ObjectName> = marks.indexes.iter().collect();
     for object in here.store().list("index/")? {
         if damaged.contains(&object.name) || condemned.index(&object.name) {
@@ -271,9 +255,9 @@ fn read_back(
                 named.extend(index.header.packs.iter().map(|pack| pack.0));
                 for line in index.segments {
                     if !line.chunks.is_empty() {
-                        told.insert(line.segment);
+                        told.insert(line.segment.prefix());
                     } else if let Some(pack) = line.pack {
-                        places.entry(line.segment).or_default().push(pack);
+                        places.entry(line.segment.prefix()).or_default().push(pack);
                     }
                 }
             }
@@ -281,34 +265,33 @@ fn read_back(
             Err(error) => return Err(error.into()),
         }
     }
-    places.retain(|segment, _| !told.contains(segment));
-    let wanted: HashSet<PackId> = places.into_values().flatten().collect();
+    let lacking: HashSet<SegmentPrefix> =
+        wanted.iter().filter(|prefix| !told.contains(*prefix)).copied().collect();
+    let unknown = lacking.iter().any(|prefix| !places.contains_key(prefix));
+    let holders: HashSet<PackId> =
+        lacking.iter().filter_map(|prefix| places.get(prefix)).flatten().copied().collect();
     let recorded = super::vouched(here)?;
-    let mut unnamed: Vec<PackId> = packs_of(here.store())?.into_iter().collect();
-    unnamed.retain(|pack| !named.contains(pack) || wanted.contains(pack));
-    unnamed.retain(|pack| !broken.contains(pack) && !condemned.pack(*pack));
-    unnamed.sort_unstable();
-    for pack in unnamed {
+    let mut packs: Vec<PackId> = packs_of(here.store())?.into_iter().collect();
+    packs.retain(|pack| holders.contains(pack) || (!named.contains(pack) && (rebuild || unknown)));
+    packs.retain(|pack| !broken.contains(pack) && !condemned.pack(*pack));
+    packs.sort_unstable();
+    for pack in packs {
         // What no ledger names, nobody signed for.
         if !names::pack(pack).is_ok_and(|name| recorded.contains_key(&name)) {
             continue;
         }
+        let tells = |line: &SegmentLine| !line.chunks.is_empty() && lacking.contains(&line.segment.prefix());
         match read_table(here, catalog, pack) {
-            Ok((_, lines)) if named.contains(&pack) && !lines.iter().any(|line| tells(line, &told)) => {}
-            Ok(table) => {
-                marks.read_back.push(pack);
-                marks.tables.push(table);
+            Ok((pack, lines)) if lines.iter().any(tells) || (rebuild && !named.contains(&pack.0)) => {
+                marks.read_back.push(pack.0);
+                marks.tables.push((pack, lines));
             }
+            Ok(_) => {}
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
-}
-
-/// Whether a line tells the chunks of a segment of which nothing else does.
-fn tells(line: &SegmentLine, told: &HashSet<SegmentId>) -> bool {
-    !line.chunks.is_empty() && !told.contains(&line.segment)
 }
 
 /// Where copies have segments: at the places they have here, and wherever index objects of the copies say besides.

@@ -45,6 +45,8 @@ pub(super) struct Checked {
     pub(super) finding: Option<Finding>,
     /// Whether it is a good snapshot that no ledger names.
     pub(super) unrecorded_snapshot: bool,
+    /// Whether it is damaged, and no more than a notice since no ledger names it.
+    pub(super) is_spoilt: bool,
 }
 
 impl Check<'_> {
@@ -66,7 +68,12 @@ impl Check<'_> {
                 checked
             }
         };
+        let is_damage = |finding: &Option<Finding>| {
+            finding.as_ref().is_some_and(|finding| finding.severity == Severity::Damage)
+        };
+        let damaged = is_damage(&checked.finding);
         checked.finding = checked.finding.map(|finding| self.weigh(finding, &object.name, &place, record));
+        checked.is_spoilt = damaged && !is_damage(&checked.finding) && !self.gc.excuses(&object.name, &place);
         Ok(checked)
     }
 
@@ -122,7 +129,7 @@ impl Check<'_> {
             }
             _ => RECORD_MAX,
         };
-        let found = |finding| Checked { finding: Some(finding), unrecorded_snapshot: false };
+        let found = |finding| Checked { finding: Some(finding), ..Checked::default() };
         let bytes = match self.repository.store().read(name, limit) {
             Ok(bytes) => bytes,
             Err(error) => return found(Finding::of_store_error(name, &error)),
@@ -146,6 +153,7 @@ impl Check<'_> {
                     "no ledger names it: its run was cut off in its last moment; its writer's next run records it",
                 )),
                 unrecorded_snapshot: true,
+                ..Checked::default()
             },
             (Ok(_), _) => Checked::default(),
             (Err(error), Some(record)) if record.length != length => {
