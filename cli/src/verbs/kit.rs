@@ -236,14 +236,15 @@ fn start_here(context: &Context, config: &Config) -> String {
          Recovery kit of {}. It holds the program, its configuration, who may sign, addresses and books; no secret.\n\
          From the safe you need the **recovery identity** of the region (a file with a line `AGE-SECRET-KEY-1…`).\n\n\
          1. Is the kit what was written? In its directory: `sha256sum -c SHA256SUMS`\n\
-         2. Copy it onto a machine in the region's jurisdiction (Linux, x86-64 or as the one it was written on), and there:\n\n\
-         \x20      cd KIT\n\
+         2. Copy it onto the disk of a machine in the region's jurisdiction (Linux, with a processor like that of the one it\n\
+         \x20  was written on): from a stick programs often may not run. There, as root:\n\n\
+         \x20      cp -r /media/kit /root/kit && cd /root/kit && chmod +x bin/* scripts/*\n\
          \x20      export PATH=\"$PWD/bin:$PATH\" LIFEBOAT_CONFIG=\"$PWD/lifeboat.toml\"\n\
          \x20      export LIFEBOAT_IDENTITY=/media/safe/recovery-{region}.txt\n\
          \x20      lifeboat snapshots --region {region}\n\n\
          3. Open the book that fits, and follow it from its first line:\n\n{books}\n\
          To rehearse it, with everything real but the target, which is emptied in the end:\n\n\
-         \x20   lifeboat drill run region-loss --region {region} --target /srv/drill\n\n\
+         \x20   lifeboat drill run region-loss --region {region} --target /srv/drill --out /srv/drills\n\n\
          If the program does not run, `books/recovery-without-lifeboat.md` needs stock tools alone.\n",
         show_moment(context.now())
     )
