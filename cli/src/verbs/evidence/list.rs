@@ -45,18 +45,13 @@ fn exit(held: &Held) -> Exit {
 }
 
 fn table(all: &[Held]) -> Table {
-    let mut table = Table::new(&[
-        Column::Left("evidence"),
-        Column::Left("ended"),
-        Column::Left("verdict"),
-        Column::Left("holds"),
-    ]);
+    let mut table = Table::new(&[Column::Left("evidence"), Column::Left("verdict"), Column::Left("holds")]);
     for held in all {
         let name = held.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let facts = held.checked.as_ref().ok().and_then(|checked| checked.facts.as_ref());
-        let ended = facts.map_or_else(|| "?".to_owned(), |facts| facts.exercise.ended.minute());
         let verdict = facts.map_or("?", |facts| facts.verdict.words());
-        table.row([tame(&name).into(), ended.into(), verdict.into(), holds(held)]);
+        // Names begin with the moment.
+        table.row([tame(&name).into(), verdict.into(), holds(held)]);
     }
     table
 }
