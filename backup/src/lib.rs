@@ -13,6 +13,7 @@ mod assemble;
 mod command;
 mod error;
 mod exclude;
+pub mod heartbeat;
 mod hooks;
 mod job;
 mod limits;

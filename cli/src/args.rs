@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Doctor(verbs::doctor::Args),
     /// Back up components
     Backup(verbs::backup::Args),
+    /// Write a record into the data, so that a copy shows what it lost
+    Heartbeat(verbs::heartbeat::Args),
     /// List snapshots
     Snapshots(Reading<verbs::snapshots::Args>),
     /// Show what repositories hold and how much space it takes
@@ -139,6 +141,7 @@ impl Verb {
             Self::Init(_) => "init",
             Self::Doctor(_) => "doctor",
             Self::Backup(_) => "backup",
+            Self::Heartbeat(_) => "heartbeat",
             Self::Snapshots(_) => "snapshots",
             Self::Stats(_) => "stats",
             #[cfg(feature = "recover")]

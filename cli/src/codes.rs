@@ -87,6 +87,11 @@ codes! {
          timeouts, answers that broke off, errors of its own. Nothing is known about the data in it.",
         "Check address, network and the server's state, then run it again; what was begun is continued.";
 
+    Heartbeat = 113: "a heartbeat could not be written",
+        "The record that says how far a component's data goes could not be written where that data lies, or nobody could \
+         tell yet whose record it would be. Backups are not touched by it; what a disaster loses is known less exactly.",
+        "Check the file or the program of [components.NAME.heartbeat], and that the repository was reached once.";
+
     Usage = 200: "the command line does not make sense",
         "An argument is missing, unknown, or contradicts another. Nothing was done.",
         "See `lifeboat help VERB`.";
@@ -137,6 +142,9 @@ codes! {
         "A variable of the book, the target, or what shows that a step was done is missing or not understood.",
         "Give --target DIR, --set NAME=VALUE or --done STEP=TEXT as the error says.";
 
+    NoHeartbeat = 213: "no component has a heartbeat",
+        "What was asked for needs a [components.NAME.heartbeat] section, and there is none.",
+        "Add it: for a tree of files it may be empty; for anything else it names a program that writes the record.";
     NoEvidence = 230: "there is no evidence here",
         "The directory is not there, or is none that a drill, a verification or an erasure left.",
         "`lifeboat evidence list` names those there are; --from says where they lie.";

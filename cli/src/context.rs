@@ -134,6 +134,11 @@ impl Context {
         Self { replica: side.replica, ..self.clone() }
     }
 
+    /// Whether somebody asked to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// The moment it is now.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()

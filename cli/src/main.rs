@@ -23,7 +23,11 @@ mod keyfiles;
 mod log;
 #[cfg(feature = "recover")]
 mod looking;
+#[cfg(feature = "recover")]
+mod losses;
 mod measured;
+#[cfg(feature = "recover")]
+mod predictions;
 mod progress;
 mod render;
 mod survey;

@@ -40,6 +40,9 @@ pub(crate) struct Measured {
     at: Timestamp,
     seconds: f64,
     verdict: Verdict,
+    /// All of it, for whoever schedules components.
+    #[serde(default)]
+    rto: Value,
 }
 
 impl Measured {
@@ -49,11 +52,26 @@ impl Measured {
         component: &Component,
         run: RunId,
         at: Timestamp,
-        projected: Duration,
+        rto: &lifeboat_verify::objective::Rto,
         verdict: Verdict,
     ) -> Self {
         let (component, region) = (component.name.clone(), component.region.clone());
-        Self { component, region, run, at, seconds: projected.as_secs_f64(), verdict }
+        let seconds = rto.projected.as_secs_f64();
+        Self {
+            component,
+            region,
+            run,
+            at,
+            seconds,
+            verdict,
+            rto: serde_json::to_value(rto).unwrap_or_default(),
+        }
+    }
+
+    /// The whole measurement.
+    #[cfg(feature = "recover")]
+    pub(crate) fn rto(&self) -> Option<lifeboat_verify::objective::Rto> {
+        serde_json::from_value(self.rto.clone()).ok()
     }
 
     /// What it means for the process.
@@ -124,6 +142,8 @@ pub(crate) fn store(state: &Path, measured: &Measured) {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use lifeboat_repo::units::Bytes;
+    use lifeboat_verify::objective::{Assumptions, Least, Measurements, RtoObjective, Trial, Work, project};
 
     #[test]
     fn a_recent_measurement_is_remembered() {
@@ -132,11 +152,16 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         assert!(load(state.path(), component).is_none());
         let run = RunId::new(SystemClock.now(), [1; 8]);
-        let hour = Duration::from_secs(3600);
-        store(state.path(), &Measured::new(component, run, SystemClock.now(), hour, Verdict::Met));
+        let full = Work { bytes: Bytes(1 << 30), fetched: Bytes(1 << 30), requests: 300, files: 1000 };
+        let transfer = Duration::from_secs(3600);
+        let trial = Trial { work: full, streams: 2, stratum: String::new(), lost: 0, transfer };
+        let measured = Measurements { trials: vec![trial], full, whole: true, ..Measurements::default() };
+        let rto = project(&measured, Least::default(), RtoObjective::default(), &Assumptions::default());
+        store(state.path(), &Measured::new(component, run, SystemClock.now(), &rto, Verdict::Met));
         let found = load(state.path(), component).unwrap();
         assert_eq!((found.words().as_str(), found.exit()), ("met (about 1 h)", Exit::Ok));
-        let old = Measured::new(component, run, Timestamp::new(0, 0), hour, Verdict::Met);
+        assert_eq!(found.rto(), Some(rto.clone()));
+        let old = Measured::new(component, run, Timestamp::new(0, 0), &rto, Verdict::Met);
         store(state.path(), &old);
         assert!(load(state.path(), component).is_none(), "a measurement of long ago proves little");
     }

@@ -9,6 +9,8 @@
 mod claims;
 #[path = "surface/evidence.rs"]
 mod evidence;
+#[path = "surface/heartbeats.rs"]
+mod heartbeats;
 #[path = "surface/interrupted.rs"]
 mod interrupted;
 #[path = "surface/json.rs"]

@@ -7,6 +7,7 @@ pub mod collecting;
 pub mod compare;
 pub mod model;
 pub mod nobody;
+pub mod paced;
 pub mod pair;
 pub mod policies;
 pub mod programs;

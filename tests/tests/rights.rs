@@ -51,9 +51,12 @@ impl HostStore {
 
     fn may_get(&self, name: &ObjectName) -> Result<(), StoreError> {
         let allowed = match place(name) {
-            Some(Place::Card(writer, _) | Place::Index(writer, ..) | Place::Run(writer, _)) => {
-                writer == self.writer
-            }
+            Some(
+                Place::Card(writer, _)
+                | Place::Index(writer, ..)
+                | Place::Run(writer, _)
+                | Place::Heartbeat(writer, _),
+            ) => writer == self.writer,
             Some(
                 Place::Trust(_)
                 | Place::Seal(..)
@@ -75,6 +78,7 @@ impl HostStore {
                 | Place::Key(_, writer, _)
                 | Place::Index(writer, ..)
                 | Place::Run(writer, _)
+                | Place::Heartbeat(writer, _)
                 | Place::Ledger(writer, _),
             ) => writer == self.writer,
             Some(Place::Pack(_)) => true,

@@ -13,11 +13,14 @@
 
 pub mod damage;
 pub mod error;
+pub mod estate;
 pub mod evidence;
 pub mod heal;
+pub mod history;
 pub mod integrity;
 pub mod inventory;
 pub mod levels;
+pub mod loss;
 pub mod needs;
 pub mod objective;
 pub mod readback;

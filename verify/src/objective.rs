@@ -1,14 +1,16 @@
 //! Recovery objectives: whether a restore fits the time promised, and how much a disaster would lose.
 //!
-//! Recovery time is measured by a real restore ([`rehearse`]) and extrapolated ([`project`]):
+//! Recovery time is measured by real restores ([`rehearse`]) and extrapolated ([`project`]):
 //!
 //! ```text
-//! T = setup + planning + transfer × factor + cutover
+//! T = setup + retrieval wait + planning + bytes/θ(streams) + requests/ρ(streams) + files/ω(streams)
+//!     + replay + erasures + checks + cutover
 //! ```
 //!
-//! Every term says whether it was measured, modelled or only assumed. Waiting for archived objects, replay of
-//! logs and of erasures are no terms yet: nothing stored so far needs them. Where a measurement is too small the
-//! verdict is "insufficient evidence", never a pass.
+//! Every term says whether it was measured, modelled or only assumed. What bytes, requests and files cost is told
+//! apart from several trials ([`fit`]), which also give the range in which 90 of 100 restores should end; the verdict
+//! is that of its upper end. Where too little was measured, or the range is too wide, the verdict is "insufficient
+//! evidence", never a pass.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,12 +20,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::span;
 
+mod costs;
+mod drawing;
+mod projecting;
 mod rehearsal;
 mod rpo;
 pub(crate) mod scratch;
+mod trials;
 
-pub use rehearsal::{Rehearsal, Rehearsed, TrialSize, rehearse};
+pub(crate) use costs::student;
+pub use costs::{AtStreams, Costs, Fit, fit};
+pub use drawing::{Least, TrialSize};
+pub use projecting::project;
+pub(crate) use projecting::verdict;
+pub use rehearsal::{Rehearsal, Rehearsed, STREAMS, rehearse};
 pub use rpo::{Rpo, RpoVerdict, rpo};
+pub use trials::{Measurements, Monotonic, Stopwatch, Stratum, Trial, Work};
 
 /// A sample restores at least this much: sixteen segments, so that every thread has its turn several times and
 /// starting up is small beside the transfer.
@@ -33,18 +45,28 @@ pub const SAMPLE_BYTES_MIN: Bytes = Bytes::mib(64);
 /// from a handful of them is noise.
 pub const SAMPLE_FILES_MIN: u64 = 1000;
 
-/// A sample is extrapolated by at most this factor. Beyond it, what one restore in a thousand meets (a cache that
-/// fills up, a disk that throttles) decides the time, and the sample never met it.
-pub const FACTOR_MAX: f64 = 1000.0;
+/// A sample is extrapolated by at most this factor, so it is at least a twentieth of the whole. Beyond it, what one
+/// restore in a hundred meets (a cache that fills up, a disk that throttles) decides the time, and the sample never
+/// met it.
+pub const FACTOR_MAX: f64 = 20.0;
+
+/// At least so many trials: of fewer nobody can say how far they spread.
+pub const TRIALS_MIN: u32 = 8;
+
+/// How sure the range of a projection is: so many of 100 restores end within it.
+pub const CONFIDENCE: f64 = 0.9;
+
+/// A range whose upper end is more than so many times its lower one says nothing.
+pub const RANGE_MAX: f64 = 3.0;
 
 /// The times promised for a restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtoObjective {
     /// What is aimed for.
-    #[serde(serialize_with = "span::seconds")]
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
     pub target: Duration,
     /// What must not be exceeded.
-    #[serde(serialize_with = "span::seconds")]
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
     pub limit: Duration,
 }
 
@@ -56,40 +78,30 @@ impl Default for RtoObjective {
 }
 
 /// Times that no restore into scratch space can show. Where nothing is configured, 0 is assumed, and said so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assumptions {
     /// Until a machine stands ready to restore to.
     pub setup: Option<Duration>,
+    /// Until archived objects can be read.
+    pub retrieval: Option<Retrieval>,
+    /// Replaying logs of a database up to the disaster.
+    pub replay: Option<Duration>,
+    /// The application's own checks of what was restored.
+    pub checks: Option<Duration>,
     /// From restored data to a service that people use.
     pub cutover: Option<Duration>,
 }
 
-/// How much content there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Size {
-    /// Bytes of content.
-    pub bytes: Bytes,
-    /// Regular files.
-    pub files: u64,
-}
-
-/// A restore that was done and timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Trial {
-    /// What was restored.
-    pub restored: Size,
-    /// What a restore of the whole component restores.
-    pub full: Size,
-    /// Whether the whole component was restored.
-    pub whole: bool,
-    /// Paths that could not be restored.
-    pub lost: u64,
-    /// Choosing a snapshot, reading index and manifests.
-    #[serde(serialize_with = "span::seconds")]
-    pub planning: Duration,
-    /// Fetching, writing, and waiting for the disk.
-    #[serde(serialize_with = "span::seconds")]
-    pub transfer: Duration,
+/// How long objects of a storage class have to be waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrieval {
+    /// The class, as the store spells it.
+    pub class: String,
+    /// How long.
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
+    pub wait: Duration,
+    /// Who says so.
+    pub source: String,
 }
 
 /// How well a number is known.
@@ -105,12 +117,12 @@ pub enum Basis {
 }
 
 /// One term of a projected recovery time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
     /// What takes the time.
-    pub name: &'static str,
+    pub name: String,
     /// How long.
-    #[serde(serialize_with = "span::seconds")]
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
     pub time: Duration,
     /// How well that is known.
     pub basis: Basis,
@@ -119,7 +131,7 @@ pub struct Term {
 }
 
 /// Whether a recovery time objective is met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", content = "reason", rename_all = "snake_case")]
 pub enum RtoVerdict {
     /// Within the target.
@@ -132,163 +144,42 @@ pub enum RtoVerdict {
     InsufficientEvidence(String),
 }
 
+/// Between which times a restore ends in [`CONFIDENCE`] of all cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// Rarely sooner.
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
+    pub low: Duration,
+    /// Rarely later.
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
+    pub high: Duration,
+}
+
 /// A projected recovery time beside its objective.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rto {
-    /// The verdict.
+    /// The verdict, which is that of the upper end of the range.
     #[serde(flatten)]
     pub verdict: RtoVerdict,
     /// The whole time projected.
-    #[serde(serialize_with = "span::seconds")]
+    #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
     pub projected: Duration,
+    /// How far that can be off.
+    pub range: Range,
+    /// With how many streams.
+    pub streams: u32,
     /// What it consists of.
     pub terms: Vec<Term>,
     /// What was promised.
     pub objective: RtoObjective,
-    /// The measurement it rests on.
-    pub trial: Trial,
-    /// Bytes of content a second; nothing where nothing was restored.
-    pub bytes_per_second: Option<f64>,
-    /// Files a second; nothing where nothing was restored.
-    pub files_per_second: Option<f64>,
+    /// The measurements it rests on.
+    pub measurements: Measurements,
+    /// What trials say of bytes, requests and files; nothing where there were too few, or the whole was restored.
+    pub fit: Option<Fit>,
     /// How many times larger the whole component is than what was restored; 1 where it was restored whole.
     pub factor: f64,
     /// What to keep in mind when reading it.
     pub notes: Vec<String>,
-}
-
-/// Extrapolates a trial to the whole component and compares it with the objective.
-///
-/// One trial cannot tell what a byte costs from what a file costs. So the rates are stated separately, and the
-/// transfer grows by whichever of bytes and files grows more.
-#[must_use]
-pub fn project(trial: &Trial, objective: RtoObjective, assumptions: Assumptions) -> Rto {
-    let factor = factor(trial);
-    let transfer = scale(trial.transfer, factor);
-    let (basis, note) = if trial.whole {
-        (Basis::Measured, "the whole component was restored".to_owned())
-    } else {
-        (
-            Basis::Modelled,
-            format!("a sample took {}, and the whole is {factor:.1} times that", span::show(trial.transfer)),
-        )
-    };
-    let terms = vec![
-        assumed("setup", assumptions.setup, "until a machine stands ready"),
-        Term {
-            name: "planning",
-            time: trial.planning,
-            basis: Basis::Measured,
-            note: "snapshots, index and manifests were read".into(),
-        },
-        Term { name: "transfer", time: transfer, basis, note },
-        assumed("cutover", assumptions.cutover, "until people use what was restored"),
-    ];
-    let projected = terms.iter().map(|term| term.time).fold(Duration::ZERO, Duration::saturating_add);
-    let seconds = trial.transfer.as_secs_f64();
-    let rate = |amount: u64| (amount > 0 && seconds > 0.0).then(|| amount as f64 / seconds);
-    Rto {
-        verdict: verdict(trial, factor, projected, objective),
-        projected,
-        terms,
-        objective,
-        trial: *trial,
-        bytes_per_second: rate(trial.restored.bytes.0),
-        files_per_second: rate(trial.restored.files),
-        factor,
-        notes: notes(trial),
-    }
-}
-
-fn assumed(name: &'static str, configured: Option<Duration>, what: &str) -> Term {
-    let source =
-        if configured.is_some() { "as configured" } else { "0 assumed, since nothing is configured" };
-    Term {
-        name,
-        time: configured.unwrap_or_default(),
-        basis: Basis::Assumed,
-        note: format!("{what}: {source}"),
-    }
-}
-
-/// How many times larger the whole is; infinite where nothing of something was restored.
-fn factor(trial: &Trial) -> f64 {
-    if trial.whole {
-        return 1.0;
-    }
-    let ratio = |full: u64, restored: u64| if full <= restored { 1.0 } else { full as f64 / restored as f64 };
-    let bytes = ratio(trial.full.bytes.0, trial.restored.bytes.0);
-    bytes.max(ratio(trial.full.files, trial.restored.files))
-}
-
-fn scale(time: Duration, factor: f64) -> Duration {
-    Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(Duration::MAX)
-}
-
-fn verdict(trial: &Trial, factor: f64, projected: Duration, objective: RtoObjective) -> RtoVerdict {
-    if let Some(reason) = insufficient(trial, factor) {
-        RtoVerdict::InsufficientEvidence(reason)
-    } else if projected <= objective.target {
-        RtoVerdict::Met
-    } else if projected <= objective.limit {
-        RtoVerdict::TargetMissed
-    } else {
-        RtoVerdict::LimitMissed
-    }
-}
-
-/// What is missing to judge by a trial, if anything is.
-fn insufficient(trial: &Trial, factor: f64) -> Option<String> {
-    if trial.lost > 0 {
-        return Some(format!(
-            "{} paths could not be restored; the time of a restore that failed proves nothing",
-            trial.lost
-        ));
-    }
-    if trial.restored == Size::default() {
-        return Some("nothing was restored".into());
-    }
-    if trial.whole {
-        return None;
-    }
-    let bytes_wanted = SAMPLE_BYTES_MIN.min(trial.full.bytes);
-    let files_wanted = SAMPLE_FILES_MIN.min(trial.full.files);
-    if trial.restored.bytes < bytes_wanted {
-        return Some(format!(
-            "{} were restored; at least {bytes_wanted} or the whole component tell something",
-            trial.restored.bytes
-        ));
-    }
-    if trial.restored.files < files_wanted {
-        return Some(format!(
-            "{} files were restored; at least {files_wanted} or the whole component tell something",
-            trial.restored.files
-        ));
-    }
-    (factor > FACTOR_MAX).then(|| {
-        format!(
-            "the whole is {factor:.0} times the sample; at most {FACTOR_MAX:.0} times can be extrapolated"
-        )
-    })
-}
-
-fn notes(trial: &Trial) -> Vec<String> {
-    let mut notes = vec![
-        "measured on this machine, to scratch space; elsewhere disk, network and processors differ"
-            .to_owned(),
-    ];
-    let small = trial.restored.bytes < SAMPLE_BYTES_MIN || trial.restored.files < SAMPLE_FILES_MIN;
-    if trial.whole && small {
-        notes.push(
-            "the whole component was restored, but it is small: its rates say little of larger ones".into(),
-        );
-    }
-    if !trial.whole {
-        notes.push(
-            "the sample reads segments of which it uses a part, so a whole restore is rather faster".into(),
-        );
-    }
-    notes
 }
 
 impl RtoVerdict {

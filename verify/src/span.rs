@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serializer;
+use serde::{Deserialize, Deserializer, Serializer};
 
 /// A text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,20 @@ pub fn show(span: Duration) -> String {
 /// Serialises a duration as a number of seconds.
 pub(crate) fn seconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(span.as_secs_f64())
+}
+
+/// A duration that was written with [`seconds`]; what no duration can be becomes the longest there is.
+pub(crate) fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    f64::deserialize(deserializer).map(of_seconds)
+}
+
+/// So many seconds. Less than none is none, and what is too long for a duration is the longest there is.
+pub(crate) fn of_seconds(seconds: f64) -> Duration {
+    if seconds <= 0.0 {
+        Duration::ZERO
+    } else {
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
 }
 
 #[cfg(test)]

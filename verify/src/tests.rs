@@ -10,7 +10,9 @@ use lifeboat_repo::units::Bytes;
 use crate::damage::{Extent, Finding, Severity};
 use crate::levels::Outcome;
 use crate::needs::{Needs, Scope};
-use crate::objective::{Assumptions, Rehearsal, RtoObjective, RtoVerdict, Size, TrialSize, rehearse};
+use crate::objective::{
+    Assumptions, Least, Monotonic, Rehearsal, RtoObjective, RtoVerdict, TrialSize, rehearse,
+};
 use crate::readback::{Draw, ReadbackReport, SeedFrom, readback};
 use crate::sample::Amount;
 use crate::{IntegrityReport, InventoryReport, Threads, VerifyError, integrity, inventory, trace};
@@ -324,6 +326,7 @@ fn rehearsal(scratch: &std::path::Path) -> Rehearsal {
     Rehearsal {
         component: "chats".parse().unwrap(),
         size: TrialSize::Whole,
+        least: Least::default(),
         scratch: scratch.to_owned(),
         objective: RtoObjective::default(),
         assumptions: Assumptions::default(),
@@ -336,9 +339,15 @@ fn a_rehearsal_restores_and_leaves_nothing() {
     let repository = fixture.repository();
     let recovery = fixture.recovery(&repository);
     let scratch = tempfile::tempdir().unwrap();
-    let found = rehearse(&recovery, &rehearsal(scratch.path()), &Silent).unwrap();
+    let mut seen = 0;
+    let mut look = |tree: &std::path::Path| seen += usize::from(tree.join("acme/a").is_file());
+    let found =
+        rehearse(&recovery, &rehearsal(scratch.path()), &Monotonic::default(), &Silent, &mut look).unwrap();
     assert_eq!((found.outcome, found.rto.verdict), (Outcome::Passed, RtoVerdict::Met));
-    assert_eq!(found.rto.trial.restored, Size { bytes: Bytes(200_007), files: 3 });
+    // Once with each stream count.
+    let measured = &found.rto.measurements;
+    assert_eq!((measured.trials.len(), seen), (4, 4));
+    assert_eq!((measured.full.bytes, measured.restored().bytes), (Bytes(200_007), Bytes(200_007)));
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
@@ -349,7 +358,8 @@ fn a_rehearsal_that_loses_something_proves_no_time() {
     let repository = fixture.open(&store);
     let recovery = fixture.recovery(&repository);
     let scratch = tempfile::tempdir().unwrap();
-    let found = rehearse(&recovery, &rehearsal(scratch.path()), &Silent).unwrap();
+    let stopwatch = Monotonic::default();
+    let found = rehearse(&recovery, &rehearsal(scratch.path()), &stopwatch, &Silent, &mut |_| {}).unwrap();
     assert_eq!(found.outcome, Outcome::Failed);
     assert!(matches!(found.rto.verdict, RtoVerdict::InsufficientEvidence(_)));
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);

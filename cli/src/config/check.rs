@@ -13,8 +13,8 @@ use toml::Spanned;
 use super::place::check_place;
 use super::raw::{RawComponent, RawConfig, RawHost, RawRegion};
 use super::{
-    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, Treatment, keep, limits, list,
-    outlets, replica, sources,
+    Component, Config, Host, PinnedOfficer, Region, RtoObjective, Source, Treatment, heartbeat, keep, limits,
+    list, outlets, replica, sources,
 };
 use crate::failure::Result;
 use crate::when::{parse_duration, show_objective};
@@ -70,6 +70,8 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
         )
     })?;
     let components = check_needs(source, components)?;
+    #[cfg(feature = "recover")]
+    let recovery = super::recovery::check(source, &raw.recovery, raw.references, &components)?;
     let regions = regions.into_iter().map(|(region, _)| region).collect();
     Ok(Config {
         path: source.path.to_owned(),
@@ -78,6 +80,8 @@ pub(super) fn check(source: &Source<'_>, raw: RawConfig) -> Result<Config> {
         outlets,
         #[cfg(feature = "recover")]
         gc: super::collecting::check(source, &raw.gc)?,
+        #[cfg(feature = "recover")]
+        recovery,
         regions,
         components,
         policy,
@@ -225,6 +229,7 @@ fn check_component(
         name: label(source, name, "a component's name")?,
         region: label(source, &raw.region, "a region's name")?,
         source: sources::check(source, name, &raw)?,
+        heartbeat: heartbeat::check(source, &raw)?,
         hooks: sources::check_hooks(source, &raw.hooks)?,
         rewriting: sources::check_rewriting(source, &raw)?,
         tenants: raw.tenants.iter().map(|pattern| pattern.get_ref().clone()).collect(),
@@ -235,6 +240,12 @@ fn check_component(
         rpo,
         rto: objective(source, raw.rto_target.as_ref(), raw.rto_limit.as_ref(), defaults.rto)?,
         rto_setup: raw.rto_setup.map(|text| duration(source, &text)).transpose()?.or(defaults.setup),
+        rto_replay: raw.rto_replay.as_ref().map(|text| duration(source, text)).transpose()?,
+        rto_checks: raw.rto_checks.as_ref().map(|text| duration(source, text)).transpose()?,
+        rto_shards: raw
+            .rto_shards
+            .as_ref()
+            .map_or(Ok(std::num::NonZeroU32::MIN), |count| positive(source, count))?,
         rto_cutover: raw.rto_cutover.map(|text| duration(source, &text)).transpose()?.or(defaults.cutover),
         needs: raw
             .needs
@@ -339,11 +350,19 @@ pub(super) fn duration(source: &Source<'_>, text: &Spanned<String>) -> Result<Du
     Ok(duration)
 }
 
-fn label(source: &Source<'_>, text: &Spanned<String>, what: &str) -> Result<Label> {
+pub(super) fn label(source: &Source<'_>, text: &Spanned<String>, what: &str) -> Result<Label> {
     text.get_ref().parse().map_err(|_| {
         source
             .mistake(text.span(), format!("{what} cannot be {:?}", text.get_ref()))
             .next("use a-z, 0-9, dot, underscore and -, at most 63, a letter or digit first")
+    })
+}
+
+/// A number of at least 1.
+pub(super) fn positive(source: &Source<'_>, count: &Spanned<i64>) -> Result<std::num::NonZeroU32> {
+    let found = u32::try_from(*count.get_ref()).ok().and_then(std::num::NonZeroU32::new);
+    found.ok_or_else(|| {
+        source.mistake(count.span(), "this is a number from 1 on").next("write a whole number such as 20")
     })
 }
 

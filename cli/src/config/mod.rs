@@ -20,11 +20,14 @@ mod check;
 #[cfg(feature = "recover")]
 mod collecting;
 pub(crate) mod edit;
+mod heartbeat;
 mod keep;
 mod limits;
 mod outlets;
 mod place;
 mod raw;
+#[cfg(feature = "recover")]
+mod recovery;
 mod replica;
 mod sources;
 pub(crate) mod template;
@@ -33,10 +36,13 @@ mod tests;
 
 #[cfg(feature = "recover")]
 pub(crate) use amounts::parse_bytes;
+pub(crate) use heartbeat::{Heartbeat, Placed};
 pub(crate) use keep::{Policy, TenantKeep, Treatment};
 pub(crate) use limits::LimitArgs;
 pub(crate) use outlets::{EXIT, Outlets, Ping, VERB};
 pub(crate) use place::Place;
+#[cfg(feature = "recover")]
+pub(crate) use recovery::{Recovering, Reference};
 
 /// The name of the file where none is given.
 pub(crate) const FILE: &str = "lifeboat.toml";
@@ -55,6 +61,9 @@ pub(crate) struct Config {
     /// When and how much is collected.
     #[cfg(feature = "recover")]
     pub(crate) gc: lifeboat_repo::repository::collect::Knobs,
+    /// With whom and how everything is brought back.
+    #[cfg(feature = "recover")]
+    pub(crate) recovery: Recovering,
     /// In the file's order.
     pub(crate) regions: Vec<Region>,
     /// In the file's order.
@@ -143,6 +152,17 @@ pub(crate) struct Component {
     pub(crate) rto_setup: Option<Duration>,
     /// And from restored data to a service that people use.
     pub(crate) rto_cutover: Option<Duration>,
+    /// Replaying logs up to the disaster.
+    #[cfg_attr(not(feature = "recover"), expect(dead_code, reason = "agents restore nothing"))]
+    pub(crate) rto_replay: Option<Duration>,
+    /// The application's own checks of what was restored.
+    #[cfg_attr(not(feature = "recover"), expect(dead_code, reason = "agents restore nothing"))]
+    pub(crate) rto_checks: Option<Duration>,
+    /// Into how many shards its restore may be divided.
+    #[cfg_attr(not(feature = "recover"), expect(dead_code, reason = "agents restore nothing"))]
+    pub(crate) rto_shards: std::num::NonZeroU32,
+    /// Records in its data that say what a copy lost.
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// Components that must be back first.
     pub(crate) needs: Vec<Label>,
     /// A URL to ask for as its backups begin and end.

@@ -31,6 +31,15 @@ impl Place {
         }
     }
 
+    /// The storage class of packs, where one is named.
+    #[cfg(feature = "recover")]
+    pub(crate) fn storage_class(&self) -> Option<&str> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Bucket(settings) => settings.storage_class.as_deref(),
+        }
+    }
+
     /// The same, from the root where it is a directory: paper has no current directory.
     pub(crate) fn whole(&self) -> String {
         match self {

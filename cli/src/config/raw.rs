@@ -23,6 +23,10 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) components: BTreeMap<Spanned<String>, RawComponent>,
     #[serde(default)]
+    pub(super) references: BTreeMap<Spanned<String>, RawReference>,
+    #[serde(default)]
+    pub(super) recovery: RawRecovery,
+    #[serde(default)]
     pub(super) tenants: BTreeMap<Spanned<String>, RawTenant>,
 }
 
@@ -116,6 +120,58 @@ pub(super) struct RawComponent {
     #[serde(default)]
     pub(super) needs: Vec<Spanned<String>>,
     pub(super) ping: Option<Spanned<String>>,
+    pub(super) heartbeat: Option<Spanned<RawHeartbeat>>,
+    pub(super) rto_replay: Option<Spanned<String>>,
+    pub(super) rto_checks: Option<Spanned<String>>,
+    pub(super) rto_shards: Option<Spanned<i64>>,
+}
+
+/// Records that say what a copy lost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHeartbeat {
+    pub(super) file: Option<Spanned<String>>,
+    pub(super) tenants: Option<Spanned<i64>>,
+    pub(super) write: Option<Spanned<RawHook>>,
+    pub(super) count: Option<Spanned<RawHook>>,
+    pub(super) count_every: Option<Spanned<String>>,
+}
+
+/// A check of what components say of one another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(feature = "recover"),
+    expect(dead_code, reason = "an agent restores nothing, yet reads the same file")
+)]
+pub(super) struct RawReference {
+    pub(super) components: Vec<Spanned<String>>,
+    pub(super) run: Spanned<RawHook>,
+}
+
+/// With whom and how everything is brought back.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(feature = "recover"),
+    expect(dead_code, reason = "an agent restores nothing, yet reads the same file")
+)]
+pub(super) struct RawRecovery {
+    pub(super) workers: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) retrieval: BTreeMap<Spanned<String>, RawRetrieval>,
+}
+
+/// How long objects of a storage class are waited for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(feature = "recover"),
+    expect(dead_code, reason = "an agent restores nothing, yet reads the same file")
+)]
+pub(super) struct RawRetrieval {
+    pub(super) wait: Spanned<String>,
+    pub(super) source: Spanned<String>,
 }
 
 /// Who reads how it went.

@@ -236,7 +236,7 @@ pub(super) fn check_hooks(source: &Source<'_>, raw: &RawHooks) -> Result<Hooks> 
     Ok(Hooks { before: all(&raw.before)?, after: all(&raw.after)?, on_failure: all(&raw.on_failure)? })
 }
 
-fn check_hook(source: &Source<'_>, raw: &Spanned<RawHook>) -> Result<Program> {
+pub(super) fn check_hook(source: &Source<'_>, raw: &Spanned<RawHook>) -> Result<Program> {
     let (line, timeout, user) = match raw.get_ref() {
         RawHook::Line(line) => (line, None, None),
         RawHook::Table(table) => (&table.run, table.timeout.as_ref(), table.user.as_ref()),

@@ -29,6 +29,7 @@ rto_limit = "48h"
 # What a timed restore cannot show, if you know it (0 is assumed, and said so):
 # rto_setup = "2h"                           # until a machine stands ready to restore to
 # rto_cutover = "30m"                        # from restored data to a service that people use
+# (a component has these, too, and rto_replay, rto_checks: replaying logs, the application's own checks)
 
 # A second store of the same, in another account or on another disk; `lifeboat replicate` fills it. The same
 # jurisdiction: a region's data never leaves it.
@@ -68,6 +69,7 @@ rpo = "24h"                                  # how much may be lost
 # rto_target = "4h"                          # for this component alone
 # rto_limit = "24h"
 # needs = ["identity"]                       # components that must be back before this one
+# rto_shards = 8                             # into how many shards its restore may be divided among workers
 # personal = true                            # the rest is personal data all the same, under no customer's key
 # lock = "short"                             # so its packs go soon; see docs/stores.md
 # forget_within = "30d"                      # promised: what is deleted is gone by then (`policy check`)
@@ -89,6 +91,21 @@ rpo = "24h"                                  # how much may be lost
 # before = ["lvcreate --snapshot --name chats-now --size 1G vg/chats && mount /dev/vg/chats-now /mnt/now"]
 # after = [{ run = "umount /mnt/now && lvremove --yes vg/chats-now", timeout = "2m", user = "root" }]
 # on_failure = ["umount /mnt/now; lvremove --yes vg/chats-now"]
+
+# Records that `lifeboat heartbeat` writes into the data, every minute by a timer: what a restored copy has of
+# them bounds what it lost. For a tree the section may be empty; anything else needs a program that writes them.
+# [components.chats.heartbeat]
+# file = ".lifeboat-heartbeat"               # below path
+# tenants = 5                                # a sample of tenants gets one, too
+# count = "/usr/local/bin/count-chats"        # prints how many records each tenant has: TENANT COUNT
+# count_every = "15m"
+
+# How everything is brought back: `status` says how long that takes.
+# [recovery]
+# workers = 4                                # machines that restore at a time
+# [recovery.retrieval.GLACIER]               # what the maker's documentation says is known for S3
+# wait = "5h"
+# source = "contract with our provider, 4.2"
 
 # Which snapshots are kept. Without this all are; `lifeboat retain` says what would expire, and why.
 # [components.chats.keep]
@@ -116,6 +133,13 @@ rpo = "24h"                                  # how much may be lost
 # timeout = "6h"                             # the whole of it
 # stream_name = "crm.dump"                   # its name in the snapshot; otherwise crm.stream
 # system = "all customers' data in one dump" # or: tenant = "acme", whose data it is
+# [components.crm.heartbeat]
+# write = "psql crm -c \"INSERT INTO heartbeat VALUES ('$LIFEBOAT_HEARTBEAT')\""
+
+# What components say of one another, checked on restored copies: $LIFEBOAT_RESTORED has a directory for each.
+# [references.tickets-of-chats]
+# components = ["chats", "crm"]
+# run = "/usr/local/bin/check-tickets"
 
 # What this host may use, whatever it does.
 # [limits]

@@ -46,6 +46,7 @@ families! {
     BUNDLE_PUT = "lifeboat_bundle_last_put_timestamp_seconds", "When a bundle of keys was last put and confirmed.";
     DURATION = "lifeboat_duration_seconds", "How long a verb took when it last ran.";
     EXIT = "lifeboat_exit_code", "How a verb ended when it last ran; 0 is well.";
+    HEARTBEAT = "lifeboat_heartbeat_last_timestamp_seconds", "When a heartbeat was last written where the data of a component lies.";
     LAST_RUN = "lifeboat_last_run_timestamp_seconds", "When a verb last ended, however it did.";
     LAST_SUCCESS = "lifeboat_last_success_timestamp_seconds", "When a verb last ended well.";
     LOCK_DUE = "lifeboat_locks_due", "Objects of a kind whose lock ends too soon, or that have none.";
@@ -58,6 +59,7 @@ families! {
     REPLICA_POINT = "lifeboat_replica_recovery_point_timestamp_seconds", "The moment up to which the newest snapshot that counts in the replica provably holds data.";
     RPO_MET = "lifeboat_rpo_met", "Whether the newest snapshot of a component is recent enough.";
     RTO_MEASURED = "lifeboat_rto_measured_seconds", "How long a restore takes, as measured last.";
+    RTO_WHOLE = "lifeboat_rto_whole_upper_seconds", "How long it takes at the most until everything is back, in 95 of 100 cases.";
     VERIFY_EXIT = "lifeboat_verify_exit_code", "How a level of verification ended when it last ran; 0 is well.";
     VERIFY_SUCCESS = "lifeboat_verify_last_success_timestamp_seconds", "When a level of verification last ended well.";
 }
@@ -194,6 +196,7 @@ fn merged(mut samples: Samples, facts: &Facts<'_>) -> Samples {
     }
     match (facts.verb, facts.result) {
         ("backup", Some(result)) => backups(&mut samples, result, now),
+        ("heartbeat", Some(result)) => heartbeats(&mut samples, result),
         ("status", Some(result)) => statuses(&mut samples, result),
         ("verify", Some(result)) => checks(&mut samples, result, now),
         ("locks", Some(result)) => locks(&mut samples, result),
@@ -224,6 +227,15 @@ fn backups(samples: &mut Samples, result: &Value, now: f64) {
             samples.set_if(family, &labels, number(one, field));
         }
         samples.set_if(BACKUP_POINT, &labels, moment(one, "recovery_point"));
+    }
+}
+
+fn heartbeats(samples: &mut Samples, result: &Value) {
+    for region in items(result, "regions") {
+        for one in items(region, "components") {
+            let labels = [("component", text(one, "component")), ("region", text(region, "region"))];
+            samples.set_if(HEARTBEAT, &labels, moment(one, "time"));
+        }
     }
 }
 
@@ -259,6 +271,7 @@ fn replications(samples: &mut Samples, result: &Value, now: f64) {
     for one in items(result, "regions").filter(|one| number(one, "/exit") == Some(0.0)) {
         samples.set(REPLICATE_SUCCESS, &[("region", text(one, "region"))], now);
     }
+    samples.set_if(RTO_WHOLE, &[], number(result, "/whole/projection/range/high"));
 }
 
 fn checks(samples: &mut Samples, result: &Value, now: f64) {

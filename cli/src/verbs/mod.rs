@@ -25,6 +25,7 @@ pub(crate) mod explain;
 pub(crate) mod find;
 #[cfg(feature = "recover")]
 pub(crate) mod gc;
+pub(crate) mod heartbeat;
 #[cfg(feature = "recover")]
 pub(crate) mod init;
 pub(crate) mod keys;
@@ -62,6 +63,7 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Outcome> {
         Verb::Init(args) => init::run(context, args),
         Verb::Doctor(args) => doctor::run(context, args),
         Verb::Backup(args) => backup::run(context, args),
+        Verb::Heartbeat(args) => heartbeat::run(context, args),
         Verb::Snapshots(args) => snapshots::run(&context.at(args.side), &args.args),
         Verb::Stats(args) => stats::run(&context.at(args.side), &args.args),
         #[cfg(feature = "recover")]

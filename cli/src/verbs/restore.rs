@@ -1,6 +1,7 @@
 //! `restore`: a component, or part of it, into an empty directory, over what is there, or to standard output.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::format::snapshot::{Counts, Snapshot, Status as SnapshotStatus};
@@ -69,6 +70,10 @@ pub(crate) struct Args {
     /// With --in-place, restore even over the running system or the place where the component lives
     #[arg(long, requires = "in_place")]
     over_live_root: bool,
+    /// Segments to fetch and write at a time: as many as `verify --level objective` found quickest [default: one for
+    /// each processor]
+    #[arg(long, value_name = "N", value_parser = streams)]
+    streams: Option<NonZeroUsize>,
     #[command(flatten)]
     part: part::PartArgs,
     /// Only this path, relative to the component's root, with what is below it; may be given several times
@@ -90,6 +95,14 @@ pub(crate) struct Args {
     by_name: bool,
     #[command(flatten)]
     pub(super) identities: Identities,
+}
+
+/// More threads than this are a slip of the finger.
+const STREAMS_MAX: usize = 1024;
+
+fn streams(text: &str) -> std::result::Result<NonZeroUsize, String> {
+    let found = text.parse::<NonZeroUsize>().ok().filter(|streams| streams.get() <= STREAMS_MAX);
+    found.ok_or_else(|| format!("{text:?} is no number of streams; write 1 to 1024"))
 }
 
 fn mapping(text: &str) -> std::result::Result<(u32, u32), String> {
@@ -129,6 +142,7 @@ impl Args {
             delete_excluded: false,
             trust_times: false,
             over_live_root: false,
+            streams: None,
             part: part::PartArgs::default(),
             paths,
             which,
@@ -160,7 +174,7 @@ impl Args {
             trust_times: self.trust_times,
             over_live_root: self.over_live_root,
         });
-        Options { ids, in_place, ..Options::default() }
+        Options { ids, in_place, workers: self.streams }
     }
 
     /// Where to restore to. The command line has this, or standard output.

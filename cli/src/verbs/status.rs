@@ -22,6 +22,8 @@ use replica::Copied;
 #[cfg(feature = "recover")]
 pub(crate) mod html;
 mod replica;
+#[cfg(feature = "recover")]
+mod whole;
 
 /// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
 const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
@@ -74,6 +76,8 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
     let mut looks = Vec::new();
     let mut failures: Vec<(Label, Failure)> = Vec::new();
     let mut witnesses: Vec<(Label, Said)> = Vec::new();
+    #[cfg(feature = "recover")]
+    let mut members = Vec::new();
     for region in asked.regions(context, &config)? {
         let wanted = |component: &&Component| asked.wants(&component.name);
         if !config.components_of(&region.name).any(|component| wanted(&component)) {
@@ -89,10 +93,13 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
                 }
                 let copies = replica::look(context, &config, region, asked.identities.files(context));
                 let components = config.components_of(&region.name).filter(wanted);
-                looks.extend(components.map(|component| {
+                for component in components {
                     let replica = copies.as_ref().map(|copies| Copied::of(context, copies, component));
-                    Look { replica, ..look(context, &config, component, &listed) }
-                }));
+                    let look = Look { replica, ..look(context, &config, component, &listed) };
+                    #[cfg(feature = "recover")]
+                    members.push(whole::member(component, look.measured.as_ref(), &listed));
+                    looks.push(look);
+                }
             }
             // One region out of reach must not hide how the others are.
             Err(failure) => failures.push((region.name.clone(), failure.into_check())),
@@ -102,6 +109,14 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
     let exit = exit.chain(witnesses.iter().map(|(_, said)| said.exit())).fold(Exit::Ok, Exit::worst);
     if !looks.is_empty() {
         page.table(&table(&looks));
+    }
+    #[cfg(feature = "recover")]
+    let whole = whole::look(context, &config, members);
+    #[cfg(feature = "recover")]
+    let exit = whole.as_ref().map_or(exit, |whole| exit.worst(whole.exit()));
+    #[cfg(feature = "recover")]
+    if let Some(whole) = &whole {
+        whole.render(&mut page);
     }
     for (region, failure) in &failures {
         page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.coded()));
@@ -122,12 +137,13 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
         .iter()
         .map(|(region, said)| json!({ "region": region, "freshness": said.value(), "says": said.words() }));
     let told: Vec<Value> = told.collect();
-    Ok(Outcome {
-        exit,
-        value: json!({ "components": components, "unreachable": regions,
-                       "witnesses": told }),
-        page: page.finish(),
-    })
+    #[cfg_attr(not(feature = "recover"), expect(unused_mut, reason = "agents schedule no recovery"))]
+    let mut value = json!({ "components": components, "unreachable": regions, "witnesses": told });
+    #[cfg(feature = "recover")]
+    if let Some(object) = value.as_object_mut() {
+        object.insert("whole".into(), whole.as_ref().map(whole::Whole::value).into());
+    }
+    Ok(Outcome { exit, value, page: page.finish() })
 }
 
 fn look<'c>(context: &Context, config: &Config, component: &'c Component, listed: &[Listed]) -> Look<'c> {

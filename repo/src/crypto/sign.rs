@@ -82,6 +82,8 @@ kinds! {
     Replica = "replica",
     /// What a host remembers between backups.
     State = "state",
+    /// That an application's data was alive, and up to which record.
+    Heartbeat = "heartbeat",
 }
 
 impl fmt::Display for Kind {

@@ -3,6 +3,7 @@
 //! No I/O happens here, and decoding is total: any bytes give a value or a [`FormatError`], never a panic or
 //! unbounded work.
 
+pub mod heartbeat;
 pub mod index;
 pub mod keys;
 pub mod manifest;

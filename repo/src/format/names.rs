@@ -193,6 +193,14 @@ pub fn state(component: &Label, run: RunId, seq: Seq) -> Result<ObjectName, BadI
     name(&format!("state/{component}/{run}.{seq}"))
 }
 
+/// `heartbeats/<writer>/<day>/<run>`
+///
+/// # Errors
+/// Never for well-formed parts.
+pub fn heartbeat(writer: &Label, id: RunId) -> Result<ObjectName, BadId> {
+    name(&format!("heartbeats/{writer}/{}/{id}", Day::of(id.moment())))
+}
+
 /// `gc/<seq>`
 ///
 /// # Errors
@@ -242,6 +250,8 @@ pub enum Place {
     Bundle(Day, Seq),
     /// `state/<component>/<run>.<seq>`
     State(Label, RunId, Seq),
+    /// `heartbeats/<writer>/<day>/<run>`
+    Heartbeat(Label, RunId),
 }
 
 /// What a name means, or `None` where this version knows no such place.
@@ -275,6 +285,9 @@ pub fn place(name: &ObjectName) -> Option<Place> {
         ["state", component, id] => {
             let (run, seq) = id.split_once('.')?;
             Place::State(component.parse().ok()?, run.parse().ok()?, seq.parse().ok()?)
+        }
+        ["heartbeats", writer, day, run] if run.starts_with(day) && day.len() == 8 => {
+            Place::Heartbeat(writer.parse().ok()?, run.parse().ok()?)
         }
         _ => return None,
     })

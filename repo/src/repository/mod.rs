@@ -12,6 +12,7 @@ pub mod error;
 pub mod expiry;
 pub mod floor;
 pub mod gc;
+pub mod heartbeats;
 pub mod index;
 mod journal;
 pub mod ledger;

@@ -280,6 +280,7 @@ fn writer_entry(id: &RepositoryId, new: &NewWriter, now: Timestamp) -> Entry {
         format!("lifeboat-card:{id}:cards/{name}/*"),
         format!("lifeboat-index:{id}:index/{name}/*"),
         format!("lifeboat-ledger:{id}:ledger/{name}/*"),
+        format!("lifeboat-heartbeat:{id}:heartbeats/{name}/*"),
     ];
     for component in &new.components {
         namespaces.push(format!("lifeboat-snapshot:{id}:snapshots/{component}/*"));

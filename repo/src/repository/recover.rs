@@ -7,13 +7,14 @@ use crate::clock::Clock;
 use crate::crypto::envelope::{self, Identity};
 use crate::crypto::hash::ChunkIdKey;
 use crate::crypto::sign::Kind;
-use crate::format::keys::{KeyBody, NamedIdentity, OfficersSeal, OlderSeal, key_id, seal_id};
+use crate::format::heartbeat::CanaryKey;
+use crate::format::keys::{KeyBody, NamedIdentity, NamedRecipient, OfficersSeal, OlderSeal, key_id, seal_id};
 use crate::format::names::{self, Place, SealFor, place};
 use crate::format::{self, RECORD_MAX};
-use crate::ids::{IdentityId, KeyId, Label, ObjectName, Tenant};
+use crate::ids::{IdentityId, KeyId, Label, ObjectName, Tenant, TenantToken};
 use crate::repository::agent::parse_key;
 use crate::repository::catalog::Catalog;
-use crate::repository::erasures::Erasures;
+use crate::repository::erasures::{Erasures, tenant_token};
 use crate::repository::seals::newest_seal;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 use crate::units::Timestamp;
@@ -141,6 +142,26 @@ impl<'r> Recovery<'r> {
     /// The recipients of the identities it was opened with.
     pub(crate) fn holders(&self) -> &[String] {
         &self.holders
+    }
+
+    /// What judges the heartbeats of every enrolled writer.
+    #[must_use]
+    pub fn canary_keys(&self) -> Vec<CanaryKey> {
+        let key = |writer: &NamedRecipient<Label>| {
+            let card = writer.recipient.parse().ok()?;
+            Some(CanaryKey::new(self.repository.id(), writer.name.clone(), &card))
+        };
+        self.officers.writers.iter().filter_map(key).collect()
+    }
+
+    /// What stands for a tenant in the records of every enrolled writer.
+    #[must_use]
+    pub fn tokens_of(&self, tenant: &Tenant) -> Vec<(Label, TenantToken)> {
+        let token = |writer: &NamedRecipient<Label>| {
+            let card = writer.recipient.parse().ok()?;
+            Some((writer.name.clone(), tenant_token(&self.repository.id(), &card, tenant)))
+        };
+        self.officers.writers.iter().filter_map(token).collect()
     }
 
     /// Every tenant key that has a key object below a seal that this opens: writer and key, sorted.

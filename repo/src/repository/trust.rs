@@ -200,6 +200,16 @@ impl Trust {
             .filter(|since| *since > now)
     }
 
+    /// Every writer that trust knows, those of the past too.
+    #[must_use]
+    pub fn writers(&self) -> BTreeSet<Label> {
+        let named = self.signers.entries().filter_map(|entry| match Principal::parse(&entry.principal) {
+            Some(Principal::Writer(name)) => Some(name),
+            _ => None,
+        });
+        named.collect()
+    }
+
     /// For a revoked writer, the last entry of its ledger that counts, if any of it does.
     #[must_use]
     pub fn cutoff(&self, writer: &Label) -> Option<Option<Head>> {

@@ -116,7 +116,7 @@ impl Check<'_> {
             Place::Seal(..) => true,
             Place::Key(_, writer, key) => self.keys.contains(&(writer.clone(), *key)),
             Place::Snapshot(_, run) | Place::Replica(run) => self.runs.contains(run),
-            Place::Bundle(..) => true,
+            Place::Bundle(..) | Place::Heartbeat(..) => true,
             _ => false,
         }
     }
@@ -204,6 +204,9 @@ impl Check<'_> {
             Place::Replica(run) => self.committed(name, bytes, Kind::Replica, *run),
             Place::Bundle(..) => self.bundle(name, bytes),
             Place::State(_, run, _) => self.state(name, bytes, *run),
+            Place::Heartbeat(writer, id) => {
+                self.of_writer(name, bytes, Kind::Heartbeat, JudgedAt::Moment(id.moment()), writer)
+            }
             _ => Err(RepositoryError::damaged(name.as_str(), "no signed object has such a name")),
         }
     }

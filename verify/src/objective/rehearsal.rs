@@ -1,48 +1,35 @@
-//! A real restore into scratch space, timed.
+//! Real restores into scratch space, timed.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
-use lifeboat_repo::format::manifest::{Entry, EntryKind};
 use lifeboat_repo::format::snapshot::Snapshot;
-use lifeboat_repo::ids::{Label, RunId, Tenant};
+use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::units::Bytes;
 use lifeboat_restore::report::{LossKind, Report, Status};
-use lifeboat_restore::{Choice, Options, RestoreError, Selection, choose, list, perform, plan};
+use lifeboat_restore::{Choice, Options, Plan, RestoreError, Selection, choose, list, perform, plan};
 use serde::Serialize;
 
+use super::drawing::{Block, Drawing, Least, TrialSize};
 use super::scratch::{Scratch, require_room};
-use super::{Assumptions, Rto, RtoObjective, SAMPLE_FILES_MIN, Size, Trial, project};
+use super::trials::{Measurements, Stopwatch, Trial, Work};
+use super::{Assumptions, Rto, RtoObjective, SAMPLE_BYTES_MIN, SAMPLE_FILES_MIN, project};
 use crate::error::{VerifyError, VerifyErrorKind};
 use crate::levels::Outcome;
-use crate::sample::Seed;
 
-/// Files are drawn in runs of neighbours of about this much content: neighbours share segments, and a run spoils
-/// at most one segment at each end.
-const BLOCK: Bytes = Bytes::mib(16);
+/// The stream counts that are tried.
+pub const STREAMS: [u32; 4] = [1, 2, 4, 8];
 
-/// A run of small files ends here, whatever its content.
-const BLOCK_FILES_MAX: usize = 1024;
+/// A sample is restored in so many trials. Eight streams have half of them, since a whole restore runs so; the others
+/// two each, among all kinds of files.
+const TRIAL_STREAMS: [u32; 12] = [8, 4, 8, 1, 8, 2, 8, 1, 8, 4, 8, 2];
 
-/// How much of a component to restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrialSize {
-    /// All of it: the only proof that is none of extrapolation.
-    Whole,
-    /// About this much of it, drawn by a seed, and at least 1,000 files; all of it if there is no more.
-    Sample {
-        /// Bytes of content.
-        bytes: Bytes,
-        /// Draws the files.
-        seed: Seed,
-    },
-}
+/// What is at most this large is restored whole with every stream count.
+const REPEATED: Bytes = SAMPLE_BYTES_MIN;
 
 /// A restore to be timed.
 #[derive(Clone, Debug)]
@@ -51,6 +38,8 @@ pub struct Rehearsal {
     pub component: Label,
     /// How much of it.
     pub size: TrialSize,
+    /// The least that a sample restores.
+    pub least: Least,
     /// Where a directory for it is made and removed again.
     pub scratch: PathBuf,
     /// What was promised.
@@ -71,12 +60,12 @@ pub struct Rehearsed {
     pub run: RunId,
     /// The time against the objective.
     pub rto: Rto,
-    /// What the restore said.
-    pub report: Report,
+    /// What the restores said, each.
+    pub reports: Vec<Report>,
 }
 
 /// Restores a component's newest snapshot, or a sample of it, into scratch space, and projects what a restore of
-/// all of it takes.
+/// all of it takes. `look` is shown each restored tree before it is removed.
 ///
 /// # Errors
 /// There is no snapshot that counts, scratch space is missing or too small, the restore had to stop, or the
@@ -84,156 +73,115 @@ pub struct Rehearsed {
 pub fn rehearse(
     recovery: &Recovery<'_>,
     wanted: &Rehearsal,
+    stopwatch: &dyn Stopwatch,
     observer: &dyn Observer,
+    look: &mut dyn FnMut(&Path),
 ) -> Result<Rehearsed, VerifyError> {
-    let repository = recovery.repository();
-    let begun = Instant::now();
-    let listed = Judge::new(repository, recovery.catalog())?.list(Some(&wanted.component))?;
+    let begun = stopwatch.read();
+    let listed = Judge::new(recovery.repository(), recovery.catalog())?.list(Some(&wanted.component))?;
     let chosen = choose(&listed, &wanted.component, Choice::Latest)?;
-    let choosing = begun.elapsed();
     let snapshot = chosen.snapshot;
-    let (selection, whole) = select(recovery, snapshot, wanted.size, observer)?;
-    let begun = Instant::now();
-    let plan = plan(recovery, snapshot, &selection, observer)?;
-    let planning = choosing + begun.elapsed();
-    require_room(&wanted.scratch, plan.bytes, plan.entries)?;
-    let scratch = Scratch::below(&wanted.scratch)?;
-    observer.tell(Event::Phase("restoring into scratch space"));
-    let begun = Instant::now();
-    let report = perform(repository.store(), &plan, &scratch.target(), &Options::default(), observer)?;
-    let transfer = begun.elapsed();
-    observer.tell(Event::Phase("removing scratch space"));
-    scratch.remove()?;
-    let restored = Size { bytes: report.bytes, files: report.files };
-    let counts = Size { bytes: snapshot.counts.bytes, files: snapshot.counts.files };
-    let trial = Trial {
-        restored,
-        full: if whole { restored } else { counts },
-        whole,
-        lost: lost(&report),
-        planning,
-        transfer,
+    let whole = plan(recovery, snapshot, &Selection::default(), observer)?;
+    let planning = stopwatch.read().saturating_sub(begun);
+    let mut rehearsing = Rehearsing { recovery, wanted, stopwatch, observer, look };
+    let full = work_of(&whole);
+    let mut measured = Measurements { full, planning, ..Measurements::default() };
+    let mut reports = Vec::new();
+    let mut add = |measured: &mut Measurements, (trial, report)| {
+        measured.trials.push(trial);
+        reports.push(report);
     };
+    match Drawing::new(wanted.size, whole.bytes, whole.files, wanted.least) {
+        None => {
+            measured.whole = true;
+            let all = [default_streams()];
+            let streams: &[u32] = if full.bytes <= REPEATED { &STREAMS } else { &all };
+            for streams in streams {
+                add(&mut measured, rehearsing.trial(&whole, *streams, "the whole component")?);
+            }
+        }
+        Some(drawing) => {
+            drop(whole);
+            let drawn = rehearsing.draw(snapshot, drawing)?;
+            measured.strata = drawn.strata;
+            for (block, streams) in drawn.trials.into_iter().zip(TRIAL_STREAMS) {
+                let stratum = kind_of(&block);
+                let plan = plan(recovery, snapshot, &block.selection, observer)?;
+                add(&mut measured, rehearsing.trial(&plan, streams, &stratum)?);
+            }
+        }
+    }
     Ok(Rehearsed {
-        outcome: outcome(&report),
+        outcome: reports
+            .iter()
+            .map(outcome)
+            .find(|outcome| *outcome != Outcome::Passed)
+            .unwrap_or(Outcome::Passed),
         component: wanted.component.clone(),
         run: snapshot.run,
-        rto: project(&trial, wanted.objective, wanted.assumptions),
-        report,
+        rto: project(&measured, wanted.least, wanted.objective, &wanted.assumptions),
+        reports,
     })
 }
 
-/// What to restore, and whether that is everything.
-fn select(
-    recovery: &Recovery<'_>,
-    snapshot: &Snapshot,
-    size: TrialSize,
-    observer: &dyn Observer,
-) -> Result<(Selection, bool), VerifyError> {
-    let TrialSize::Sample { bytes, seed } = size else { return Ok((Selection::default(), true)) };
-    observer.tell(Event::Phase("drawing a sample"));
-    let mut drawing = Drawing::new(bytes, seed);
-    list(recovery, snapshot, &Selection::default(), observer, &mut |tenant, entry| {
-        drawing.take(tenant, entry);
-        ControlFlow::Continue(())
-    })?;
-    Ok(match drawing.finish() {
-        Some(paths) => (Selection { paths, ..Selection::default() }, false),
-        None => (Selection::default(), true),
-    })
-}
-
-/// A run of neighbouring files, with its score: the lowest scores are drawn.
-#[derive(Default)]
-struct Block {
-    score: [u8; 8],
-    bytes: Bytes,
-    files: Vec<Vec<u8>>,
-}
-
-impl PartialEq for Block {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+impl Default for Least {
+    fn default() -> Self {
+        Self { bytes: SAMPLE_BYTES_MIN, files: SAMPLE_FILES_MIN }
     }
 }
 
-impl Eq for Block {}
+/// What trials have in common.
+struct Rehearsing<'r> {
+    recovery: &'r Recovery<'r>,
+    wanted: &'r Rehearsal,
+    stopwatch: &'r dyn Stopwatch,
+    observer: &'r dyn Observer,
+    look: &'r mut dyn FnMut(&Path),
+}
 
-impl PartialOrd for Block {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Rehearsing<'_> {
+    fn draw(&self, snapshot: &Snapshot, mut drawing: Drawing) -> Result<super::drawing::Drawn, VerifyError> {
+        self.observer.tell(Event::Phase("drawing a sample"));
+        list(self.recovery, snapshot, &Selection::default(), self.observer, &mut |tenant, entry| {
+            drawing.take(tenant, entry);
+            ControlFlow::Continue(())
+        })?;
+        Ok(drawing.finish(TRIAL_STREAMS.len()))
+    }
+
+    fn trial(&mut self, plan: &Plan, streams: u32, stratum: &str) -> Result<(Trial, Report), VerifyError> {
+        require_room(&self.wanted.scratch, plan.bytes, plan.entries)?;
+        let scratch = Scratch::below(&self.wanted.scratch)?;
+        let target = scratch.target();
+        let workers = NonZeroUsize::new(streams as usize).unwrap_or(NonZeroUsize::MIN);
+        self.observer.tell(Event::Phase("restoring into scratch space"));
+        self.stopwatch.streams(workers);
+        let begun = self.stopwatch.read();
+        let options = Options { workers: Some(workers), ..Options::default() };
+        let store = self.recovery.repository().store();
+        let report = perform(store, plan, &target, &options, self.observer)?;
+        let transfer = self.stopwatch.read().saturating_sub(begun);
+        (self.look)(&target);
+        self.observer.tell(Event::Phase("removing scratch space"));
+        scratch.remove()?;
+        let work = Work { bytes: report.bytes, ..work_of(plan) };
+        let trial = Trial { work, streams, stratum: stratum.to_owned(), lost: lost(&report), transfer };
+        Ok((trial, report))
     }
 }
 
-impl Ord for Block {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.score, self.files.first()).cmp(&(other.score, other.files.first()))
-    }
+fn work_of(plan: &Plan) -> Work {
+    Work { bytes: plan.bytes, fetched: plan.fetch, requests: plan.segments, files: plan.entries }
 }
 
-/// Draws blocks while entries pass by; holds no more than the sample and a block.
-struct Drawing {
-    wanted: Bytes,
-    seed: Seed,
-    drawn: BinaryHeap<Block>,
-    bytes: Bytes,
-    files: u64,
-    current: Block,
-    tenant: Option<Tenant>,
-    /// Whether something is not in the sample.
-    left_out: bool,
+fn kind_of(block: &Block) -> String {
+    let files = block.selection.paths.len() as u64;
+    format!("files of about {}", Bytes(block.bytes.0 / files.max(1)))
 }
 
-impl Drawing {
-    fn new(wanted: Bytes, seed: Seed) -> Self {
-        Self {
-            wanted,
-            seed,
-            drawn: BinaryHeap::new(),
-            bytes: Bytes::ZERO,
-            files: 0,
-            current: Block::default(),
-            tenant: None,
-            left_out: false,
-        }
-    }
-
-    fn take(&mut self, tenant: &Tenant, entry: &Entry) {
-        if entry.kind != EntryKind::File {
-            return;
-        }
-        let full = self.current.bytes >= BLOCK || self.current.files.len() >= BLOCK_FILES_MAX;
-        if full || self.tenant.as_ref() != Some(tenant) {
-            self.end_block();
-            self.tenant = Some(tenant.clone());
-        }
-        self.current.bytes += entry.size;
-        self.current.files.push(entry.path.clone());
-    }
-
-    fn end_block(&mut self) {
-        let mut block = std::mem::take(&mut self.current);
-        let Some(first) = block.files.first() else { return };
-        block.score = self.seed.score(first);
-        self.bytes += block.bytes;
-        self.files += block.files.len() as u64;
-        self.drawn.push(block);
-        while let Some(highest) = self.drawn.peek() {
-            let bytes = Bytes(self.bytes.0.saturating_sub(highest.bytes.0));
-            let files = self.files.saturating_sub(highest.files.len() as u64);
-            if bytes < self.wanted || files < SAMPLE_FILES_MIN {
-                break;
-            }
-            (self.bytes, self.files, self.left_out) = (bytes, files, true);
-            self.drawn.pop();
-        }
-    }
-
-    /// The paths drawn, or nothing where that is every file there is.
-    fn finish(mut self) -> Option<Vec<Vec<u8>>> {
-        self.end_block();
-        self.left_out.then(|| self.drawn.into_iter().flat_map(|block| block.files).collect())
-    }
+fn default_streams() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    u32::try_from(processors).unwrap_or(u32::MAX)
 }
 
 fn lost(report: &Report) -> u64 {
@@ -260,46 +208,5 @@ impl From<RestoreError> for VerifyError {
             lifeboat_restore::RestoreErrorKind::Cancelled => Self::cancelled("restoring into scratch space"),
             kind => Self { what: error.what, kind: VerifyErrorKind::Restore(kind) },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lifeboat_repo::ids::ObjectHash;
-
-    fn seed(nonce: u8) -> Seed {
-        Seed::from_checkpoint(&ObjectHash::from_bytes([7; 32]), &[nonce])
-    }
-
-    fn draw(files: u32, size: Bytes, wanted: Bytes, seed: Seed) -> Option<Vec<Vec<u8>>> {
-        let mut drawing = Drawing::new(wanted, seed);
-        for n in 0..files {
-            let entry = Entry {
-                path: format!("f{n:08}").into_bytes(),
-                kind: EntryKind::File,
-                metadata: lifeboat_repo::format::manifest::Metadata::default(),
-                size,
-                tail: lifeboat_repo::format::manifest::Tail::default(),
-            };
-            drawing.take(&Tenant::System, &entry);
-        }
-        drawing.finish()
-    }
-
-    #[test]
-    fn samples_hold_enough_bytes_and_files_and_not_much_more() {
-        let large = draw(4000, Bytes::mib(1), Bytes::mib(64), seed(1)).unwrap();
-        assert!((1000..1000 + 17).contains(&large.len()), "{}", large.len());
-        let small = draw(100_000, Bytes::kib(16), Bytes::mib(64), seed(1)).unwrap();
-        assert!((4096..4096 + 1025).contains(&small.len()), "{}", small.len());
-        assert_eq!(draw(100_000, Bytes::kib(16), Bytes::mib(64), seed(1)), Some(small.clone()));
-        assert_ne!(draw(100_000, Bytes::kib(16), Bytes::mib(64), seed(2)), Some(small));
-    }
-
-    #[test]
-    fn a_small_component_is_taken_whole() {
-        assert_eq!(draw(999, Bytes::mib(1), Bytes::mib(64), seed(1)), None);
-        assert_eq!(draw(0, Bytes::ZERO, Bytes::mib(64), seed(1)), None);
     }
 }

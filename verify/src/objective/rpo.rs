@@ -7,12 +7,12 @@ use lifeboat_repo::format::snapshot::Status;
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::repository::snapshots::{Listed, Standing};
 use lifeboat_repo::units::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::span;
 
 /// Whether a recovery point objective is met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", content = "reason", rename_all = "snake_case")]
 pub enum RpoVerdict {
     /// No more is lost than was promised.

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::shown;
 use crate::render::{Cell, Column, Page, Table, Tone};
-use crate::verbs::verify::objective::{Found, Objective, rpo_words, rto_words};
+use crate::verbs::verify::objective::{Measured, Objective, rpo_words, rto_words};
 use crate::verbs::verify::{Checked, Level};
 use crate::when::{show_count, show_duration, show_moment, show_objective};
 
@@ -81,7 +81,7 @@ fn objectives(story: &Story) -> impl Iterator<Item = &Objective> {
     story.proven.iter().flat_map(|proven| &proven.levels).flat_map(|checked| &checked.objectives)
 }
 
-fn rto_cell(found: &Found) -> Cell {
+fn rto_cell(found: &Measured) -> Cell {
     let about = show_duration(found.rto.projected);
     let limits = (show_objective(found.rto.objective.target), show_objective(found.rto.objective.limit));
     match &found.rto.verdict {
@@ -92,7 +92,7 @@ fn rto_cell(found: &Found) -> Cell {
     }
 }
 
-fn rpo_cell(found: &Found) -> Cell {
+fn rpo_cell(found: &Measured) -> Cell {
     let lost = found.rpo.loss.map_or_else(|| "all".to_owned(), show_duration);
     let allowed = show_objective(found.rpo.objective);
     match &found.rpo.verdict {

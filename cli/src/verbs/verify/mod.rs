@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Any text of the auditor's: the seed is made of it and of the newest checkpoint [default: random]
     #[arg(long, value_name = "TEXT")]
     pub(crate) nonce: Option<String>,
-    /// objective: how much to restore for the measurement: 256MB, 5GB or whole
+    /// objective: how much to restore for the measurement: 20%, 256MB, 5GB or whole
     #[arg(long, value_name = "SIZE", value_parser = parse_trial)]
     pub(crate) trial: Option<Trial>,
     /// restore and objective: where to restore to, with room for it [default: $TMPDIR]
@@ -108,6 +108,8 @@ impl Level {
 pub(crate) enum Trial {
     Whole,
     Bytes(Bytes),
+    /// So many of a hundred bytes.
+    Percent(u8),
 }
 
 impl Args {
@@ -171,7 +173,11 @@ fn parse_trial(text: &str) -> std::result::Result<Trial, String> {
     if text == "whole" {
         return Ok(Trial::Whole);
     }
-    let bad = || format!("{text:?} is no size; write 256MB, 5GB, or whole");
+    let bad = || format!("{text:?} is no size; write 20%, 256MB, 5GB, or whole");
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent));
+        return percent.map(Trial::Percent).ok_or_else(bad);
+    }
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
     let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
     let unit: u64 = match unit.trim() {
@@ -270,7 +276,8 @@ mod tests {
         }
         assert_eq!(parse_trial("whole"), Ok(Trial::Whole));
         assert_eq!(parse_trial("5GB"), Ok(Trial::Bytes(Bytes(5_000_000_000))));
-        for bad in ["", "5", "GB", "0MB", "5 apples", "99999999999999TB"] {
+        assert_eq!(parse_trial("20%"), Ok(Trial::Percent(20)));
+        for bad in ["0%", "101%", "%", "-1%", "", "5", "GB", "0MB", "5 apples", "99999999999999TB"] {
             assert!(parse_trial(bad).is_err(), "{bad}");
         }
     }

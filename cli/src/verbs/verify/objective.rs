@@ -1,27 +1,35 @@
 //! Objectives: a restore that is timed, and the age of what it brings back.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::recover::Recovery;
-use lifeboat_repo::repository::snapshots::Judge;
-use lifeboat_repo::units::Timestamp;
+use lifeboat_repo::repository::snapshots::{Judge, Listed};
+use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_restore::{Choice, cat, choose};
+use lifeboat_verify::history::{Line, predicted, taken};
+use lifeboat_verify::loss::{Found, Loss};
 use lifeboat_verify::objective::{
-    Assumptions, Basis, Rehearsal, Rpo, RpoVerdict, Rto, RtoObjective, RtoVerdict, TrialSize, rehearse, rpo,
+    Assumptions, Basis, Least, Monotonic, Rehearsal, Rpo, RpoVerdict, Rto, RtoObjective, RtoVerdict,
+    TrialSize, rehearse, rpo,
 };
 use lifeboat_verify::{Outcome, Seed};
 use serde_json::{Value, json};
 
 use super::{Args, Checked, Level, Trial};
 use crate::codes::Code;
-use crate::config::{Component, Config, Region};
+use crate::config::{Component, Config, Heartbeat, Placed, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame, verify_failure};
-use crate::measured::{self, Measured, Verdict};
+use crate::losses;
+use crate::measured::{self, Verdict};
+use crate::predictions;
 use crate::progress::Progress;
-use crate::when::{parse_moment, show_duration, show_objective};
+use crate::when::{count_of, parse_moment, show_duration, show_objective};
 
 /// Both objectives of a component.
 #[derive(Clone, Debug)]
@@ -29,20 +37,22 @@ pub(crate) struct Objective {
     /// The component.
     pub(crate) component: Label,
     /// How long a restore takes, and how much would be lost; or why that could not be told.
-    pub(crate) found: std::result::Result<Found, Failure>,
+    pub(crate) found: std::result::Result<Measured, Failure>,
     /// What it means.
     pub(crate) exit: Exit,
 }
 
 /// What was measured of a component.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct Measured {
     /// The time of a restore.
     pub(crate) rto: Rto,
     /// The age of what it brings back.
     pub(crate) rpo: Rpo,
     /// Whether the restore brought everything back.
     pub(crate) restored: Outcome,
+    /// What is lost by the heartbeats found in what was restored, where the component has any.
+    pub(crate) loss: Option<Loss>,
     /// What drew the sample, if it was one.
     pub(crate) seed: Option<Seed>,
 }
@@ -64,7 +74,7 @@ pub(super) fn check(
     let mut objectives = Vec::new();
     for component in components {
         let progress = context.progress_of(&component.name, "objective");
-        let found = one(context, &repository, &recovery, component, args, disaster, &progress)
+        let found = one((context, config), &repository, &recovery, component, args, disaster, &progress)
             .map_err(|failure| failure.at(repository_place(region)).into_check());
         let exit = exit_of(&found);
         if let (Ok(found), Some(host)) = (&found, &config.host) {
@@ -95,40 +105,102 @@ pub(super) fn check(
 }
 
 fn one(
-    context: &Context,
+    (context, config): (&Context, &Config),
     repository: &Repository,
     recovery: &Recovery<'_>,
     component: &Component,
     args: &Args,
     disaster: Timestamp,
     progress: &Progress,
-) -> Result<Found> {
+) -> Result<Measured> {
     let listed = Judge::new(repository, recovery.catalog())?.list(Some(&component.name))?;
     let (size, seed) = match args.trial() {
         Trial::Whole => (TrialSize::Whole, None),
-        Trial::Bytes(bytes) => {
+        sample => {
             let seed = match args.seed {
                 Some(seed) => seed,
                 // Published long before, and a nonce: neither side alone chooses what is restored.
                 None => Seed::from_checkpoint(&repository.trust().head.1, &args.nonce(context)?),
             };
-            (TrialSize::Sample { bytes, seed }, Some(seed))
+            let size = match sample {
+                Trial::Bytes(bytes) => TrialSize::Sample { bytes, seed },
+                Trial::Percent(percent) => TrialSize::Share { share: f64::from(percent) / 100.0, seed },
+                Trial::Whole => TrialSize::Whole,
+            };
+            (size, Some(seed))
         }
     };
     let rehearsal = Rehearsal {
         component: component.name.clone(),
         size,
+        least: Least::default(),
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         objective: RtoObjective { target: component.rto.target, limit: component.rto.limit },
-        assumptions: Assumptions { setup: component.rto_setup, cutover: component.rto_cutover },
+        assumptions: assumptions(config, component),
     };
-    let rehearsed = rehearse(recovery, &rehearsal, progress).map_err(verify_failure)?;
+    let mut found = Found::default();
+    let mut look = |tree: &Path| match losses::found_at(recovery, component, tree) {
+        // A component that was restored whole several times is looked at once.
+        Ok(more) => {
+            if size != TrialSize::Whole || found == Found::default() {
+                found.extend(more)
+            }
+        }
+        Err(error) => tracing::warn!(component = %component.name, %error, "heartbeats cannot be read"),
+    };
+    let rehearsed =
+        rehearse(recovery, &rehearsal, &Monotonic::default(), progress, &mut look).map_err(verify_failure)?;
+    let loss = match &component.heartbeat {
+        None => None,
+        Some(heartbeat) => {
+            if !rehearsed.rto.measurements.whole {
+                found.extend(of_component(recovery, component, heartbeat, &listed, progress));
+            }
+            Some(losses::judge(recovery, component, &found, None, disaster)?)
+        }
+    };
     let rpo = rpo(&listed, &component.name, disaster, component.rpo);
-    let seed = seed.filter(|_| !rehearsed.rto.trial.whole);
-    Ok(Found { rto: rehearsed.rto, rpo, restored: rehearsed.outcome, seed })
+    let seed = seed.filter(|_| !rehearsed.rto.measurements.whole);
+    Ok(Measured { rto: rehearsed.rto, rpo, restored: rehearsed.outcome, loss, seed })
 }
 
-fn exit_of(found: &std::result::Result<Found, Failure>) -> Exit {
+/// What no restore into scratch space can show of a component.
+pub(crate) fn assumptions(config: &Config, component: &Component) -> Assumptions {
+    let region = config.regions.iter().find(|region| region.name == component.region);
+    let class = region.and_then(|region| region.repository.storage_class());
+    Assumptions {
+        setup: component.rto_setup,
+        retrieval: class.map(|class| config.recovery.wait(class)),
+        replay: component.rto_replay,
+        checks: component.rto_checks,
+        cutover: component.rto_cutover,
+    }
+}
+
+/// The records in the component's own file, which a sample may not have.
+fn of_component(
+    recovery: &Recovery<'_>,
+    component: &Component,
+    heartbeat: &Heartbeat,
+    listed: &[Listed],
+    progress: &Progress,
+) -> Found {
+    let Placed::File(file) = &heartbeat.placed else { return Found::default() };
+    let Ok(chosen) = choose(listed, &component.name, Choice::Latest) else { return Found::default() };
+    let mut lines = Vec::new();
+    let path = file.as_os_str().as_encoded_bytes();
+    let given = cat(recovery, chosen.snapshot, &BTreeSet::new(), path, progress, &mut |bytes| {
+        lines.extend_from_slice(bytes);
+        Ok(())
+    });
+    if let Err(error) = given {
+        tracing::warn!(component = %component.name, %error, "its file of heartbeats cannot be had");
+        return Found::default();
+    }
+    losses::among(recovery, component, &lines)
+}
+
+fn exit_of(found: &std::result::Result<Measured, Failure>) -> Exit {
     let found = match found {
         Err(failure) => return failure.exit,
         Ok(found) => found,
@@ -148,10 +220,15 @@ fn exit_of(found: &std::result::Result<Found, Failure>) -> Exit {
         RpoVerdict::Missed => Exit::Missed,
         RpoVerdict::InsufficientEvidence(_) => Exit::Unchecked,
     };
-    restored.worst(time).worst(loss)
+    let by_heartbeats = match found.loss.as_ref().map(|loss| &loss.verdict) {
+        None | Some(RpoVerdict::Met) => Exit::Ok,
+        Some(RpoVerdict::Missed) => Exit::Missed,
+        Some(RpoVerdict::InsufficientEvidence(_)) => Exit::Unchecked,
+    };
+    restored.worst(time).worst(loss).worst(by_heartbeats)
 }
 
-fn remember(context: &Context, component: &Component, found: &Found, state: &std::path::Path) {
+fn remember(context: &Context, component: &Component, found: &Measured, state: &Path) {
     let Some(run) = found.rpo.run else { return };
     let verdict = match found.rto.verdict {
         RtoVerdict::Met => Verdict::Met,
@@ -159,7 +236,11 @@ fn remember(context: &Context, component: &Component, found: &Found, state: &std
         RtoVerdict::LimitMissed => Verdict::LimitMissed,
         RtoVerdict::InsufficientEvidence(_) => Verdict::InsufficientEvidence,
     };
-    measured::store(state, &Measured::new(component, run, context.now(), found.rto.projected, verdict));
+    let now = context.now();
+    let said = predicted(&component.name, &found.rto, now).map(Line::Predicted);
+    let took = taken(&component.name, &found.rto, now).map(Line::Measured);
+    said.into_iter().chain(took).for_each(|line| predictions::keep(state, &line));
+    measured::store(state, &measured::Measured::new(component, run, context.now(), &found.rto, verdict));
 }
 
 fn value_of(objective: &Objective) -> Value {
@@ -169,14 +250,19 @@ fn value_of(objective: &Objective) -> Value {
         }
         Ok(found) => {
             json!({ "component": objective.component, "exit": objective.exit.code(), "rto": found.rto,
-                             "rpo": found.rpo, "restored": found.restored, "seed": found.seed })
+                             "rpo": found.rpo, "restored": found.restored, "seed": found.seed,
+                             "loss": found.loss.as_ref().map(losses::value) })
         }
     }
 }
 
-/// The verdict on recovery time in a few words: `MET: about 12 s of 24 h`.
+/// The verdict on recovery time in a few words: `met: about 12 s, between 11 s and 13 s, target 24 h`.
 pub(crate) fn rto_words(rto: &Rto) -> String {
-    let about = show_duration(rto.projected);
+    let (low, high) = (show_duration(rto.range.low), show_duration(rto.range.high));
+    let about = match show_duration(rto.projected) {
+        about if low == high => about,
+        about => format!("{about}, between {low} and {high}"),
+    };
     let (target, limit) = (show_objective(rto.objective.target), show_objective(rto.objective.limit));
     match &rto.verdict {
         RtoVerdict::Met => format!("met: about {about}, target {target}"),
@@ -198,8 +284,41 @@ pub(crate) fn rpo_words(rpo: &Rpo) -> String {
     }
 }
 
-/// What a projected time consists of: `setup 0 s (assumed) + planning 0.1 s (measured) + …`.
+/// What a projected time consists of: `setup 0 s (assumed) + planning 0.1 s (measured) + …`. What is 0 because nothing of
+/// its kind is configured is left out; `--json` has it.
 pub(crate) fn terms(rto: &Rto) -> String {
     let term = |name: &str, time: Duration, basis: Basis| format!("{name} {} ({basis})", show_duration(time));
-    rto.terms.iter().map(|one| term(one.name, one.time, one.basis)).collect::<Vec<_>>().join(" + ")
+    let told = rto
+        .terms
+        .iter()
+        .filter(|one| !one.time.is_zero() || matches!(one.name.as_str(), "setup" | "cutover"));
+    told.map(|one| term(&one.name, one.time, one.basis)).collect::<Vec<_>>().join(" + ")
+}
+
+/// How fast it ran with each number of streams: `1 stream 80.1 MB/s, 8 streams 310.0 MB/s`.
+pub(crate) fn speeds(rto: &Rto) -> Option<String> {
+    let trials = &rto.measurements.trials;
+    let mut counts: Vec<u32> = trials.iter().map(|trial| trial.streams).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    let speed = |streams: &u32| {
+        let own = || trials.iter().filter(|trial| trial.streams == *streams);
+        let seconds: f64 = own().map(|trial| trial.transfer.as_secs_f64()).sum();
+        let bytes: u64 = own().map(|trial| trial.work.bytes.0).sum();
+        let rate = Bytes(whole_number(bytes as f64 / seconds.max(1e-9)));
+        format!("{} {rate}/s", count_of(u64::from(*streams), "stream", "streams"))
+    };
+    (counts.len() > 1).then(|| {
+        let all = counts.iter().map(speed).collect::<Vec<_>>().join(", ");
+        format!("{all}; told for `restore --streams {}`", rto.streams)
+    })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float to integer cast saturates"
+)]
+fn whole_number(rate: f64) -> u64 {
+    rate as u64
 }

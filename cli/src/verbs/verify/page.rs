@@ -2,10 +2,11 @@
 
 use lifeboat_verify::Severity;
 
-use super::objective::{Objective, rpo_words, rto_words, terms};
+use super::objective::{Objective, rpo_words, rto_words, speeds, terms};
 use super::{Checked, Level};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::losses::loss_words;
 use crate::render::{Page, Tone};
 use crate::when::count_of;
 
@@ -93,19 +94,27 @@ fn render_objective(page: &mut Page, objective: &Objective) {
     };
     line(page, "time", &rto_words(&found.rto));
     line(page, "    ", &terms(&found.rto));
-    let trial = &found.rto.trial;
-    let what = if trial.whole { "all of it" } else { "a sample" };
+    let measured = &found.rto.measurements;
+    let what = if measured.whole { "all of it" } else { "a sample" };
+    let restored = measured.restored();
+    let trials = count_of(measured.trials.len() as u64, "trial", "trials");
     line(
         page,
         "    ",
         &format!(
-            "restored {what}: {} in {}, extrapolated {:.1} times",
-            trial.restored.bytes,
-            count_of(trial.restored.files, "file", "files"),
+            "restored {what}: {} in {} ({trials}), extrapolated {:.1} times",
+            restored.bytes,
+            count_of(restored.files, "entry", "entries"),
             found.rto.factor
         ),
     );
+    if let Some(speeds) = speeds(&found.rto) {
+        line(page, "    ", &speeds);
+    }
     line(page, "loss", &rpo_words(&found.rpo));
+    if let Some(loss) = &found.loss {
+        line(page, "    ", &loss_words(loss));
+    }
     for note in &found.rto.notes {
         line(page, "note", note);
     }

@@ -1,0 +1,101 @@
+//! Files of records: the newest, in one file that is replaced whole.
+//!
+//! A tenant may write into its own directory, and we may be root: no link in it is followed.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use lifeboat_repo::format::heartbeat::{Canary, RECORDS_KEPT};
+use lifeboat_repo::ids::{Label, Tenant};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+
+/// A file of records is never longer: one line takes about 400 bytes.
+const LENGTH_MAX: u64 = 1 << 20;
+/// Where `{tenant}` stands in a pattern.
+const TENANT: &str = "{tenant}";
+
+/// The records in a file, as they stand; none where there is no file.
+pub(super) fn read(path: &Path) -> io::Result<Vec<Canary>> {
+    let (dir, name) = open_dir(path)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match openat(&dir, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is there, and no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
+    Ok(Canary::among(&bytes).0)
+}
+
+/// Puts a record behind those that were there, and a whole new file in the place of the old one.
+pub(super) fn append(path: &Path, mut records: Vec<Canary>, canary: &Canary) -> io::Result<()> {
+    records.retain(|known| known.component == canary.component && known.tenant == canary.tenant);
+    records.push(canary.clone());
+    let drop = records.len().saturating_sub(RECORDS_KEPT);
+    let mut lines = Vec::new();
+    for record in records.iter().skip(drop) {
+        lines.extend(record.line().map_err(io::Error::other)?);
+    }
+    let (dir, name) = open_dir(path)?;
+    let fresh = format!("{}.new", name.to_string_lossy());
+    match unlinkat(&dir, fresh.as_str(), AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&dir, fresh.as_str(), flags, Mode::from_raw_mode(0o644))?);
+    file.write_all(&lines)?;
+    file.sync_all()?;
+    renameat(&dir, fresh.as_str(), &dir, name)?;
+    dir.sync_all()
+}
+
+fn open_dir(path: &Path) -> io::Result<(File, &std::ffi::OsStr)> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok((File::from(openat(CWD, dir, flags, Mode::empty())?), name))
+}
+
+/// A sample of tenants with the directory of each: always the same, as long as they are there, so that their records go on.
+///
+/// # Errors
+/// A directory above them cannot be read.
+pub fn tenants_of(root: &Path, patterns: &[String], most: usize) -> io::Result<Vec<(Tenant, PathBuf)>> {
+    let mut found: Vec<(u64, Tenant, PathBuf)> = Vec::new();
+    for pattern in patterns {
+        let Some((above, below)) = pattern.split_once(TENANT) else { continue };
+        // `t-{tenant}` and `*/{tenant}` say which tenant a path is, and not where to look for one.
+        let plain = (above.is_empty() || above.ends_with('/'))
+            && (below.is_empty() || below.starts_with('/'))
+            && !format!("{above}{below}").contains(['*', '?', '[']);
+        if !plain {
+            continue;
+        }
+        let dir = root.join(above);
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let Some(label) = entry.file_name().to_str().and_then(|name| name.parse::<Label>().ok()) else {
+                continue;
+            };
+            let path = entry.path().join(below.trim_start_matches('/'));
+            if entry.file_type()?.is_dir() && path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                found.push((rank(label.as_str()), Tenant::Named(label), path));
+            }
+        }
+    }
+    found.sort();
+    found.dedup_by(|a, b| a.1 == b.1);
+    Ok(found.into_iter().take(most).map(|(_, tenant, path)| (tenant, path)).collect())
+}
+
+/// Spreads names over all numbers (FNV-1a): who comes first has nothing to do with the alphabet.
+fn rank(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

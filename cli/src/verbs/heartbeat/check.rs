@@ -1,0 +1,179 @@
+//! `heartbeat --check`: what a restored copy lost, by the records found in it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_verify::Outcome as Checked;
+use lifeboat_verify::loss::{Cut, Loss, ReferenceCheck, cut};
+use lifeboat_verify::objective::RpoVerdict;
+use serde_json::{Value, json};
+
+use crate::codes::Code;
+use crate::config::{Component, Config, Reference};
+use crate::context::{Context, repository_place};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, shown, tame};
+use crate::losses::{self, loss_words};
+use crate::render::{Outcome, Tone};
+use crate::survey::Identities;
+use crate::when::{parse_moment, show_duration};
+
+#[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Write nothing: say what a restored copy lost. PATH is the restored tree of the component, or a file with records
+    /// read out of it (- for standard input); with several components, a directory with one of their names for each
+    #[arg(long, value_name = "PATH")]
+    check: Option<PathBuf>,
+    /// With --check: `TENANT COUNT` lines, as the component's `count` prints them of the copy
+    #[arg(long, value_name = "FILE", requires = "check")]
+    counts: Option<PathBuf>,
+    /// With --check: when the disaster struck [default: now]
+    #[arg(long, value_name = "TIME", requires = "check")]
+    disaster_at: Option<String>,
+    #[command(flatten)]
+    identities: Identities,
+}
+
+impl CheckArgs {
+    /// Whether nothing is to be written.
+    pub(super) fn asked(&self) -> bool {
+        self.check.is_some()
+    }
+}
+
+pub(super) fn run(
+    context: &Context,
+    config: &Config,
+    components: &[&Component],
+    args: &CheckArgs,
+) -> Result<Outcome> {
+    let place = args.check.clone().unwrap_or_default();
+    let disaster = match &args.disaster_at {
+        None => context.now(),
+        Some(text) => parse_moment(text, context.now())
+            .map_err(|why| Failure::usage(why).code(Code::Moment).at("--disaster-at"))?,
+    };
+    let mut found = Vec::new();
+    for component in components {
+        let path = if components.len() == 1 { place.clone() } else { place.join(component.name.as_str()) };
+        found.push(one(context, config, component, &path, args, disaster)?);
+    }
+    let checks = references(context, config, components, &place);
+    let objective = components.iter().map(|component| component.rpo).max().unwrap_or_default();
+    let whole = (components.len() > 1).then(|| cut(&found, &checks, objective));
+    let mut page = context.page();
+    for loss in &found {
+        page.marked(
+            mark(&loss.verdict).0,
+            mark(&loss.verdict).1,
+            &format!("{}  {}", loss.component, loss_words(loss)),
+        );
+        page.item("   ", &tame(&loss.note));
+        for lost in &loss.lost {
+            let whose = lost.tenant.map_or_else(|| "nobody".to_owned(), |token| token.to_string());
+            let whose: String = whose.chars().take(16).collect();
+            let records =
+                lost.records.map_or_else(|| "unknown".to_owned(), |records| format!("at least {records}"));
+            page.item("   ", &format!("records lost of {whose}…: {records}"));
+        }
+    }
+    for check in &checks {
+        page.item("  ·", &format!("{}: {}", check.name, said(&check.outcome)));
+    }
+    if let Some(whole) = &whole {
+        page.gap().marked(mark(&whole.verdict).0, mark(&whole.verdict).1, &cut_words(whole));
+    }
+    let exit = found.iter().map(|loss| exit_of(&loss.verdict));
+    let exit = exit.chain(whole.iter().map(|whole| exit_of(&whole.verdict))).fold(Exit::Ok, Exit::worst);
+    let value = json!({ "disaster": disaster.rfc3339(), "losses": found.iter().map(losses::value).collect::<Vec<Value>>(),
+                        "references": checks,
+                        "cut": losses::readable(json!(whole)) });
+    Ok(Outcome { exit, value, page: page.finish() })
+}
+
+fn one(
+    context: &Context,
+    config: &Config,
+    component: &Component,
+    path: &Path,
+    args: &CheckArgs,
+    disaster: Timestamp,
+) -> Result<Loss> {
+    let region = config.region(&component.region)?;
+    let repository = context.open(region)?;
+    let recovery = context.recover(&repository, args.identities.files(context))?;
+    let found = if path == Path::new("-") {
+        let mut lines = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut lines)
+            .map_err(|error| Failure::file("read the records from", path, &error))?;
+        losses::among(&recovery, component, &lines)
+    } else {
+        losses::found_at(&recovery, component, path)
+            .map_err(|error| Failure::file("look for records in", path, &error))?
+    };
+    let counts = args.counts.as_ref().map(|file| {
+        let bytes = std::fs::read(file).map_err(|error| Failure::file("read", file, &error))?;
+        lifeboat_backup::heartbeat::parse_counts(&bytes)
+            .map_err(|why| Failure::usage(why).code(Code::File).at(shown(file)))
+    });
+    let counts = counts.transpose()?;
+    losses::judge(&recovery, component, &found, counts.as_ref(), disaster)
+        .map_err(|failure| failure.at(repository_place(region)))
+}
+
+/// Runs the checks of what these components say of one another.
+fn references(
+    context: &Context,
+    config: &Config,
+    components: &[&Component],
+    place: &Path,
+) -> Vec<ReferenceCheck> {
+    let here = |reference: &&Reference| {
+        components.len() > 1
+            && reference.components.iter().all(|name| components.iter().any(|one| one.name == *name))
+    };
+    let run = |reference: &Reference| {
+        let mut program = reference.program.clone();
+        let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
+        program.environment.set("LIFEBOAT_RESTORED", place);
+        let outcome = match program.output(Bytes::mib(64), &|| context.is_cancelled()) {
+            Ok(_) => Checked::Passed,
+            Err(error) if matches!(error.fault, lifeboat_backup::Fault::Status(_)) => Checked::Failed,
+            Err(error) => Checked::NotRun(tame(&error.to_string())),
+        };
+        ReferenceCheck { name: reference.name.to_string(), components: reference.components.clone(), outcome }
+    };
+    config.recovery.references.iter().filter(here).map(run).collect()
+}
+
+fn said(outcome: &Checked) -> String {
+    match outcome {
+        Checked::Passed => "they fit one another".into(),
+        Checked::Failed => "they do NOT fit one another".into(),
+        Checked::NotRun(why) => format!("not run: {why}"),
+    }
+}
+
+fn cut_words(cut: &Cut) -> String {
+    let point = cut.recovery_point.map_or_else(|| "unknown".to_owned(), Timestamp::rfc3339);
+    let apart = cut.apart.map_or_else(String::new, |apart| format!(", apart by {}", show_duration(apart.0)));
+    format!("all together hold what was written until {point}{apart}: {}", tame(&cut.note))
+}
+
+fn mark(verdict: &RpoVerdict) -> (&'static str, Tone) {
+    match verdict {
+        RpoVerdict::Met => ("met    ", Tone::Good),
+        RpoVerdict::Missed => ("MISSED ", Tone::Bad),
+        RpoVerdict::InsufficientEvidence(_) => ("unknown", Tone::Warn),
+    }
+}
+
+fn exit_of(verdict: &RpoVerdict) -> Exit {
+    match verdict {
+        RpoVerdict::Met => Exit::Ok,
+        RpoVerdict::Missed => Exit::Missed,
+        RpoVerdict::InsufficientEvidence(_) => Exit::Unchecked,
+    }
+}

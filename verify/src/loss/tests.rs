@@ -1,0 +1,180 @@
+use lifeboat_repo::crypto::identity::Identity;
+use lifeboat_repo::ids::{RepositoryId, RunId, Tenant};
+
+use super::*;
+use crate::levels::Outcome;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::new(seconds, 0)
+}
+
+fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+struct Scene {
+    key: CanaryKey,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let card = Identity::generate().recipient();
+        Self { key: CanaryKey::new(RepositoryId::from_bytes([1; 16]), label("w1"), &card) }
+    }
+
+    /// Records with these numbers, number n made at 100 n.
+    fn found(&self, seqs: impl IntoIterator<Item = u64>) -> Found {
+        let make = |seq: u64| self.key.make(&label("chats"), &Tenant::System, seq, at(100 * seq as i64));
+        let lines: Vec<u8> = seqs.into_iter().flat_map(|seq| make(seq).line().unwrap()).collect();
+        Found::among(&lines, &label("chats"), std::slice::from_ref(&self.key), &|_| None)
+    }
+}
+
+/// A log of records up to a number, each written within a second.
+fn log(seqs: impl IntoIterator<Item = u64>) -> Vec<HeartbeatBody> {
+    let entry = |seq: u64| HeartbeatBody {
+        format: 0,
+        writer: label("w1"),
+        id: RunId::new(at(100 * seq as i64 + 1), [0; 8]),
+        previous: None,
+        beats: vec![Beat {
+            component: label("chats"),
+            tenant: None,
+            seq,
+            time: at(100 * seq as i64),
+            written: at(100 * seq as i64 + 1),
+        }],
+        counters: Vec::new(),
+    };
+    seqs.into_iter().map(entry).collect()
+}
+
+fn judged(found: &Found, log: Option<&[HeartbeatBody]>, point: i64, disaster: i64) -> Loss {
+    let component = label("chats");
+    judge(&Known {
+        component: &component,
+        found,
+        log,
+        recovery_point: Some(at(point)),
+        disaster: at(disaster),
+        objective: Duration::from_secs(500),
+    })
+}
+
+fn seconds(span: Option<Span>) -> Option<u64> {
+    span.map(|span| span.0.as_secs())
+}
+
+#[test]
+fn the_bound_lies_between_the_last_that_is_there_and_the_first_that_is_not() {
+    let scene = Scene::new();
+    let loss = judged(&scene.found(1..=10), Some(&log(1..=14)), 1050, 1450);
+    assert_eq!((seconds(loss.bound), seconds(loss.low)), (Some(450), Some(1450 - 1101)));
+    assert_eq!((loss.seq, loss.holes, &loss.verdict), (Some(10), 0, &RpoVerdict::Met));
+    // A second more than may be lost.
+    assert_eq!(judged(&scene.found(1..=10), Some(&log(1..=14)), 1050, 1501).verdict, RpoVerdict::Missed);
+    // A record that was read after others proves nothing of those, but what is not there is newer than it.
+    let loss = judged(&scene.found(1..=10), Some(&log(1..=14)), 950, 1450);
+    assert_eq!((loss.seq, seconds(loss.bound), seconds(loss.low)), (Some(9), Some(550), Some(349)));
+    // What was written after the disaster, by a clock that runs on, says nothing.
+    let loss = judged(&scene.found(1..=10), Some(&log(1..=14)), 1050, 1090);
+    assert_eq!((seconds(loss.bound), loss.low), (Some(90), None));
+}
+
+#[test]
+fn what_nothing_proves_is_unknown_and_never_nothing() {
+    let scene = Scene::new();
+    let none = judged(&scene.found([]), Some(&log(1..=14)), 1050, 1450);
+    assert!(matches!(none.verdict, RpoVerdict::InsufficientEvidence(_)));
+    assert_eq!((none.bound, none.low), (None, None));
+    let json = serde_json::to_value(&none).unwrap();
+    assert!(json["bound"].is_null() && json["verdict"] == "insufficient_evidence");
+    // Without the log the bound is all the time since the last record.
+    let loss = judged(&scene.found(1..=10), None, 1050, 1450);
+    assert_eq!((seconds(loss.bound), loss.low), (Some(450), None));
+    assert!(loss.note.contains("could not be read"));
+    let late = judged(&scene.found(5..=10), Some(&log(1..=14)), 450, 1450);
+    assert!(matches!(late.verdict, RpoVerdict::InsufficientEvidence(_)), "{late:?}");
+}
+
+#[test]
+fn a_hole_is_found_and_is_worse() {
+    let scene = Scene::new();
+    let found = scene.found((1..=10).filter(|seq| ![6, 7].contains(seq)));
+    let loss = judged(&found, Some(&log(1..=10)), 1050, 1060);
+    assert_eq!((loss.seq, loss.holes, seconds(loss.bound)), (Some(5), 2, Some(560)));
+    assert_eq!(seconds(loss.low), Some(1060 - 601));
+    assert_eq!(loss.verdict, RpoVerdict::Missed);
+    // A hole is a miss even where little time is lost.
+    let near = scene.found((1..=10).filter(|seq| *seq != 9));
+    let loss = judged(&near, Some(&log(1..=10)), 1050, 1060);
+    assert_eq!((seconds(loss.bound), loss.verdict), (Some(260), RpoVerdict::Missed));
+    // A number that was never written is no hole, if the log says so.
+    let loss = judged(&found, Some(&log((1..=10).filter(|seq| ![6, 7].contains(seq)))), 1050, 1060);
+    assert_eq!((loss.holes, loss.seq), (0, Some(10)));
+    assert_eq!(judged(&found, None, 1050, 1060).holes, 2);
+}
+
+#[test]
+fn forged_records_prove_nothing() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    let make =
+        |key: &CanaryKey, seq| key.make(&label("chats"), &Tenant::System, seq, at(100)).line().unwrap();
+    let lines = [make(&scene.key, 1), make(&other.key, 2), b"garbage\n".to_vec()].concat();
+    let found = Found::among(&lines, &label("chats"), &[scene.key], &|_| None);
+    assert_eq!((found.strange, found.canaries.len()), (2, 1));
+}
+
+#[test]
+fn lost_records_are_counted_or_unknown() {
+    let token = |byte| Some(TenantToken::from_bytes([byte; 32]));
+    let counter = |byte, records, time| Counter {
+        component: label("chats"),
+        tenant: token(byte),
+        records,
+        time: at(time),
+    };
+    let mut entries = log(1..=3);
+    entries[0].counters = vec![counter(1, 50, 100), counter(2, 10, 100)];
+    entries[1].counters = vec![counter(1, 70, 200)];
+    entries[2].counters = vec![counter(1, 99, 300)];
+    let restored = BTreeMap::from([(token(1), 45), (token(3), 5)]);
+    let lost = lost_records(Some(&entries), &label("chats"), at(250), Some(&restored));
+    let all: Vec<_> = lost.iter().map(|one| (one.tenant, one.records)).collect();
+    assert_eq!(all, [(token(1), Some(25)), (token(2), None), (token(3), None)]);
+    assert!(
+        lost_records(None, &label("chats"), at(250), Some(&restored)).iter().all(|one| one.records.is_none())
+    );
+    assert!(
+        lost_records(Some(&entries), &label("chats"), at(250), None).iter().all(|one| one.records.is_none())
+    );
+}
+
+#[test]
+fn a_system_holds_what_its_oldest_component_holds_if_they_fit() {
+    let scene = Scene::new();
+    let of = |name: &str, last| Loss {
+        component: label(name),
+        ..judged(&scene.found(1..=last), Some(&log(1..=14)), 2000, 1450)
+    };
+    let (old, new) = (of("chats", 11), of("uploads", 13));
+    let check = |outcome| ReferenceCheck {
+        name: "uploads of chats".into(),
+        components: vec![label("chats"), label("uploads")],
+        outcome,
+    };
+    let objective = Duration::from_secs(500);
+    let both = [old.clone(), new.clone()];
+    let found = cut(&both, &[check(Outcome::Passed)], objective);
+    assert_eq!((found.recovery_point, &found.verdict), (Some(at(1100)), &RpoVerdict::Met));
+    assert_eq!((seconds(found.apart), found.oldest), (Some(200), Some(label("chats"))));
+    assert_eq!(cut(&both, &[check(Outcome::Failed)], objective).verdict, RpoVerdict::Missed);
+    let insufficient = |found: &Cut| matches!(found.verdict, RpoVerdict::InsufficientEvidence(_));
+    assert!(insufficient(&cut(&both, &[], objective)));
+    assert!(insufficient(&cut(&both, &[check(Outcome::NotRun("no".into()))], objective)));
+    assert!(insufficient(&cut(&[], &[], objective)));
+    assert_eq!(cut(&[old], &[], objective).verdict, RpoVerdict::Met);
+    let unknown = Loss { proven: None, bound: None, ..new };
+    let found = cut(&[both[0].clone(), unknown], &[check(Outcome::Passed)], objective);
+    assert!(insufficient(&found) && found.recovery_point.is_none() && found.bound.is_none());
+}
