@@ -144,6 +144,21 @@ fn finished(output: &Output, what: &str, code: i32) -> String {
     text
 }
 
+/// Follows VERIFY.md as a stranger would: with ssh-keygen, sha256sum, jq, a shell, and the fingerprint from paper.
+fn stranger(evidence: &Path, fingerprint: &str) -> (bool, String) {
+    let text = fs::read_to_string(evidence.join("VERIFY.md")).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let tools = tempfile::tempdir().unwrap();
+    for tool in ["ssh-keygen", "sha256sum", "jq"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), tools.path().join(tool)).unwrap();
+    }
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-euc", &blocks.collect::<String>()]).current_dir(evidence).env_clear();
+    let output = shell.env("PATH", tools.path()).env("FINGERPRINT", fingerprint).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 fn steps(facts: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     facts["steps"].as_array().unwrap().iter().map(|step| (text(&step["name"]), text(&step["what"]))).collect()
@@ -167,9 +182,18 @@ fn a_lost_region_is_rehearsed_with_every_step() {
     // Signed by an officer whom the configuration pins, whole, and of this book, configuration and program.
     let directory = done["result"]["evidence"].as_str().unwrap();
     world.ends(&["evidence", "verify", directory], 0);
-    assert!(
-        world.at(directory).join("report.html").exists() && world.at(directory).join("VERIFY.md").exists()
-    );
+    world.ends(&["evidence", "verify", directory, "--against-config"], 0);
+    assert!(world.at(directory).join("report.html").exists());
+    let key = fs::read_to_string(world.at("safe/officer-alice.pub")).unwrap();
+    let key: lifeboat_repo::crypto::sign::VerifyingKey = key.trim().parse().unwrap();
+    let (held, said) = stranger(&world.at(directory), &key.fingerprint());
+    assert!(held && said.ends_with(": met\n"), "{said}");
+    // A byte of the report is another.
+    let report = world.at(directory).join("report.html");
+    let genuine = fs::read_to_string(&report).unwrap();
+    fs::write(&report, genuine.replacen("Met", "met", 1)).unwrap();
+    assert!(!stranger(&world.at(directory), &key.fingerprint()).0);
+    fs::write(&report, genuine).unwrap();
     let simulated = ["declare", "machine", "services", "dns"];
     for (name, what) in steps(&facts) {
         let wanted = match name.as_str() {

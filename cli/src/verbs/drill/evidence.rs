@@ -38,8 +38,8 @@ impl OfficerKey {
     }
 }
 
-/// Writes an evidence directory, signed where there is a key; where it is. Without one the facts alone are written: what
-/// nobody signs shows nobody anything.
+/// Writes an evidence directory, signed where there is a key; where it is. Without one it is nobody's word, and
+/// `evidence sign` may put somebody's behind it.
 pub(super) fn write(
     out: &Path,
     facts: &Facts,
@@ -56,13 +56,7 @@ pub(super) fn write(
         };
         return Ok(lifeboat_verify::evidence::write(out, facts, attachments, &Signer { principal, key })?);
     }
-    let directory = out.join(facts.id.as_str());
-    let path = directory.join(FACTS);
-    let text = serde_json::to_vec_pretty(facts).unwrap_or_default();
-    fs::create_dir(&directory)
-        .and_then(|()| fs::write(&path, text))
-        .map_err(|error| Failure::file("write the evidence", &path, &error))?;
-    Ok(directory)
+    Ok(lifeboat_verify::evidence::write_unsigned(out, facts, attachments)?)
 }
 
 /// Whoever leads, as a signer is named.
