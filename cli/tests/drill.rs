@@ -150,7 +150,7 @@ fn stranger(evidence: &Path, fingerprint: &str) -> (bool, String) {
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let tools = tempfile::tempdir().unwrap();
     for tool in ["ssh-keygen", "sha256sum", "jq"] {
-        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), tools.path().join(tool)).unwrap();
+        symlink(Path::new("/usr/bin").join(tool), tools.path().join(tool)).unwrap();
     }
     let mut shell = Command::new("/bin/sh");
     shell.args(["-euc", &blocks.collect::<String>()]).current_dir(evidence).env_clear();

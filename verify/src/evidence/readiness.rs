@@ -183,8 +183,13 @@ impl Readiness {
     }
 
     fn tiles(&self, ready: &[Ready<'_>]) -> Markup {
-        let timed = || ready.iter().filter_map(|one| Some((one, rto(one)?)));
-        let slowest = timed().max_by_key(|(_, rto)| rto.end);
+        // What was projected for the whole counts, with what people do; a component alone is quicker than any recovery.
+        let parts = ready.iter().filter_map(rto).map(|rto| (rto.end, rto.target, rto.verdict));
+        let wholes = latest(ready)
+            .into_iter()
+            .filter_map(|held| held.facts.projection.as_ref())
+            .map(|whole| (whole.seconds, whole.target, whole.verdict));
+        let slowest = parts.chain(wholes).max_by_key(|(time, ..)| *time);
         let unknown = ready.iter().filter(|one| rto(one).is_none()).count();
         let ages =
             || ready.iter().filter_map(|one| Some((one, self.now.since(one.component.recovery_point?))));
@@ -197,9 +202,9 @@ impl Readiness {
         html! {
             ul.tiles {
                 @match slowest {
-                    Some((one, rto)) => (tile("In what time", &rto.end.show(),
-                        if unknown > 0 { "warn" } else { super::report::tone(rto.verdict) },
-                        &format!("until {} is back{}, target {}", one.component.name, and(unknown, "never measured"), promise(rto.target)))),
+                    Some((time, target, verdict)) => (tile("In what time", &time.show(),
+                        if unknown > 0 { "warn" } else { super::report::tone(verdict) },
+                        &format!("until everything is back{}, target {}", and(unknown, "never measured"), promise(target)))),
                     None => (tile("In what time", "unknown", "bad", "nothing was ever measured")),
                 }
                 @match lost {
@@ -225,7 +230,7 @@ impl Readiness {
                         thead {
                             tr {
                                 th scope="col" { "component" } th scope="col" { "recoverable" }
-                                th."number" scope="col" { "back after" } th."number" scope="col" { "target" }
+                                th."number" scope="col" { "restored after" } th."number" scope="col" { "target" }
                                 th."number" scope="col" { "would lose" } th."number" scope="col" { "allowed" }
                                 th scope="col" { "last proven" } th scope="col" { "last rehearsed" }
                             }
@@ -249,7 +254,7 @@ impl Readiness {
             tr {
                 th scope="row" { (now.name) " " small { (now.region) } }
                 td data-label="recoverable" { (badge(standing_tone(one.standing), words)) }
-                td."number" data-label="back after" { (seconds(rto(one).map(|rto| rto.end))) }
+                td."number" data-label="restored after" { (seconds(rto(one).map(|rto| rto.end))) }
                 td."number" data-label="target" { (rto(one).map_or_else(|| "–".to_owned(), |rto| promise(rto.target))) }
                 td."number" data-label="would lose" { (age.map_or_else(|| "everything".to_owned(), Seconds::show)) }
                 td."number" data-label="allowed" { (promise(now.allowed)) }

@@ -17,20 +17,22 @@ pub(in super::super) fn section(facts: &Facts) -> Markup {
     let first = timed.first().map(|(_, rto)| (rto.target, rto.limit));
     let target = whole.map(|one| one.target).or(first.map(|one| one.0));
     let limit = whole.map(|one| one.limit).or(first.map(|one| one.1));
-    let ends =
-        timed.iter().map(|(_, rto)| latest(rto)).chain(whole.and_then(|one| one.high).map(Seconds::number));
+    let wholes =
+        whole.into_iter().flat_map(|one| [Some(one.seconds), one.high]).flatten().map(Seconds::number);
+    let ends = timed.iter().map(|(_, rto)| latest(rto)).chain(wholes);
     let scale = Scale::over(ends, target, limit);
     html! {
         section {
             h2 { "How long recovery takes" }
             @if let Some(whole) = whole { (sentence(whole)) }
             ul.key {
-                (mark("critical", "critical path")) (mark("bar", "others")) (mark("range", "range of its end"))
+                (mark("critical", "critical path")) (mark("bar", "others")) (mark("n", "everything")) (mark("range", "range of its end"))
                 (mark("target", "target")) (mark("limit", "limit"))
             }
             div.bars {
                 (scale.axis())
                 @for (component, rto) in &timed { (bar(component, rto, scale)) }
+                @if let Some(whole) = whole { (whole_bar(whole, scale)) }
             }
             (terms(&timed))
         }
@@ -78,6 +80,23 @@ fn sentence(whole: &ProjectionFact) -> Markup {
             @if let Some(breaks) = whole.breaks_at { dt { "Growth breaks the target" } dd { (breaks.day()) } }
         }
     }
+}
+
+/// The whole, with what people do: components alone would look quicker than any recovery is.
+fn whole_bar(whole: &ProjectionFact, scale: Scale) -> Markup {
+    let says =
+        format!("everything: back {} after the disruption; {}", whole.seconds.show(), whole.verdict.words());
+    let end = scale.x(whole.seconds.number());
+    let picture = html! {
+        @if let Some((low, high)) = whole.low.zip(whole.high) {
+            (part("range", scale.x(low.number()), scale.x(high.number()), 8.0, 8.0))
+        }
+        (part("n", 0.0, end, 3.0, 18.0))
+        (scale.lines(24.0))
+    };
+    let name = html! { "everything" small { "with what people do" } };
+    let value = html! { b { (whole.seconds.show()) } small { (whole.verdict.words()) } };
+    row(&name, &says, &picture, &value)
 }
 
 fn bar(component: &ComponentFact, rto: &RtoFact, scale: Scale) -> Markup {
