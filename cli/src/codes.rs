@@ -132,6 +132,9 @@ codes! {
     NoReplica = 212: "the region has no replica",
         "The verb was to look at, or to copy into, the replica of a region for which the configuration names none.",
         "Add replica = \"s3://BUCKET/PREFIX\" or a directory to the region's section, in the region's jurisdiction.";
+    NoHeartbeat = 213: "no component has a heartbeat",
+        "What was asked for needs a [components.NAME.heartbeat] section, and there is none.",
+        "Add it: for a tree of files it may be empty; for anything else it names a program that writes the record.";
     NoBook = 220: "there is no such runbook",
         "No book that comes with Lifeboat has that name, or the file cannot be read.",
         "`lifeboat drill check` names those that come along; write your own as a file that ends with .md.";
@@ -142,9 +145,6 @@ codes! {
         "A variable of the book, the target, or what shows that a step was done is missing or not understood.",
         "Give --target DIR, --set NAME=VALUE or --done STEP=TEXT as the error says.";
 
-    NoHeartbeat = 213: "no component has a heartbeat",
-        "What was asked for needs a [components.NAME.heartbeat] section, and there is none.",
-        "Add it: for a tree of files it may be empty; for anything else it names a program that writes the record.";
     NoEvidence = 230: "there is no evidence here",
         "The directory is not there, or is none that a drill, a verification or an erasure left.",
         "`lifeboat evidence list` names those there are; --from says where they lie.";
