@@ -93,7 +93,7 @@ rpo = "24h"                                  # how much may be lost
 # on_failure = ["umount /mnt/now; lvremove --yes vg/chats-now"]
 
 # Records that `lifeboat heartbeat` writes into the data, every minute by a timer: what a restored copy has of
-# them bounds what it lost. For a tree the section may be empty; anything else needs a program that writes them.
+# them bounds what it lost. For a tree the section may be empty; anything else needs a program for it.
 # [components.chats.heartbeat]
 # file = ".lifeboat-heartbeat"               # below path
 # tenants = 5                                # a sample of tenants gets one, too
