@@ -272,8 +272,10 @@ fn read_back(
         lacking.iter().filter_map(|prefix| places.get(prefix)).flatten().copied().collect();
     let recorded = super::vouched(here)?;
     let mut packs: Vec<PackId> = packs_of(here.store())?.into_iter().collect();
-    packs.retain(|pack| holders.contains(pack) || (!named.contains(pack) && (rebuild || unknown)));
-    packs.retain(|pack| !broken.contains(pack) && !condemned.pack(*pack));
+    // A condemned pack may be all that has something yet; its collector moves that, and reads the same table.
+    let all = |pack: &PackId| rebuild && !named.contains(pack) && !condemned.pack(*pack);
+    packs.retain(|pack| holders.contains(pack) || (unknown && !named.contains(pack)) || all(pack));
+    packs.retain(|pack| !broken.contains(pack));
     packs.sort_unstable();
     for pack in packs {
         // What no ledger names, nobody signed for.
@@ -282,7 +284,7 @@ fn read_back(
         }
         let tells = |line: &SegmentLine| !line.chunks.is_empty() && lacking.contains(&line.segment.prefix());
         match read_table(here, catalog, pack) {
-            Ok((pack, lines)) if lines.iter().any(tells) || (rebuild && !named.contains(&pack.0)) => {
+            Ok((pack, lines)) if lines.iter().any(tells) || all(&pack.0) => {
                 marks.read_back.push(pack.0);
                 marks.tables.push((pack, lines));
             }
