@@ -194,6 +194,7 @@ fn units_of_systemd_call_what_there_is() {
             }
         }
     }
-    let wanted = ["backup", "gc", "keys", "locks", "replicate", "retain", "verify"].map(str::to_owned);
+    let wanted =
+        ["backup", "gc", "heartbeat", "keys", "locks", "replicate", "retain", "verify"].map(str::to_owned);
     assert_eq!(called, std::collections::BTreeSet::from(wanted));
 }

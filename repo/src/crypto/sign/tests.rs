@@ -196,7 +196,7 @@ fn kinds_have_one_spelling() {
     for kind in Kind::ALL {
         assert_eq!(kind.as_str().parse(), Ok(*kind));
     }
-    assert_eq!(Kind::ALL.len(), 14);
+    assert_eq!(Kind::ALL.len(), 15);
     assert!("Trust".parse::<Kind>().is_err());
 }
 
