@@ -276,7 +276,7 @@ fn written_by_hand() -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-const BOOK: &str = "---\ncomponent: a\nregion: r\nneeds: [b]\nrto: 24h\nrpo: 1h\nsuccess: ok\n---\n\n# A\n\n\
+const BOOK: &str = "---\ncomponent: a\nregion: r\nneeds: [b]\nrto: 24h\nrpo: 1h\nsuccess: 0 digest mismatches\n---\n\n# A\n\n\
     ```sh\nfor people\n```\n\n```sh {\"name\":\"go\",\"timeout\":\"4h\",\"on_fail\":\"continue\"}\ntrue\n```\n";
 
 const CONFIG: &str = r#"[host]

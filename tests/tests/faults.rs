@@ -224,15 +224,23 @@ fn at_every_operation(world: &World, work: impl Fn(&Arc<dyn Store>, &dyn Fn() ->
     unreachable!("there is an end")
 }
 
+/// Only dates ahead of the store's clock go unnoticed where it does not tell the time, and a warning says so.
+fn asked_for_the_time(failed: Option<Call>) -> bool {
+    failed.is_some_and(|call| matches!(call.operation, Operation::Now))
+}
+
 #[test]
 fn a_restore_over_a_store_that_fails_once_is_exact_or_says_so() {
     let (world, run, expected) = flaky_world();
     let words = std::cell::RefCell::new(std::collections::BTreeMap::<&str, u64>::new());
-    let runs = at_every_operation(&world, |store, _| {
+    let runs = at_every_operation(&world, |store, call| {
         let scratch = scratch();
         let target = scratch.path().join("target");
         let outcome = restore(&world, store, &label("files"), Some(run), &target);
-        let word = judge_restore(&outcome, &target, &expected);
+        let word = match judge_restore(&outcome, &target, &expected) {
+            "exact" if asked_for_the_time(call()) => "exact without the store's clock",
+            word => word,
+        };
         *words.borrow_mut().entry(word).or_default() += 1;
         match &outcome {
             Ok(report) => {
@@ -269,7 +277,9 @@ fn a_level_over_a_store_that_fails_once_could_not_check_and_finds_no_damage() {
     for (level, look) in levels {
         let runs = at_every_operation(&world, |store, call| match look(store) {
             Verdict::Ran(Outcome::Passed, _) => {
-                assert_eq!(call(), None, "{level} passed although this failed")
+                let failed = call();
+                let harmless = failed.is_none() || asked_for_the_time(failed.clone());
+                assert!(harmless, "{level} passed although this failed: {failed:?}")
             }
             Verdict::Ran(outcome, findings) => {
                 let damage = findings.iter().find(|finding| finding.severity == Severity::Damage);
