@@ -196,7 +196,7 @@ fn too_little_space_is_refused_before_anything_is_written() {
     let left = std::fs::read_dir(small.path()).unwrap().count();
     mount(&["umount"]);
     let error = outcome.unwrap_err();
-    assert!(matches!(error.kind, VerifyErrorKind::Refused(_)), "{error}");
+    assert!(matches!(error.kind, VerifyErrorKind::Scratch(_)), "{error}");
     assert_eq!(left, 0);
 }
 
