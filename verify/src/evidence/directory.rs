@@ -73,7 +73,7 @@ pub fn write(
 /// The same without a signature: nobody's word yet. [`sign`] may come later.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_unsigned(
     parent: &Path,
     facts: &Facts,
