@@ -238,7 +238,7 @@ fn start_here(context: &Context, config: &Config) -> String {
          1. Is the kit what was written? In its directory: `sha256sum -c SHA256SUMS`\n\
          2. Copy it onto the disk of a machine in the region's jurisdiction (Linux, with a processor like that of the one it\n\
          \x20  was written on): from a stick programs often may not run. There, as root:\n\n\
-         \x20      cp -r /media/kit /root/kit && cd /root/kit && chmod +x bin/* scripts/*\n\
+         \x20      cp -r /media/kit ~/kit && cd ~/kit && chmod +x bin/* scripts/*\n\
          \x20      export PATH=\"$PWD/bin:$PATH\" LIFEBOAT_CONFIG=\"$PWD/lifeboat.toml\"\n\
          \x20      export LIFEBOAT_IDENTITY=/media/safe/recovery-{region}.txt\n\
          \x20      lifeboat snapshots --region {region}\n\n\
