@@ -348,6 +348,8 @@ fn what_hosts_remember_from_before_an_erasure_goes_with_every_sweep() {
             assert_eq!(memory.create(name, bytes).unwrap(), Created::New);
         }
     };
+    assert_eq!(swept(&world, &store).destroyed, 0);
+    assert_eq!(states(), before, "nobody was ever erased");
     erased(&world, &store, "acme").unwrap();
     assert_eq!(states(), []);
     // A backup that committed just before puts them just after; there is no key left to be destroyed.

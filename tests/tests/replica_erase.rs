@@ -18,7 +18,7 @@ use lifeboat_repo::repository::reseal::{self, Acting};
 use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
-use lifeboat_repo::store::{Created, Store};
+use lifeboat_repo::store::{Created, Store, StoreErrorKind};
 use lifeboat_repo::units::Bytes;
 use lifeboat_restore::{Options, Selection};
 use lifeboat_tests::pair::Pair;
@@ -243,6 +243,31 @@ fn a_key_that_is_whole_in_the_replica_alone_is_erased_there() {
         pair.replicate();
         assert_eq!(tenants(&pair, &pair.open(&pair.replica)), ["beta"]);
     }
+}
+
+/// Whoever may destroy keys may not always delete what hosts remember: then keys are gone everywhere all the same.
+#[test]
+fn keys_go_everywhere_before_what_hosts_remember() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    let erased = tombstone(&pair, "acme");
+    let state: ObjectName = format!("state/files/{}", pair.expected.keys().next().unwrap()).parse().unwrap();
+    assert_eq!(pair.store.create(&state, b"what a host remembers").unwrap(), Created::New);
+    for at in 1.. {
+        let refused = StoreErrorKind::Other("access denied".into());
+        let primary = FaultyStore::new(pair.store.clone()).fail_at(at, Fault::Before, refused);
+        let places: [&dyn Store; 2] = [&primary, &pair.replica];
+        let outcome =
+            act(&pair.world, Arc::new(pair.store.clone()), |acting| erase::sweep(acting, &places).map(drop));
+        let call = primary.log().get(usize::try_from(at - 1).unwrap()).cloned().expect("a state is deleted");
+        assert!(outcome.is_err() || call.subject.is_empty(), "{call:?}");
+        if call.operation == Operation::Delete && call.subject == state.to_string() {
+            break;
+        }
+    }
+    let left = keys_in(&pair.replica).into_iter().filter(|one| one.1 == erased[0].1);
+    assert_eq!(left.map(|one| one.2 == GRAVE).collect::<Vec<_>>(), [true; 2]);
 }
 
 #[test]

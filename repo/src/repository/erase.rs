@@ -39,6 +39,8 @@ pub struct Plan {
     pub bundled: Option<Timestamp>,
     /// Keys that open in no place: any of them may be the tenant's.
     pub unopened: Vec<String>,
+    /// Every tenant whose keys open in some place and were not erased.
+    pub known: BTreeSet<Tenant>,
 }
 
 /// What came of a tombstone.
@@ -78,6 +80,7 @@ pub fn plan(acting: &Acting<'_>, tenant: &Tenant, places: &[&dyn Store]) -> Resu
     }
     let (repository, recovery) = (acting.repository, acting.open()?);
     let all = places::keys(acting, &recovery, places)?;
+    let known = all.opened.values().filter(|whose| **whose != Tenant::System).cloned().collect();
     let of_tenant = all.opened.into_iter().filter(|(_, whose)| whose == tenant);
     let keys: Vec<(Label, KeyId)> = of_tenant.map(|(slot, _)| slot).collect();
     let wanted: HashSet<KeyId> = keys.iter().map(|(_, key)| *key).collect();
@@ -95,7 +98,7 @@ pub fn plan(acting: &Acting<'_>, tenant: &Tenant, places: &[&dyn Store]) -> Resu
         bundled = bundled.max(bundled_until(*store, None)?);
     }
     let unopened = all.unopened.iter().map(|one| one.error.to_string()).collect();
-    Ok(Plan { tenant: tenant.clone(), keys, tokens, snapshots, bundled, unopened })
+    Ok(Plan { tenant: tenant.clone(), keys, tokens, snapshots, bundled, unopened, known })
 }
 
 /// Puts the tombstone of a plan. From when enough officers signed it, nobody takes, keeps or gives back data of the tenant.
@@ -169,9 +172,12 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
         }
         let names: Vec<ObjectName> = names.difference(&graves).cloned().collect();
         in_lanes(acting.lanes, &names, |name| bury(*store, name, there.contains(name)))?;
-        forget_states(*store)?;
         swept.destroyed += there.len();
         swept.graves += names.len() + graves.len();
+    }
+    // Last: where it may not be done, keys are gone everywhere all the same.
+    for store in places {
+        forget_states(*store)?;
     }
     Ok(swept)
 }
@@ -225,14 +231,14 @@ fn bury(store: &dyn Store, name: &ObjectName, mut there: bool) -> Result<(), Rep
     ))
 }
 
-/// What hosts remember names paths of tenants: whatever may be from before the newest tombstone goes, whoever swept before.
-/// It is a cache, which the next backup makes anew.
+/// What hosts remember names paths of tenants: whatever may be from before the newest tombstone goes, whoever swept before;
+/// without a tombstone nothing does. It is a cache, which the next backup makes anew.
 fn forget_states(store: &dyn Store) -> Result<(), RepositoryError> {
     let list = |prefix: &str| store.list(prefix).map_err(|error| RepositoryError::store(prefix, error));
     let newest = list("erasures/")?.into_iter().map(|object| object.modified).max();
     // A backup that committed just before the tombstone came puts what it remembers just after.
     let until = newest.map(|newest| newest.plus(DISORDER_MAX));
-    for object in list("state/")?.into_iter().filter(|one| until.is_none_or(|until| one.modified <= until)) {
+    for object in list("state/")?.into_iter().filter(|one| until.is_some_and(|until| one.modified <= until)) {
         store.delete(&object.name).map_err(|error| RepositoryError::store(object.name.as_str(), error))?;
     }
     Ok(())

@@ -1,8 +1,5 @@
 //! A tenant of whom nothing is stored: most likely a name that was mistyped, or another region's.
 
-use std::collections::BTreeSet;
-
-use lifeboat_repo::ids::Tenant;
 use lifeboat_repo::repository::erase::Plan;
 use lifeboat_repo::repository::erasures::Erasures;
 use lifeboat_repo::repository::reseal::Acting;
@@ -28,7 +25,7 @@ pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool) -> Resu
             "`lifeboat erase --sweep` destroys what came late, `lifeboat erase --prove` tries whether anything opens it",
         ));
     }
-    let known = tenants(acting)?;
+    let known = &plan.known;
     let named: Vec<String> = known.iter().take(NAMED_MAX).map(ToString::to_string).collect();
     let more = known.len().saturating_sub(NAMED_MAX);
     let there = match (named.is_empty(), more) {
@@ -43,22 +40,4 @@ pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool) -> Resu
     Err(refused(format!("nobody of the name {} has data here; {there}{unopened}", plan.tenant)).next(
         "look at name and region; --in-advance puts a tombstone all the same, so that hosts never take data of that name",
     ))
-}
-
-/// Everybody whose keys open.
-fn tenants(acting: &Acting<'_>) -> Result<BTreeSet<Tenant>> {
-    let recovery = acting.open()?;
-    let mut known = BTreeSet::new();
-    for (writer, key) in recovery.keys()? {
-        match recovery.unwrap_tenant_key(&writer, key) {
-            Ok(opened) if opened.tenant != Tenant::System => {
-                known.insert(opened.tenant.clone());
-            }
-            Ok(_) => {}
-            // Whose it is cannot be told.
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(known)
 }
