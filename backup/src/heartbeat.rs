@@ -12,7 +12,7 @@ use lifeboat_repo::clock::{Clock, Entropy};
 use lifeboat_repo::format::heartbeat::{Beat, Canary, CanaryKey, Counter};
 use lifeboat_repo::ids::{Label, ObjectName, RepositoryId, Tenant};
 use lifeboat_repo::repository::agent::Credentials;
-use lifeboat_repo::repository::heartbeats::{Beater, read_log};
+use lifeboat_repo::repository::heartbeats::{Beater, read_log_of};
 use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::{Bytes, Timestamp};
 
@@ -21,7 +21,7 @@ use crate::program::{Fault, Program, ProgramError};
 mod file;
 mod memory;
 
-pub use file::tenants_of;
+pub use file::{records_in, tenants_of};
 use memory::Memory;
 
 /// A file of records, where nothing else is said.
@@ -177,10 +177,9 @@ fn recall(memory: &mut Memory, repository: &Repository, beater: &Beater<'_>, hos
     let now = host.clock.now();
     let days = Duration::from_secs(3 * 24 * 60 * 60);
     let from = Timestamp::new(now.seconds().saturating_sub_unsigned(days.as_secs()), 0);
-    match read_log(repository, beater.catalog(), from, now.plus(days)) {
+    match read_log_of(repository, beater.catalog(), &host.credentials.writer, from, now.plus(days)) {
         Ok(log) => {
-            let own = log.entries.iter().filter(|entry| entry.writer == host.credentials.writer);
-            for beat in own.flat_map(|entry| &entry.beats) {
+            for beat in log.entries.iter().flat_map(|entry| &entry.beats) {
                 memory.seen(&beat.component, beat.tenant, beat.seq);
             }
         }
@@ -280,6 +279,8 @@ impl Beating<'_> {
 
     fn count(&mut self, component: &Label, program: &Program) -> Result<u64, ProgramError> {
         let time = self.host.clock.now();
+        // One that fails is as dear as one that does not.
+        self.memory.begin_count(component, time);
         let output = program.output(OUTPUT_MAX, self.host.stop)?;
         let counts = parse_counts(&output).map_err(|line| ProgramError {
             fault: Fault::Machine(std::io::Error::other(line)),

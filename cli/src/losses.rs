@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use lifeboat_backup::heartbeat::{RECORDS, tenants_of};
+use lifeboat_backup::heartbeat::{RECORDS, records_in, tenants_of};
 use lifeboat_repo::format::heartbeat::Canary;
 use lifeboat_repo::ids::{Tenant, TenantToken};
 use lifeboat_repo::repository::heartbeats::read_log;
@@ -21,8 +21,6 @@ use crate::when::show_duration;
 
 /// Tenants in whose restored directories records are looked for: as many as ever have any.
 const TENANTS_MAX: usize = 1000;
-/// A file of records is never longer.
-const LENGTH_MAX: u64 = 1 << 20;
 
 /// The records of a component among lines.
 pub(crate) fn among(recovery: &Recovery<'_>, component: &Component, lines: &[u8]) -> Found {
@@ -37,29 +35,21 @@ pub(crate) fn among(recovery: &Recovery<'_>, component: &Component, lines: &[u8]
 /// It is not there, or cannot be read.
 pub(crate) fn found_at(recovery: &Recovery<'_>, component: &Component, path: &Path) -> io::Result<Found> {
     if !std::fs::metadata(path)?.is_dir() {
-        return Ok(among(recovery, component, &read(path)?));
+        return Ok(among(recovery, component, &std::fs::read(path)?));
     }
     let mut found = Found::default();
-    if let Some(Placed::File(file)) = component.heartbeat.as_ref().map(|heartbeat| &heartbeat.placed) {
-        match read(&path.join(file)) {
-            Ok(lines) => found.extend(among(recovery, component, &lines)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    if let Some(Placed::File(file)) = component.heartbeat.as_ref().map(|heartbeat| &heartbeat.placed)
+        && let Some(lines) = records_in(&path.join(file))?
+    {
+        found.extend(among(recovery, component, &lines));
     }
     // A pattern whose directory was not restored has no tenants in it.
     for (_, dir) in tenants_of(path, &component.tenants, TENANTS_MAX).unwrap_or_default() {
-        if let Ok(lines) = read(&dir.join(RECORDS)) {
+        if let Ok(Some(lines)) = records_in(&dir.join(RECORDS)) {
             found.extend(among(recovery, component, &lines));
         }
     }
     Ok(found)
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, LENGTH_MAX), &mut bytes)?;
-    Ok(bytes)
 }
 
 fn token(recovery: &Recovery<'_>, canary: &Canary) -> Option<TenantToken> {

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use lifeboat_backup::heartbeat::{Host, Living, Pulse, beat};
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::format::heartbeat::HeartbeatBody;
 use lifeboat_repo::ids::RunId;
 use lifeboat_repo::observe::{Event, Observer, Silent};
 use lifeboat_repo::repository::heartbeats::read_log;
 use lifeboat_repo::repository::snapshots::Judge;
+use lifeboat_repo::store::Store;
+use lifeboat_repo::store::faulty::FaultyStore;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::units::Timestamp;
 use lifeboat_restore::{Options, Selection, perform, plan};
@@ -276,7 +279,15 @@ fn numbers_go_on_and_what_was_not_logged_is_logged_later() {
     fs::remove_file(source.world.source().join("heart/records")).unwrap();
     assert_eq!(seq(beat(Ok(&repository), &host, all).unwrap()), 4);
     fs::remove_file(&memory).unwrap();
+    fs::remove_file(source.world.source().join("heart/records")).unwrap();
+    // A host reads no log but its own: its rights say no more.
+    let (other, card) = (SigningKey::from_seed([91; 32]), Identity::generate());
+    source.world.enrol("other-1", &other.public(), &card, &["files"]);
+    let watched = Arc::new(FaultyStore::new(Arc::clone(&source.world.store)));
+    let repository = source.world.repository_over(Arc::clone(&watched) as Arc<dyn Store>);
     assert_eq!(seq(beat(Ok(&repository), &host, all).unwrap()), 5);
+    let foreign = watched.log().into_iter().find(|call| call.subject.starts_with("heartbeats/other-1"));
+    assert_eq!(foreign, None);
     let recovery = source.world.recovery(&repository);
     let log = read_log(&repository, recovery.catalog(), Timestamp::default(), source.now()).unwrap();
     let beats = log.entries.iter().flat_map(|entry| &entry.beats).filter(|beat| beat.tenant.is_none());
@@ -291,6 +302,15 @@ fn numbers_go_on_and_what_was_not_logged_is_logged_later() {
         let bytes = source.world.store.read(&object.name, object.length).unwrap();
         assert!(!bytes.windows(4).any(|part| part == b"acme"), "{}", object.name);
     }
+    // A count that fails is not tried again before it is time.
+    let failing = Some(lifeboat_backup::Program::new("/bin/sh", &["-c", "exit 3"]));
+    let failing = Living { component: label("other"), count: failing, ..living.clone() };
+    let count = || {
+        let report = beat(Ok(&repository), &host, std::slice::from_ref(&failing)).unwrap();
+        report.components.into_iter().next().unwrap().counted
+    };
+    assert!(matches!(count(), Some(Err(_))));
+    assert!(count().is_none());
     // A tenant may put a link there; it is not followed.
     let secret = source.world.dir.path().join("secret");
     fs::write(&secret, b"untouched").unwrap();

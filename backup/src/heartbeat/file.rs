@@ -10,18 +10,27 @@ use lifeboat_repo::format::heartbeat::{Canary, RECORDS_KEPT};
 use lifeboat_repo::ids::{Label, Tenant};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
-/// A file of records is never longer: one line takes about 400 bytes.
+/// A file of records that we keep is never longer: one line takes about 400 bytes.
 const LENGTH_MAX: u64 = 1 << 20;
 /// Where `{tenant}` stands in a pattern.
 const TENANT: &str = "{tenant}";
 
 /// The records in a file, as they stand; none where there is no file.
 pub(super) fn read(path: &Path) -> io::Result<Vec<Canary>> {
+    Ok(records_in(path)?.map(|bytes| Canary::among(&bytes).0).unwrap_or_default())
+}
+
+/// What a file of records holds; nothing where there is no file. Whoever may write beside it can put a link or a pipe in
+/// its place: neither is followed, nor waited for.
+///
+/// # Errors
+/// It cannot be read, or is no regular file.
+pub fn records_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let (dir, name) = open_dir(path)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match openat(&dir, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if !file.metadata()?.is_file() {
@@ -29,7 +38,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Canary>> {
     }
     let mut bytes = Vec::new();
     file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
-    Ok(Canary::among(&bytes).0)
+    Ok(Some(bytes))
 }
 
 /// Puts a record behind those that were there, and a whole new file in the place of the old one.

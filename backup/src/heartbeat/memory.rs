@@ -115,8 +115,12 @@ impl Memory {
         self.kept.beats.drain(..drop);
     }
 
+    /// A count is begun, whatever comes of it.
+    pub(super) fn begin_count(&mut self, component: &Label, time: Timestamp) {
+        self.kept.counted.insert(component.clone(), time);
+    }
+
     pub(super) fn count(&mut self, counter: Counter) {
-        self.kept.counted.insert(counter.component.clone(), counter.time);
         self.kept
             .counters
             .retain(|known| known.component != counter.component || known.tenant != counter.tenant);

@@ -56,6 +56,13 @@ fn a_copy_shows_what_it_lost() {
     fs::write(&records, kept.join("\n")).unwrap();
     let found = json(&world, &["heartbeat", "chats", "--check", "later", IDENTITY], 6)["losses"][0].clone();
     assert_eq!((&found["holes"], &found["seq"]), (&1.into(), &1.into()), "{found}");
+    // What a tenant puts in the place of its records is neither followed nor waited for.
+    for tenant in ["acme", "globex"] {
+        let place = world.at().join("later/uploads").join(tenant).join(".lifeboat-heartbeat");
+        fs::remove_file(&place).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+    }
+    json(&world, &["heartbeat", "chats", "--check", "later", IDENTITY], 6);
     // One that nobody wrote says nothing, and no record at all is no answer.
     fs::write(&records, lines.lines().next().unwrap().replace("\"seq\":1,", "\"seq\":9,")).unwrap();
     let tree = world.at().join("later/uploads");

@@ -125,35 +125,52 @@ pub fn read_log(
 ) -> Result<HeartbeatLog, RepositoryError> {
     let mut log = HeartbeatLog::default();
     for writer in repository.trust().writers() {
-        let mut before: Option<(ObjectName, ObjectHash)> = None;
-        for name in named(repository, &writer, from, to)? {
-            let Some(Place::Heartbeat(_, id)) = place(&name) else { continue };
-            let read = catalog.read(repository, &name, Kind::Heartbeat, JudgedAt::Moment(id.moment()));
-            let body = read.and_then(|(signed, plain)| {
-                let body: HeartbeatBody = format::decode(&plain, "heartbeat")
-                    .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-                let own = body.writer == writer && body.id == id && signed.principal.is_writer(&writer);
-                if own {
-                    Ok((body, signed.hash))
-                } else {
-                    Err(RepositoryError::damaged(name.as_str(), "it is not that writer's entry of that name"))
-                }
-            });
-            match body {
-                Ok((body, hash)) => {
-                    if before.is_some() && body.previous != before {
-                        log.trouble
-                            .push(format!("{name} does not follow the entry before it: some are missing"));
-                    }
-                    before = Some((name, hash));
-                    log.entries.push(body);
-                }
-                Err(error) if error.is_damage() => log.trouble.push(error.to_string()),
-                Err(error) => return Err(error),
-            }
-        }
+        let own = read_log_of(repository, catalog, &writer, from, to)?;
+        log.entries.extend(own.entries);
+        log.trouble.extend(own.trouble);
     }
     log.entries.sort_by_key(|entry| entry.id);
+    Ok(log)
+}
+
+/// The same of one writer, whose host may read no other's.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn read_log_of(
+    repository: &Repository,
+    catalog: &Catalog,
+    writer: &Label,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<HeartbeatLog, RepositoryError> {
+    let mut log = HeartbeatLog::default();
+    let mut before: Option<(ObjectName, ObjectHash)> = None;
+    for name in named(repository, writer, from, to)? {
+        let Some(Place::Heartbeat(_, id)) = place(&name) else { continue };
+        let read = catalog.read(repository, &name, Kind::Heartbeat, JudgedAt::Moment(id.moment()));
+        let body = read.and_then(|(signed, plain)| {
+            let body: HeartbeatBody = format::decode(&plain, "heartbeat")
+                .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
+            let own = body.writer == *writer && body.id == id && signed.principal.is_writer(writer);
+            if own {
+                Ok((body, signed.hash))
+            } else {
+                Err(RepositoryError::damaged(name.as_str(), "it is not that writer's entry of that name"))
+            }
+        });
+        match body {
+            Ok((body, hash)) => {
+                if before.is_some() && body.previous != before {
+                    log.trouble.push(format!("{name} does not follow the entry before it: some are missing"));
+                }
+                before = Some((name, hash));
+                log.entries.push(body);
+            }
+            Err(error) if error.is_damage() => log.trouble.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
     Ok(log)
 }
 
