@@ -248,6 +248,7 @@ fn statuses(samples: &mut Samples, result: &Value) {
         let copied = one.get("replica").and_then(|replica| moment(replica, "recovery_point"));
         samples.set_if(REPLICA_POINT, &labels, copied);
     }
+    samples.set_if(RTO_WHOLE, &[], number(result, "/whole/projection/range/high"));
 }
 
 fn locks(samples: &mut Samples, result: &Value) {
@@ -255,7 +256,8 @@ fn locks(samples: &mut Samples, result: &Value) {
         for kind in items(region, "kinds") {
             let labels = [("region", text(region, "region")), ("kind", text(kind, "kind"))];
             samples.set_if(LOCK_END, &labels, moment(kind, "earliest"));
-            samples.set_if(LOCK_DUE, &labels, number(kind, "/due"));
+            let unlocked = number(kind, "/unlocked").unwrap_or_default();
+            samples.set_if(LOCK_DUE, &labels, number(kind, "/due").map(|due| due + unlocked));
         }
     }
 }
@@ -271,7 +273,6 @@ fn replications(samples: &mut Samples, result: &Value, now: f64) {
     for one in items(result, "regions").filter(|one| number(one, "/exit") == Some(0.0)) {
         samples.set(REPLICATE_SUCCESS, &[("region", text(one, "region"))], now);
     }
-    samples.set_if(RTO_WHOLE, &[], number(result, "/whole/projection/range/high"));
 }
 
 fn checks(samples: &mut Samples, result: &Value, now: f64) {
@@ -368,7 +369,7 @@ mod tests {
             "locks",
             1,
             json!({ "regions": [{ "region": "eu", "kinds": [
-            { "kind": "packs", "objects": 3, "earliest": "2026-11-23T03:00:00Z", "due": 2, "unlocked": 0 }] }] }),
+            { "kind": "packs", "objects": 3, "earliest": "2026-11-23T03:00:00Z", "due": 2, "unlocked": 1 }] }] }),
         );
         tell(
             "keys bundle",
@@ -385,11 +386,13 @@ mod tests {
             "status",
             40,
             json!({ "components": [{ "component": "chats", "region": "eu", "rpo": "met",
-            "replica": { "recovery_point": "2026-11-23T03:00:00Z" } }] }),
+            "replica": { "recovery_point": "2026-11-23T03:00:00Z" } }],
+            "whole": { "projection": { "range": { "low": 60, "high": 90.5 } } } }),
         );
         let packs = "region=\"eu\",kind=\"packs\"";
         let moment = Some(1_795_402_800.0);
-        assert_eq!((get(&samples, LOCK_END, packs), get(&samples, LOCK_DUE, packs)), (moment, Some(2.0)));
+        assert_eq!((get(&samples, LOCK_END, packs), get(&samples, LOCK_DUE, packs)), (moment, Some(3.0)));
+        assert_eq!(get(&samples, RTO_WHOLE, ""), Some(90.5));
         assert_eq!(get(&samples, BUNDLE_PUT, "region=\"eu\""), Some(10.0), "a listing puts nothing");
         assert_eq!(get(&samples, REPLICATE_SUCCESS, "region=\"eu\""), Some(30.0));
         assert_eq!(get(&samples, REPLICATE_SUCCESS, "region=\"us\""), None);
