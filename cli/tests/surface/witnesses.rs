@@ -1,8 +1,9 @@
 //! A witness in another account: what was rolled back is told by it, and that it is out of reach fails no backup.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -150,6 +151,33 @@ fn a_witness_that_says_nothing_proves_nothing_and_fails_no_backup() {
     assert!(said(&world.ends(&["verify"], 5)).contains("stranger"));
     // Nor does it keep the witness from being told.
     backup(&world, "again", 0)["witnessed"].as_str().unwrap();
+}
+
+/// What comes over a connection that breaks is not kept, since nobody could take it away again.
+#[test]
+fn a_witness_keeps_only_what_arrived_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = |asked: &str, sent: &[u8]| {
+        let mut child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/witness"))
+            .args([dir.path().to_str().unwrap(), "serve"])
+            .env("SSH_ORIGINAL_COMMAND", asked)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(sent).unwrap();
+        let done = child.wait_with_output().unwrap();
+        (done.status.code().unwrap(), done.stdout)
+    };
+    // Of "an entry".
+    const PUT: &str =
+        "put witness/a/host-1/00000000 9fb7f2ffa7e75ba5d5017c2b5b651a7d256016ca891c74ca01cb651d6781a6e9";
+    assert_eq!(serve(PUT, b"an en"), (1, Vec::new()));
+    assert_eq!(serve("get witness/a/host-1/00000000", b""), (0, Vec::new()));
+    assert_eq!(serve(PUT, b"an entry"), (0, Vec::new()));
+    assert_eq!(serve("get witness/a/host-1/00000000", b""), (0, b"an entry".to_vec()));
+    assert_eq!(serve("put witness/a/host-1/00000001", b"").0, 2);
 }
 
 /// A command keeps what a store would keep: scripts/witness, in a directory of its own.
