@@ -19,7 +19,7 @@ pub(crate) struct Reached {
 /// Does the same in each region, and tells at the end of the page where it failed.
 ///
 /// # Errors
-/// It failed in every region (what happened in the first is returned), or somebody asked to stop.
+/// It failed in the only region there is, or somebody asked to stop.
 pub(crate) fn each<'c>(
     regions: Vec<&'c Region>,
     page: &mut Page,
@@ -34,8 +34,11 @@ pub(crate) fn each<'c>(
             Err(failure) => failures.push((&region.name, failure)),
         }
     }
-    if !worked && !failures.is_empty() {
-        return Err(failures.swap_remove(0).1);
+    if !worked
+        && failures.len() == 1
+        && let Some((_, failure)) = failures.pop()
+    {
+        return Err(failure);
     }
     for (region, failure) in &failures {
         exit = exit.worst(failure.exit);

@@ -167,6 +167,15 @@ fn a_region_out_of_reach_hides_no_other() {
         assert_eq!(value["unreachable"][0]["region"], "us-dal", "{arguments:?}: {value}");
         assert_eq!(value["unreachable"][0]["error"]["code"], "LB-703", "{value}");
     }
+    // Where nothing is in reach, each is told.
+    fs::rename(world.at().join("repositories/eu-fra"), world.at().join("neither")).unwrap();
+    let page = said(&world.ends(&["snapshots"], 7));
+    assert!(
+        page.contains("eu-fra: there is no repository") && page.contains("us-dal: there is no"),
+        "{page}"
+    );
+    assert_eq!(json(&world, &["snapshots"], 7)["unreachable"].as_array().unwrap().len(), 2);
+    fs::rename(world.at().join("neither"), world.at().join("repositories/eu-fra")).unwrap();
     // Whoever asks for what is there is told of nothing else.
     world.ends(&["snapshots", "chats"], 0);
     world.ends(&["snapshots", "crm"], 7);
