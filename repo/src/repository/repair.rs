@@ -20,7 +20,7 @@ use crate::repository::pack::{self, PACK_TARGET, PackBuilder};
 use crate::repository::trust::Trust;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role, versions};
 use crate::store::{Store, StoreErrorKind};
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// Packs are copied in pieces of this length.
 const PIECE: Bytes = Bytes::mib(4);
@@ -137,8 +137,13 @@ pub fn put_copy(
     let failed = |error| RepositoryError::store(name.as_str(), error);
     if let Some(Place::Pack(pack)) = place(name) {
         let whole = copy.stat(name).map_err(failed)?.ok_or_else(|| missing(name))?.length;
-        let class = catalog.map(|catalog| pack::class_at(copy, catalog, pack, whole));
-        let class = class.and_then(Result::ok).unwrap_or_default();
+        let class = match catalog.map(|catalog| pack::class_at(copy, catalog, pack, whole)) {
+            Some(Ok(class)) => class,
+            // Neither whoever opens no catalog nor whoever reads a damaged table can tell.
+            None => LockClass::default(),
+            Some(Err(error)) if error.is_damage() => LockClass::default(),
+            Some(Err(error)) => return Err(error),
+        };
         let mut upload = store.upload_as(class).map_err(failed)?;
         pieces(copy, name, pack, &mut |piece| upload.write(piece).map_err(failed))?;
         store.delete(name).map_err(failed)?;
