@@ -143,8 +143,12 @@ pub struct Checked {
 /// # Errors
 /// It is no directory, cannot be read, or holds more than any evidence does.
 pub fn check(directory: &Path, vouch: &Vouch, version: &str) -> Result<Checked, EvidenceError> {
-    let found = files::read(directory)?;
-    let mut problems = found.problems;
+    Ok(judge(&files::read(directory)?, vouch, version))
+}
+
+/// Checks what was read.
+pub(super) fn judge(found: &files::Found, vouch: &Vouch, version: &str) -> Checked {
+    let mut problems = found.problems.clone();
     let files = &found.files;
     let facts = facts_of(files, &mut problems);
     let signer = signature(files, facts.as_ref(), vouch, &mut problems);
@@ -172,7 +176,7 @@ pub fn check(directory: &Path, vouch: &Vouch, version: &str) -> Result<Checked, 
         let what = "it is not what lifeboat writes for these facts and this signer";
         problems.push(Problem::new(Reason::NotDerived, instructions::FILE, what));
     }
-    Ok(Checked { facts, signer, principal, problems, notes })
+    Checked { facts, signer, principal, problems, notes }
 }
 
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -237,7 +241,7 @@ fn signature(
 }
 
 /// Every file against the list, and the list against the files.
-pub(super) fn hashes(files: &Files, problems: &mut Vec<Problem>) {
+fn hashes(files: &Files, problems: &mut Vec<Problem>) {
     let Some(sums) = files.get(SUMS) else { return };
     let mut listed = BTreeSet::new();
     for line in String::from_utf8_lossy(sums).lines() {

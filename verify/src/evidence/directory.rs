@@ -10,8 +10,8 @@ use lifeboat_repo::crypto::sign::{SigningKey, sign_detached};
 use lifeboat_repo::crypto::signers::{AllowedSigners, Entry};
 use lifeboat_repo::ids::{Label, ObjectHash};
 
-use super::check::{files, hashes};
-use super::derived::derived;
+use super::check::{Reason, Vouch, files, judge};
+use super::derived::{FACTS_FILE, derived};
 use super::error::{EvidenceError, EvidenceErrorKind};
 use super::facts::{FORMAT, Facts};
 use super::instructions;
@@ -117,23 +117,29 @@ fn create(
     Ok(path)
 }
 
-/// Signs evidence that nobody signed yet, if it still is what was written. The signature is the last that appears.
+/// Signs evidence that nobody signed yet, if it still has its hashes, fits them, and agrees with itself. The signature is
+/// the last that appears. `version` is that of this program: what another version drew is not drawn again to compare; what
+/// was not compared is told.
+///
+/// Who can write all its files can write others that agree: it is the signer who says that they are those of the drill.
 ///
 /// # Errors
-/// It is signed already, a file is not the one that was written, or one cannot be read or written.
-pub fn sign(directory: &Path, signer: &Signer<'_>) -> Result<(), EvidenceError> {
+/// It is signed already, anything is wrong with it but that nobody signed it, or a file cannot be read or written.
+pub fn sign(directory: &Path, signer: &Signer<'_>, version: &str) -> Result<Vec<String>, EvidenceError> {
     let shown = directory.display().to_string();
     let found = files::read(directory)?;
     if found.files.contains_key(SIGNATURE) {
         return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Exists });
     }
-    let mut problems = found.problems;
-    hashes(&found.files, &mut problems);
-    if let Some(first) = problems.first() {
-        let why = format!("{}: {}; what was changed is not signed", first.file, first.what);
-        return Err(EvidenceError::not_evidence(shown, why));
+    let refused = |why: String| Err(EvidenceError::not_evidence(shown.clone(), why));
+    if !found.files.contains_key(SUMS) {
+        return refused(format!("{SUMS} is gone, so nothing says that it is what was written"));
     }
-    let (facts, _) = files::read_facts(directory)?;
+    let checked = judge(&found, &Vouch::Keys(Vec::new()), version);
+    if let Some(first) = checked.problems.iter().find(|one| one.reason != Reason::Unsigned) {
+        return refused(format!("{}: {}; what was changed is not signed", first.file, first.what));
+    }
+    let Some(facts) = checked.facts else { return refused(format!("{FACTS_FILE} is not there")) };
     let unsigned: Vec<Attachment> = found
         .files
         .into_iter()
@@ -149,7 +155,8 @@ pub fn sign(directory: &Path, signer: &Signer<'_>) -> Result<(), EvidenceError> 
             .and_then(|()| fs::rename(&fresh, &path))
             .map_err(|error| EvidenceError::file(path.display().to_string(), error))?;
     }
-    sync(directory).map_err(|error| EvidenceError::file(shown, error))
+    sync(directory).map_err(|error| EvidenceError::file(shown, error))?;
+    Ok(checked.notes)
 }
 
 /// All files of the directory, the signature last.

@@ -1,6 +1,8 @@
 //! Evidence from facts made by hand: a drill that went badly in every way there is.
 
+use lifeboat_repo::crypto::hash::sha256;
 use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::ids::ObjectHash;
 
 use super::facts::{Facts, Verdict, What};
 use super::*;
@@ -55,13 +57,31 @@ fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     let key = SigningKey::from_seed([7; 32]);
     assert_eq!(reasons(&path, &key), [Reason::Unsigned]);
     let signer = Signer { principal: "officer:alice".into(), key: &key };
-    let note = path.join("note.txt");
-    std::fs::write(&note, "y").unwrap();
-    assert!(matches!(sign(&path, &signer).unwrap_err().kind, EvidenceErrorKind::NotEvidence(_)));
-    std::fs::write(&note, "x").unwrap();
-    sign(&path, &signer).unwrap();
+    let sign = || sign(&path, &signer, "0.1.0");
+    let sums = std::fs::read_to_string(path.join("SHA256SUMS")).unwrap();
+    // A file, and a file with its hash.
+    for (name, rehashed) in
+        [("note.txt", false), ("report.html", true), ("evidence.json", true), ("SHA256SUMS", false)]
+    {
+        let (file, list) = (path.join(name), path.join("SHA256SUMS"));
+        let was = std::fs::read(&file).unwrap();
+        let changed = String::from_utf8(was.clone()).unwrap().replace("OPS-4711", "OPS-4712") + "\n";
+        std::fs::write(&file, &changed).unwrap();
+        if rehashed {
+            let [before, after] = [was.as_slice(), changed.as_bytes()]
+                .map(|bytes| ObjectHash::from_bytes(sha256(bytes)).to_string());
+            std::fs::write(&list, sums.replace(&before, &after)).unwrap();
+        } else if name == "SHA256SUMS" {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let refused = sign().unwrap_err();
+        assert!(matches!(refused.kind, EvidenceErrorKind::NotEvidence(_)), "{name}: {refused}");
+        std::fs::write(&file, was).unwrap();
+        std::fs::write(&list, &sums).unwrap();
+    }
+    assert_eq!(sign().unwrap(), Vec::<String>::new());
     assert_eq!(reasons(&path, &key), []);
-    assert!(matches!(sign(&path, &signer).unwrap_err().kind, EvidenceErrorKind::Exists));
+    assert!(matches!(sign().unwrap_err().kind, EvidenceErrorKind::Exists));
     let (_aside, whole, _) = written();
     let names = |path: &std::path::Path| std::fs::read_dir(path).unwrap().count();
     assert_eq!(names(&path), names(&whole) + 1, "as if it had been signed at once");

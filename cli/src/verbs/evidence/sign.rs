@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::codes::Code;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, shown};
+use crate::failure::{Failure, Result, shown, tame};
 use crate::keyfiles;
 use crate::render::Outcome;
 
@@ -84,10 +84,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             .code(Code::NoOfficerKey)
             .next("give --officer-key FILE (or LIFEBOAT_OFFICER_KEY)")
     })?;
-    sign(&args.evidence, &hand.signer()).map_err(Failure::from)?;
+    let notes = sign(&args.evidence, &hand.signer(), super::VERSION).map_err(Failure::from)?;
     let fingerprint = hand.key.public().fingerprint();
     let mut page = context.page();
     page.raw(&format!("signed as {} by {fingerprint}", hand.principal));
-    let value = json!({ "path": shown(&args.evidence), "principal": hand.principal, "signer": fingerprint });
+    for note in &notes {
+        page.item("·", &tame(note));
+    }
+    let value = json!({ "path": shown(&args.evidence), "principal": hand.principal, "signer": fingerprint, "notes": notes });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
