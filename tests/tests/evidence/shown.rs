@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lifeboat_repo::units::Timestamp;
 use lifeboat_verify::evidence::controls::Standing;
-use lifeboat_verify::evidence::facts::{Facts, Moment, Seconds, Verdict};
+use lifeboat_verify::evidence::facts::{Facts, Met, Moment, Outcome, Seconds, Verdict};
 use lifeboat_verify::evidence::readiness::{Held, Now, Readiness};
 use lifeboat_verify::evidence::{Attachment, Expired, canonical, derived};
 use serde_json::Value;
@@ -192,6 +192,19 @@ fn ready(facts: &Facts, names: &[&str]) -> Readiness {
     }
 }
 
+/// The drill, gone well for two of its components.
+fn good() -> Facts {
+    let mut good = drill();
+    good.verdict = Verdict::Met;
+    let known = good.components.iter().find(|one| one.name.as_str() == "identity").unwrap().rpo.clone();
+    good.components.iter_mut().find(|one| one.name.as_str() == "files").unwrap().rpo = known;
+    good
+}
+
+fn loss(page: &mut Readiness, met: Met) {
+    page.evidence[0].facts.components[0].rpo.as_mut().unwrap().verdict = met;
+}
+
 #[test]
 fn the_readiness_page_answers_no_unless_everything_says_yes() {
     let bad = drill();
@@ -202,8 +215,7 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
     assert_eq!(whole.standing(), Standing::NotShown);
     show("report.html", &file(&bad, "report.html"));
 
-    let mut good = drill();
-    good.verdict = Verdict::Met;
+    let good = good();
     let fresh = || {
         let mut fresh = ready(&good, &["identity", "files"]);
         fresh.now = good.exercise.ended;
@@ -212,7 +224,7 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
     show("ready.html", &fresh().page());
     assert_eq!(fresh().standing(), Standing::Shown, "{:?}", fresh().ready());
     type Case = (&'static str, Standing, fn(&mut Readiness));
-    let cases: [Case; 8] = [
+    let cases: [Case; 15] = [
         ("old backups", Standing::NotShown, |it| it.now = it.now.plus(Duration::from_secs(2 * 86_400))),
         ("no snapshot", Standing::NotShown, |it| it.components[0].recovery_point = None),
         ("a partial snapshot", Standing::Insufficient, |it| it.components[0].note = Some("partial".into())),
@@ -222,6 +234,29 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
             it.evidence[0].expired = vec![Expired::Configuration]
         }),
         ("the drill failed", Standing::NotShown, |it| it.evidence[0].facts.verdict = Verdict::Failed),
+        ("a newer drill restored nothing", Standing::NotShown, |it| {
+            let mut newer = it.evidence[0].clone();
+            newer.facts.verdict = Verdict::Failed;
+            for one in &mut newer.facts.components {
+                one.rto = None;
+                one.checks.clear();
+            }
+            it.evidence.push(newer);
+        }),
+        ("too much was lost", Standing::NotShown, |it| loss(it, Met::Missed)),
+        ("what was lost is unknown", Standing::Insufficient, |it| loss(it, Met::Insufficient)),
+        ("nothing was checked", Standing::Insufficient, |it| {
+            it.evidence[0].facts.components[0].checks.clear();
+        }),
+        ("a check did not run", Standing::Insufficient, |it| {
+            it.evidence[0].facts.components[0].checks[0].outcome = Outcome::NotRun("no".into());
+        }),
+        ("the whole took too long", Standing::NotShown, |it| {
+            it.evidence[0].facts.verdict = Verdict::LimitMissed;
+        }),
+        ("the drill showed too little", Standing::Insufficient, |it| {
+            it.evidence[0].facts.verdict = Verdict::Insufficient;
+        }),
         ("a region out of reach", Standing::Insufficient, |it| {
             it.unreachable = vec![("us-dal".parse().unwrap(), "no route".into())];
         }),

@@ -5,9 +5,9 @@
 use lifeboat_repo::ids::Label;
 use maud::{Markup, html};
 
-use super::controls::Standing;
+use super::controls::{Standing, Topic};
 use super::expiry::Expired;
-use super::facts::{ComponentFact, Facts, Moment, Outcome, RtoFact, Seconds, Verdict};
+use super::facts::{ComponentFact, Facts, Kind, Met, Moment, Outcome, RtoFact, Seconds, Verdict};
 use super::plain::plain;
 use super::report::{
     badge, course, document, heat_map, losses, promise, schedule, seconds, standing_tone, tile,
@@ -72,18 +72,23 @@ impl Readiness {
         self.components.iter().map(|component| self.of(component)).collect()
     }
 
-    /// The whole: as ready as the least ready.
+    /// The whole: as ready as the least ready, and no better than the newest evidence ended.
     #[must_use]
     pub fn standing(&self) -> Standing {
+        let ready = self.ready();
         let unreachable = self.unreachable.iter().map(|_| Standing::Insufficient);
-        let worst = self.ready().into_iter().map(|one| one.standing).chain(unreachable).max();
+        let wholes = latest(&ready).into_iter().map(ended);
+        let worst = ready.iter().map(|one| one.standing).chain(unreachable).chain(wholes).max();
         worst.unwrap_or(Standing::Insufficient)
     }
 
     fn of<'r>(&'r self, component: &'r Now) -> Ready<'r> {
         let proven = self.evidence.iter().rev().find_map(|held| {
             let of = |fact: &&ComponentFact| fact.name == component.name && fact.region == component.region;
-            held.facts.components.iter().find(of).filter(|fact| fact.rto.is_some()).map(|fact| (held, fact))
+            // Where the restore itself failed there is no time, and that is news, too.
+            let failed = held.facts.kind == Kind::Drill && held.facts.verdict == Verdict::Failed;
+            let fact = held.facts.components.iter().find(of).filter(|fact| failed || fact.rto.is_some());
+            fact.map(|fact| (held, fact))
         });
         let mut ready = Ready { component, proven, standing: Standing::Shown, reasons: Vec::new() };
         match component.recovery_point.map(|point| Seconds::new(self.now.since(point))) {
@@ -167,12 +172,19 @@ impl Readiness {
     fn why(&self, ready: &[Ready<'_>]) -> Markup {
         let held_back: Vec<&Ready<'_>> = ready.iter().filter(|one| one.standing != Standing::Shown).collect();
         html! {
-            @if held_back.is_empty() && self.unreachable.is_empty() {
+            @let wholes: Vec<&Held> = latest(ready).into_iter().filter(|held| ended(held) != Standing::Shown).collect();
+            @if held_back.is_empty() && self.unreachable.is_empty() && wholes.is_empty() {
                 @if ready.is_empty() { p { "No component is configured." } }
                 @else { p { "Every component has a recent backup, and evidence that holds says it comes back in time." } }
             }
             ul.plain {
                 @for (region, why) in &self.unreachable { li { "region " (region) " cannot be looked at: " (plain(why)) } }
+                @for held in wholes {
+                    li {
+                        "the " (held.facts.kind.word()) " of " (held.facts.exercise.ended.day()) " ended with: "
+                        (held.facts.verdict.words())
+                    }
+                }
                 @for one in held_back {
                     li { b { (one.component.name) } ": " @for (number, why) in one.reasons.iter().enumerate() {
                         @if number > 0 { "; " } (plain(why))
@@ -314,17 +326,23 @@ impl Ready<'_> {
 
     /// What facts say of a component, whoever vouches for them.
     fn judge_facts(&mut self, facts: &Facts, fact: &ComponentFact) {
-        match fact.rto.as_ref().map(|rto| rto.verdict) {
-            Some(Verdict::Met) => {}
-            Some(Verdict::Insufficient) | None => {
-                self.against(
-                    Standing::Insufficient,
-                    "too little was measured to say how long it takes".into(),
-                );
+        let time = Topic::RecoveryTime.standing(facts, Some(fact));
+        match (time, fact.rto.as_ref()) {
+            (Standing::Shown, _) => {}
+            (Standing::NotShown, Some(rto)) => {
+                self.against(time, format!("its recovery time: {}", rto.verdict.words()));
             }
-            Some(verdict) => {
-                self.against(Standing::NotShown, format!("its recovery time: {}", verdict.words()))
-            }
+            _ => self
+                .against(Standing::Insufficient, "too little was measured to say how long it takes".into()),
+        }
+        // Where it has no heartbeats nothing was looked at; how old its backups are is judged apart.
+        let loss = Topic::DataLoss.standing(facts, Some(fact));
+        if !matches!(loss, Standing::Shown | Standing::NotLooked) {
+            let why = if loss == Standing::NotShown { Met::Missed } else { Met::Insufficient };
+            self.against(loss, format!("what was lost of it: {}", why.words()));
+        }
+        if Topic::Restorable.standing(facts, Some(fact)) == Standing::NotLooked {
+            self.against(Standing::Insufficient, "nothing that was restored of it was checked".into());
         }
         for check in &fact.checks {
             match &check.outcome {
@@ -343,6 +361,16 @@ impl Ready<'_> {
     /// Whether the evidence of it can be believed and still holds.
     fn holds(&self) -> bool {
         self.proven.is_some_and(|(held, _)| held.problem.is_none() && held.expired.is_empty())
+    }
+}
+
+/// How the whole ended that evidence speaks of. What cannot be believed says nothing, good or bad.
+fn ended(held: &Held) -> Standing {
+    match held.facts.verdict {
+        _ if held.problem.is_some() => Standing::Shown,
+        Verdict::Met => Standing::Shown,
+        Verdict::Insufficient => Standing::Insufficient,
+        Verdict::TargetMissed | Verdict::LimitMissed | Verdict::Failed => Standing::NotShown,
     }
 }
 
