@@ -20,7 +20,7 @@ pub(crate) struct Which {
     /// A snapshot by name, or by its beginning [default: latest]
     #[arg(long, value_name = "RUN", conflicts_with = "at")]
     pub(crate) snapshot: Option<String>,
-    /// The latest that holds nothing later than this: 2026-11-23T18:43:39Z, or 3h ago
+    /// The latest that was complete by then, so that it holds nothing later: 2026-11-23T18:43:39Z, or 3h ago
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
     /// Only this tenant's data; may be given several times

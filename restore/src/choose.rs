@@ -20,7 +20,8 @@ pub enum Choice {
     Latest,
     /// The one of this run. Chosen by name, it may be one that its run could no longer record.
     Run(RunId),
-    /// The latest that counts and whose recovery point is not after this moment.
+    /// What there was at this moment: the latest that counts and whose run was over by then, so that it holds nothing later.
+    /// One that is dated ahead of the store's clock is taken only where there is no other.
     At(Timestamp),
 }
 
@@ -61,15 +62,17 @@ pub fn choose<'l>(
             let chosen = chosen.ok_or_else(|| none_counts(listed, component))?;
             Ok(Chosen { passed_over: passed_over(own(), &chosen), ..chosen })
         }
-        Choice::At(moment) => latest(
-            own().filter(|one| recovery_point(one).is_some_and(|point| point <= moment)),
-        )
-        .ok_or_else(|| {
-            RestoreError::refused(
-                format!("component {component} at {}", moment.rfc3339()),
-                format!("no snapshot that counts is that old; {}", what_there_is(listed, component)),
+        Choice::At(moment) => {
+            let by_then = || own().filter(|one| over(one).is_some_and(|end| end <= moment));
+            latest(by_then().filter(|one| one.ahead.is_none())).or_else(|| latest(by_then())).ok_or_else(
+                || {
+                    RestoreError::refused(
+                        format!("component {component} at {}", moment.rfc3339()),
+                        format!("no snapshot that counts is that old; {}", what_there_is(listed, component)),
+                    )
+                },
             )
-        }),
+        }
     }
 }
 
@@ -129,6 +132,11 @@ fn none_counts(listed: &[Listed], component: &Label) -> RestoreError {
     let void = |one: &Listed| one.component == *component && matches!(one.standing, Standing::Void(_));
     let why = format!("it has no snapshot that counts; {}", what_there_is(listed, component));
     if listed.iter().any(void) { RestoreError::damaged(what, why) } else { RestoreError::refused(what, why) }
+}
+
+/// When nothing was read any more for it.
+fn over(one: &Listed) -> Option<Timestamp> {
+    one.snapshot.as_ref().map(|snapshot| snapshot.end.max(snapshot.recovery_point))
 }
 
 fn recovery_point(one: &Listed) -> Option<Timestamp> {

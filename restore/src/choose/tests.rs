@@ -84,6 +84,23 @@ fn a_moment_chooses_by_recovery_point_not_by_start() {
 }
 
 #[test]
+fn a_moment_chooses_nothing_of_which_a_part_was_read_later() {
+    let ends = |at: i64, point: i64, end: i64| {
+        let mut one = listed(at, point, Standing::Counts);
+        if let Some(snapshot) = &mut one.snapshot {
+            snapshot.end = Timestamp::new(1_800_000_000 + end, 0);
+        }
+        one
+    };
+    let all = [ends(10, 10, 12), ends(15, 15, 30)];
+    let at = |point: i64| {
+        let choice = Choice::At(Timestamp::new(1_800_000_000 + point, 0));
+        choose(&all, &label("chats"), choice).map(|chosen| chosen.listed.run).ok()
+    };
+    assert_eq!([at(11), at(12), at(29), at(30)], [None, Some(run(10)), Some(run(10)), Some(run(15))]);
+}
+
+#[test]
 fn unrecorded_ones_are_chosen_by_name_and_flagged() {
     let all = [listed(1, 1, Standing::Unrecorded), listed(2, 2, Standing::Expired)];
     let chosen = choose(&all, &label("chats"), Choice::Run(run(1))).unwrap();
