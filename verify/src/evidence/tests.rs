@@ -146,3 +146,30 @@ fn the_timeline_acts_on_nothing() {
     let fields = text.lines().map(|line| line.matches(',').count());
     assert!(fields.collect::<std::collections::BTreeSet<_>>() == [9].into());
 }
+
+#[test]
+fn the_report_says_where_a_loss_comes_from_and_names_no_range_where_there_is_none() {
+    use super::report::{losses, schedule};
+    let mut facts = facts();
+    facts.components.retain(|one| one.rpo.is_some());
+    let mut said = |canary: fn(usize) -> bool, bound: bool| {
+        for (number, one) in facts.components.iter_mut().enumerate() {
+            let rpo = one.rpo.as_mut().unwrap();
+            rpo.newest_canary = canary(number).then_some(facts.exercise.begun);
+            rpo.bound = bound.then(|| std::time::Duration::from_secs(60).into());
+        }
+        losses(&facts.components).into_string()
+    };
+    assert!(said(|_| true, true).contains("restored copy, below which none is missing. Where"));
+    assert!(said(|number| number == 0, true).contains("where the table names none, from what the snapshot"));
+    let silent = said(|_| false, true);
+    assert!(silent.contains("no canary was found") && !silent.contains("From the newest"), "{silent}");
+    assert!(said(|_| false, false).contains(">Where nothing bounds"));
+    for one in &mut facts.components {
+        if let Some(rto) = &mut one.rto {
+            (rto.low, rto.high) = (None, None);
+        }
+    }
+    let text = schedule(&facts).into_string();
+    assert!(text.contains("data-label=\"range\">none<") && !text.contains("– to –"), "{text}");
+}

@@ -131,6 +131,14 @@ fn bar(component: &ComponentFact, rto: &RtoFact, scale: Scale) -> Markup {
     row(&name, &says, &picture, &value)
 }
 
+/// What was measured as a whole has no range.
+fn range(rto: &RtoFact) -> String {
+    match (rto.low, rto.high) {
+        (None, None) => "none".to_owned(),
+        (low, high) => format!("{} to {}", seconds(low), seconds(high)),
+    }
+}
+
 fn terms(timed: &[(&ComponentFact, &RtoFact)]) -> Markup {
     html! {
         div.wide {
@@ -156,7 +164,7 @@ fn terms(timed: &[(&ComponentFact, &RtoFact)]) -> Markup {
                                 }
                                 @if let Some(note) = &rto.note { br; small { (plain(note)) } }
                             }
-                            td."number" data-label="range" { (seconds(rto.low)) " to " (seconds(rto.high)) }
+                            td."number" data-label="range" { (range(rto)) }
                             td."number" data-label="extrapolated" { (format!("{:.1} ×", rto.factor.number())) }
                             td."number" data-label="time" { b { (rto.seconds.show()) } }
                         }

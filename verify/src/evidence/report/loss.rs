@@ -21,10 +21,7 @@ pub(in super::super) fn section(components: &[ComponentFact]) -> Markup {
     html! {
         section {
             h2 { "How much would be lost" }
-            p.soft {
-                "From the newest canary that was found in the restored copy. Where nothing bounds the loss it is unknown, "
-                "which is not zero."
-            }
+            p.soft { (told(looked.iter().map(|(_, rpo)| *rpo))) }
             ul.key {
                 (mark("g", "within what is allowed")) (mark("b", "beyond")) (mark("stripes", "unknown"))
                 (mark("target", "allowed"))
@@ -36,6 +33,24 @@ pub(in super::super) fn section(components: &[ComponentFact]) -> Markup {
             (lost(&looked))
         }
     }
+}
+
+/// Where the bounds come from.
+fn told<'r>(looked: impl Iterator<Item = &'r RpoFact> + Clone) -> String {
+    let heard = looked.clone().any(|rpo| rpo.newest_canary.is_some());
+    let silent = looked.clone().any(|rpo| rpo.newest_canary.is_none() && rpo.bound.is_some());
+    let from = match (heard, silent) {
+        (true, false) => {
+            "From the newest canary that was found in the restored copy, below which none is missing. "
+        }
+        (true, true) => {
+            "From the newest canary that was found in the restored copy, below which none is missing; where the table names \
+             none, from what the snapshot says of itself. "
+        }
+        (false, true) => "From what each snapshot says of itself: no canary was found in a restored copy. ",
+        (false, false) => "",
+    };
+    format!("{from}Where nothing bounds the loss it is unknown, which is not zero.")
 }
 
 /// The largest loss, with its tone and a note, for one look.
