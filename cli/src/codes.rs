@@ -142,8 +142,8 @@ codes! {
         "It breaks the form that books have: what cannot be read today would be passed over in a disaster.",
         "Mend the line that is named, then run `lifeboat drill check`.";
     NoValue = 222: "something a drill needs has no value",
-        "A variable of the book, the target, or what shows that a step was done is missing or not understood.",
-        "Give --target DIR, --set NAME=VALUE or --done STEP=TEXT as the error says.";
+        "A variable of the book, the target, what shows that a step was done or who agreed to it is missing or not understood.",
+        "Give --target DIR, --set NAME=VALUE, --done STEP=TEXT or --approved as the error says; secrets in the environment.";
 
     NoEvidence = 230: "there is no evidence here",
         "The directory is not there, or is none that a drill, a verification or an erasure left.",
@@ -253,9 +253,10 @@ codes! {
         "No key of such a tenant is stored here. Most likely its name is mistyped, or it is another region's.",
         "Look at the name and the region. `lifeboat erase --in-advance` keeps out a tenant who has no data here yet.";
     DrillTarget = 730: "this is no target for a drill",
-        "It is what is backed up, a repository or a key, lies within one or holds one (by whatever name), or is not empty. A \
-         drill empties its target in the end.",
-        "Name a directory of its own, empty or not there yet, best on a disk of its own.";
+        "It is what is backed up, a repository or a key, lies within one or holds one (by whatever name), is not empty, or is \
+         that of a drill that was cut off. A drill empties its target in the end.",
+        "Name a directory of its own, empty or not there yet, best on a disk of its own; or go on with the drill that was cut \
+         off, as `lifeboat drill list` says.";
     NoDrill = 731: "there is no such drill, or it cannot go on",
         "No drill of that name was cut off or has evidence, another process is at it, or its book or configuration is another \
          by now.",

@@ -46,8 +46,16 @@ struct World {
     directory: tempfile::TempDir,
 }
 
+/// Records in the data of chats that say what a copy lost.
+const HEARTBEAT: &str = "\n[components.chats.heartbeat]\ntenants = 1\n";
+
 impl World {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With this besides in the configuration, and a heartbeat before each backup and after the last where it says so.
+    fn with(besides: &str) -> Self {
         let world = Self { directory: tempfile::tempdir().unwrap() };
         for tenant in ["acme", "globex", "canary"] {
             let uploads = world.at(&format!("data/chats/uploads/{tenant}"));
@@ -64,8 +72,12 @@ impl World {
         fs::write(world.at("data/identity/users"), "alice, bob").unwrap();
         fs::write(world.at("data/chats/settings"), "greeting = hello").unwrap();
         fs::create_dir(world.at("replicas")).unwrap();
-        fs::write(world.at("lifeboat.toml"), CONFIGURATION).unwrap();
+        // Programs know no directory of the configuration.
+        let own = besides.replace('@', &world.directory.path().display().to_string());
+        fs::write(world.at("lifeboat.toml"), format!("{CONFIGURATION}{own}")).unwrap();
         world.ends(&["init", "--keys", "safe", "--officer", "alice"], 0);
+        let beat = || besides.is_empty() || !world.ends(&["heartbeat"], 0).is_empty();
+        assert!(beat());
         world.ends(&["backup", "--all"], 0);
         // A maintainer's host fills the replica, and heals.
         let keeper = CONFIGURATION.replace("app-1", "keeper-1");
@@ -78,7 +90,9 @@ impl World {
         let erase = ["erase", "canary", "--region", "eu-fra", "--irrevocably"];
         world.ends(&[&erase[..], &IDENTITY, &OFFICER].concat(), 0);
         fs::write(world.at("data/chats/uploads/acme/new.txt"), "new").unwrap();
+        assert!(beat());
         world.ends(&["backup", "--all"], 0);
+        assert!(beat());
         world
     }
 
@@ -294,10 +308,11 @@ fn slow_book(world: &World) -> PathBuf {
 fn begun(world: &World, notes: &Path) -> Child {
     let set = format!("NOTES={}", notes.display());
     let arguments = ["drill", "run", "slow.md", "--target", "rehearsal", "--set", set.as_str()];
-    let mut command = world.command(&[&arguments[..], &IDENTITY].concat());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = world.command(&[&arguments[..], &IDENTITY, &OFFICER].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The step says when it has begun.
     while fs::read_to_string(notes).map_or(true, |text| !text.ends_with('\n')) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before");
         std::thread::yield_now();
     }
     child
@@ -314,13 +329,33 @@ fn a_drill_that_was_killed_goes_on_with_the_step_it_was_in() {
     slow_book(&world);
     for (signal, code) in [(Signal::KILL, None), (Signal::INT, Some(8))] {
         let notes = world.at(&format!("notes-{code:?}"));
-        let mut child = begun(&world, &notes);
+        let child = begun(&world, &notes);
         // Another that wants to go on with it meanwhile is refused.
         let busy = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 7);
         assert_eq!(busy["error"]["code"], "LB-731");
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), code);
-        assert!(world.ends(&["drill", "list"], 0).contains("cut off"));
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), code);
+        // Whoever reads it knows what to type, and another drill says whose the target is.
+        let waiting =
+            world.json(&["drill", "list"], 0)["result"]["unfinished"][0].as_str().unwrap().to_owned();
+        let line = format!(
+            "lifeboat drill run --resume {waiting} --identity safe/recovery-eu-fra.txt --officer-key safe/officer-alice"
+        );
+        assert!(world.ends(&["drill", "list"], 0).contains(&line));
+        // As wide as a terminal.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(said.contains(&line), code.is_some(), "{said}");
+        let other = world.json(
+            &[&["drill", "run", "slow.md", "--target", "rehearsal", "--set", "NOTES=x"][..], &IDENTITY]
+                .concat(),
+            7,
+        );
+        assert!(
+            other["error"]["code"] == "LB-730" && other["error"]["what"].as_str().unwrap().contains(&waiting),
+            "{other}"
+        );
         let done = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 0);
         assert!(gone(&notes), "what the step had started is ended");
         let (facts, text) = world.facts(&done["result"]);
@@ -334,6 +369,164 @@ fn a_drill_that_was_killed_goes_on_with_the_step_it_was_in() {
     }
     let said = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 2);
     assert_eq!(said["error"]["code"], "LB-731");
+}
+
+/// A drill of a book whose only step runs this, with these variables.
+fn small_drill(world: &World, component: &str, variables: &str, script: &str) -> Command {
+    let text = format!(
+        "---\ncomponent: {component}\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: 0 failed steps\nvariables: [{variables}]\n---\n\
+         # Small\n\n```sh {{\"name\":\"only\",\"timeout\":\"1h\",\"phase\":\"transfer\"}}\n{script}\n```\n"
+    );
+    fs::write(world.at("small.md"), text).unwrap();
+    let arguments = ["drill", "run", "small.md", "--target", "rehearsal", "--json"];
+    world.command(&[&arguments[..], &IDENTITY].concat())
+}
+
+#[test]
+fn a_book_of_one_component_needs_no_word_of_it_and_officers_are_there() {
+    let world = World::new();
+    let restore = "test \"$COMPONENT\" = chats\nlifeboat restore \"$COMPONENT\" --target \"$TARGET\"";
+    let output = small_drill(&world, "chats", "COMPONENT, TARGET", restore).output().unwrap();
+    finished(&output, "drill of a book of one component", 0);
+    let (facts, _) = world.facts(&serde_json::from_slice::<Value>(&output.stdout).unwrap()["result"]);
+    assert_eq!(facts["components"].as_array().unwrap().len(), 1);
+    assert_eq!(facts["components"][0]["checks"][0]["outcome"], "passed", "{facts:#}");
+    let officers = small_drill(&world, "any", "OFFICERS", "grep alice \"$OFFICERS\"").output().unwrap();
+    finished(&officers, "drill that reads officers' keys", 0);
+}
+
+#[test]
+fn a_secret_is_given_in_the_environment_alone_and_never_written_down() {
+    let world = World::new();
+    let script = "echo \"$API_TOKEN\"";
+    let drill = || small_drill(&world, "any", "API_TOKEN", script);
+    let output = drill().args(["--set", "API_TOKEN=tiger-tiger"]).output().unwrap();
+    let said = finished(&output, "a secret among values", 2);
+    assert!(said.contains("LB-222") && said.contains("environment") && !said.contains("tiger"), "{said}");
+    let said = finished(&drill().output().unwrap(), "no secret", 2);
+    assert!(said.contains("LB-222") && said.contains("give it in the environment"), "{said}");
+    assert!(!world.at("drills").exists() && !world.at("rehearsal").exists());
+    let output = drill().env("API_TOKEN", "tiger-tiger").output().unwrap();
+    finished(&output, "a secret of the environment", 0);
+    let (facts, text) = world.facts(&serde_json::from_slice::<Value>(&output.stdout).unwrap()["result"]);
+    assert_eq!(facts["steps"][0]["output"]["tail"][0], "[redacted]");
+    assert!(!text.contains("tiger"));
+}
+
+/// Every time the drill is stopped after the last step, there is nothing left to restore from: what it found is kept.
+#[test]
+fn a_drill_that_cannot_write_its_evidence_loses_nothing() {
+    let world = World::new();
+    let place = world.at("drills");
+    let script = format!(
+        "lifeboat restore --region \"$REGION\" --target \"$TARGET\" >\"$TARGET.log\" 2>&1\nrm \"$TARGET.log\"\n: >\"{}/$LIFEBOAT_DRILL\"",
+        place.display()
+    );
+    let output = small_drill(&world, "any", "REGION, TARGET", &script).output().unwrap();
+    finished(&output, "drill whose evidence has no place", 7);
+    assert!(!world.at("rehearsal").exists(), "by then the target is cleaned up");
+    let waiting = world.json(&["drill", "list"], 0)["result"]["unfinished"][0].as_str().unwrap().to_owned();
+    fs::remove_file(place.join(&waiting)).unwrap();
+    let done = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    assert_eq!(facts["verdict"], "met", "{facts:#}");
+    assert_eq!(facts["components"][1]["checks"][0]["outcome"], "passed", "{facts:#}");
+    let cleaned =
+        facts["assertions"].as_array().unwrap().iter().find(|one| one["name"] == "the target is cleaned up");
+    assert_eq!(cleaned.unwrap()["detail"], "3 removed");
+    assert_eq!(facts["exercise"]["interruptions"].as_array().unwrap().len(), 1);
+    assert_eq!(facts["steps"][0]["attempt"], 1);
+}
+
+/// The server holds the step's output open and is there for the next step; in the end nothing of it is left.
+#[test]
+fn a_server_that_a_step_starts_lives_until_the_drill_ends() {
+    let world = World::new();
+    let notes = world.at("notes");
+    let script = format!("setsid sleep 10000 &\necho $! >'{}'", notes.display());
+    let output = small_drill(&world, "any", "", &script).output().unwrap();
+    finished(&output, "drill that starts a server", 0);
+    assert!(gone(&notes));
+}
+
+#[test]
+fn what_is_said_to_be_done_is_asked_for_and_agreed_to() {
+    let world = World::new();
+    let text = "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: 0 failed steps\n---\n# People\n\n\
+                ```sh {\"name\":\"call\",\"timeout\":\"1h\",\"mode\":\"manual\",\"drill\":\"run\",\"approvers\":[\"lead\"]}\ncall\n```\n\n\
+                ```sh {\"name\":\"dns\",\"timeout\":\"1h\",\"mode\":\"manual\"}\npoint\n```\n";
+    fs::write(world.at("people.md"), text).unwrap();
+    let drill = ["drill", "run", "people.md", "--target", "rehearsal"];
+    for (said, why) in [
+        (&["--done", "dns=NET-1"][..], "only simulate"),
+        (&["--done", "called=NET-1"], "no step called"),
+        (&["--done", "call=NET-1"], "its lead agrees"),
+        (&["--done", "call=NET-1", "--approved", "call=boss=Eve"], "approves"),
+    ] {
+        let refused = world.json(&[&drill[..], &IDENTITY, said].concat(), 2);
+        assert_eq!(refused["error"]["code"], "LB-222", "{refused}");
+        assert!(refused["error"]["what"].as_str().unwrap().contains(why), "{refused}");
+    }
+    assert!(!world.at("drills").exists() && !world.at("rehearsal").exists());
+    let said = ["--done", "call=NET-1", "--approved", "call=lead=Eve"];
+    let done = world.json(&[&drill[..], &IDENTITY, &said].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    assert_eq!(facts["steps"][0]["approver"]["reference"], "NET-1; lead: Eve", "{facts:#}");
+    // Nobody is there to be asked: no pass.
+    world.json(&[&drill[..], &IDENTITY].concat(), 5);
+}
+
+/// What came back is listened to, as `heartbeat --check` does: of trees by their files, of anything else by what a step reads
+/// out of it.
+#[test]
+fn what_is_lost_is_told_by_heartbeats_in_what_came_back() {
+    let besides = format!(
+        "{HEARTBEAT}\n[components.identity.heartbeat]\nwrite = \"echo \\\"$LIFEBOAT_HEARTBEAT\\\" >>@/data/identity/beats\"\n"
+    );
+    let world = World::with(&besides);
+    let book = |read: &str| {
+        let text = format!(
+            "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: canary gap <= 24h and 0 holes\nvariables: [REGION, TARGET, \
+             AT, RECORDS]\n---\n# Listen\n\n```sh {{\"name\":\"restore\",\"timeout\":\"1h\",\"phase\":\"transfer\"}}\nlifeboat restore \
+             --region \"$REGION\" --target \"$TARGET\" --at \"$AT\"\n{read}\n```\n"
+        );
+        fs::write(world.at("listen.md"), text).unwrap();
+    };
+    let drill = ["drill", "run", "listen.md", "--target", "rehearsal", "--erased", "canary"];
+    book(
+        "cp \"$TARGET/identity/beats\" \"$RECORDS/identity.heartbeats\"\necho _system 3 >\"$RECORDS/identity.counts\"",
+    );
+    let done = world.json(&[&drill[..], &IDENTITY].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    assert_eq!(facts["verdict"], "met", "{facts:#}");
+    for component in facts["components"].as_array().unwrap() {
+        let rpo = &component["rpo"];
+        assert!(rpo["note"].as_str().unwrap().starts_with("by its heartbeats"), "{rpo}");
+        // The newest record in it is the second of three, and the third is known to be lost.
+        assert!(rpo["low"].as_f64().unwrap() <= rpo["bound"].as_f64().unwrap(), "{rpo}");
+        assert!(
+            rpo["newest_canary"].as_str().unwrap() <= component["recovery_point"].as_str().unwrap(),
+            "{component}"
+        );
+    }
+    // Whom nobody listens to says nothing.
+    book("true # \"$RECORDS\"");
+    let done = world.json(&[&drill[..], &IDENTITY].concat(), 5);
+    let (facts, _) = world.facts(&done["result"]);
+    let rpo = &facts["components"][0]["rpo"];
+    assert!(rpo["bound"].is_null() && rpo["note"].as_str().unwrap().contains("$RECORDS/identity"), "{rpo}");
+}
+
+#[test]
+fn an_erased_canary_whose_name_is_mistyped_is_refused() {
+    let world = World::new();
+    let mut arguments = [&DRILL[..], &IDENTITY].concat();
+    for name in ["canarry", "acme"] {
+        arguments[6] = name;
+        let said = world.json(&arguments, 2);
+        assert_eq!(said["error"]["code"], "LB-721", "{said}");
+    }
+    assert!(!world.at("drills").exists() && !world.at("rehearsal").exists());
 }
 
 #[test]
@@ -371,8 +564,14 @@ fn a_book_that_cannot_be_relied_on_is_refused_with_its_line() {
 
 #[test]
 fn a_drill_starts_from_the_recovery_kit_alone() {
-    let world = World::new();
-    let told = world.ends(&["kit", "--out", "kit"], 0);
+    let world = World::with(HEARTBEAT);
+    fs::write(world.at("own.md"), "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: 0 failed steps\n---\n# Of our own\n\n```sh {\"name\":\"look\",\"timeout\":\"1h\",\"phase\":\"check\"}\nlifeboat snapshots\n```\n").unwrap();
+    let told = world.ends(&["kit", "--out", "kit", "--book", "own.md"], 0);
+    let start = fs::read_to_string(world.at("kit/START-HERE.md")).unwrap();
+    assert!(
+        start.contains("- `books/own.md`: Of our own\n") && start.contains("- `books/region-loss.md`: "),
+        "{start}"
+    );
     assert!(told.contains("no secret"), "{told}");
     assert_eq!(world.json(&["kit", "--out", "kit"], 7)["error"]["code"], "LB-707");
     let sums = Command::new("sha256sum")
@@ -407,7 +606,8 @@ fn a_drill_starts_from_the_recovery_kit_alone() {
         export PATH="$PWD/bin:/usr/bin:/bin" LIFEBOAT_CONFIG="$PWD/lifeboat.toml" LIFEBOAT_IDENTITY=/mnt/safe/recovery-eu-fra.txt
         sha256sum -c --quiet SHA256SUMS
         lifeboat drill check books/*.md
-        exec lifeboat drill run books/region-loss.md --target /mnt/rehearsal --erased canary --json
+        lifeboat drill run books/region-loss.md --target /mnt/rehearsal --erased canary --json
+        cat drills/*/evidence.json
     "#;
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut unshare = Command::new("unshare");
@@ -420,8 +620,12 @@ fn a_drill_starts_from_the_recovery_kit_alone() {
         .output()
         .unwrap();
     let said = finished(&output, "drill from the kit", 0);
-    let value: Value = serde_json::from_str(said.get(said.find("{\n").unwrap()..).unwrap()).unwrap();
-    assert_eq!(value["result"]["verdict"], "met", "{said}");
+    let text = said.get(said.find("{\n").unwrap()..).unwrap();
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().unwrap();
+    assert_eq!(values[0]["result"]["verdict"], "met", "{said}");
+    let chats = &values[1]["components"][1]["rpo"];
+    assert!(chats["note"].as_str().unwrap().starts_with("by its heartbeats"), "{chats}");
 }
 
 /// Runs every script of a book in order, as a person types them, in a drill or not; but for those that a test replaces.

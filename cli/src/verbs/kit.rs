@@ -113,8 +113,9 @@ fn pieces(context: &Context, config: &Config, regions: &[Asked<'_>], own: &[Stri
     let program = std::env::current_exe()
         .and_then(fs::read)
         .map_err(|error| Failure::failed(format!("cannot read this program: {error}")).code(Code::Machine))?;
+    let books = books_of(own)?;
     let mut pieces = vec![
-        text("START-HERE.md", start_here(context, config)),
+        text("START-HERE.md", start_here(context, config, &books)),
         text("ADDRESSES.md", addresses(context, regions)),
         text("lifeboat.toml", configuration::for_kit(config)?),
         text("officers.pub", officers(config)),
@@ -123,14 +124,8 @@ fn pieces(context: &Context, config: &Config, regions: &[Asked<'_>], own: &[Stri
     for (name, script) in SCRIPTS {
         pieces.push(Piece { name: format!("scripts/{name}"), mode: 0o755, content: script.into() });
     }
-    for (name, book) in BOOKS {
-        pieces.push(text(&format!("books/{name}.md"), (*book).to_owned()));
-    }
-    for file in own {
-        let found = books::find(file)?;
-        found.read()?;
-        pieces.retain(|piece| piece.name != format!("books/{}.md", found.name));
-        pieces.push(text(&format!("books/{}.md", found.name), found.text));
+    for (name, book) in books {
+        pieces.push(text(&format!("books/{name}.md"), book));
     }
     for asked in regions {
         if let Ok(repository) = &asked.opened {
@@ -150,6 +145,21 @@ fn pieces(context: &Context, config: &Config, regions: &[Asked<'_>], own: &[Stri
         .collect();
     pieces.push(text("SHA256SUMS", sums));
     Ok(pieces)
+}
+
+/// Names and texts of all books: ours, and those of one's own, which take the place of ours of the same name.
+fn books_of(own: &[String]) -> Result<Vec<(String, String)>> {
+    let mut all: Vec<(String, String)> =
+        BOOKS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    for file in own {
+        let found = books::find(file)?;
+        found.read()?;
+        match all.iter_mut().find(|(name, _)| *name == found.name) {
+            Some((_, text)) => *text = found.text,
+            None => all.push((found.name, found.text)),
+        }
+    }
+    Ok(all)
 }
 
 /// The newest trust, as `ssh-keygen` reads it.
@@ -222,9 +232,9 @@ fn addresses(context: &Context, regions: &[Asked<'_>]) -> String {
     text
 }
 
-fn start_here(context: &Context, config: &Config) -> String {
+fn start_here(context: &Context, config: &Config, books: &[(String, String)]) -> String {
     let region = config.regions.first().map_or_else(|| "REGION".to_owned(), |region| region.name.to_string());
-    let books: String = BOOKS
+    let books: String = books
         .iter()
         .map(|(name, text)| {
             let title = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default();

@@ -28,6 +28,8 @@ use journal::{Journal, Stage, Step};
 mod journal;
 mod page;
 
+pub(super) use journal::times;
+
 /// What became of one component now.
 struct Part<'c> {
     component: &'c Component,
@@ -105,7 +107,7 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
 
 /// The components of a region, each after those it needs; else in the order of the file. The configuration was
 /// checked for circles.
-fn in_order<'c>(config: &'c Config, region: &Region) -> Vec<&'c Component> {
+pub(super) fn in_order<'c>(config: &'c Config, region: &Region) -> Vec<&'c Component> {
     let mut waiting: Vec<&Component> =
         config.components.iter().filter(|component| component.region == region.name).collect();
     let mut order: Vec<&Component> = Vec::with_capacity(waiting.len());

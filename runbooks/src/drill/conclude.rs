@@ -13,15 +13,19 @@ use lifeboat_repo::repository::snapshots::Listed;
 use lifeboat_repo::repository::{Repository, RepositoryError};
 use lifeboat_repo::units::Timestamp;
 use lifeboat_verify::Seed;
-use lifeboat_verify::evidence::facts::{AbsentFact, SampleFact};
+use lifeboat_verify::evidence::facts::SampleFact;
+use lifeboat_verify::loss::Loss;
 use lifeboat_verify::objective::{Rpo, rpo};
 
 use super::journal::Body;
-use super::measure::{self, Compared, Wanted};
+use super::measure::{self, Absent, Compared, DrawnTenants, Wanted};
 use super::planted::{self, Caught, Field, Plant, Really};
 
 /// Tenants of a component that are compared byte by byte; all of them where there are no more.
 pub const TENANTS_DRAWN: usize = 25;
+
+/// What a region's restore writes down in its target, so that it can go on.
+pub const REGION_JOURNAL: &str = "lifeboat-region-restore.json";
 
 /// Where a drill looks.
 pub struct Scene<'a> {
@@ -39,20 +43,28 @@ pub struct Scene<'a> {
     pub tenants: usize,
     /// Whether faults are really planted.
     pub really: Really,
+    /// Listens for heartbeats.
+    pub listen: &'a Listen<'a>,
 }
+
+/// What a component lost, by the heartbeats in what was restored of it there: nothing where it has none, a text where nobody
+/// can say.
+pub type Listen<'a> = dyn Fn(&Recovery<'_>, &Label, Option<&Path>) -> Option<Result<Loss, String>> + 'a;
 
 /// What was found.
 pub struct Found {
     /// How each component compares with its snapshot; the text says why one could not be compared.
     pub compared: BTreeMap<Label, Result<Compared, String>>,
-    /// How much of each component would be lost.
+    /// What heartbeats say that each component lost, of those that have any; the text says why nobody knows.
+    pub heard: BTreeMap<Label, Result<Loss, String>>,
+    /// How much of each component would be lost by the age of its snapshot.
     pub losses: BTreeMap<Label, Rpo>,
     /// The tenants that were drawn; none where nothing was compared.
     pub sample: Option<SampleFact>,
     /// Every fault: what caught it, or why it could not be planted.
     pub planted: Vec<(Plant, Result<Caught, String>)>,
     /// Whether the erased are absent; the text says why that is not known.
-    pub absent: Result<Vec<AbsentFact>, String>,
+    pub absent: Result<Absent, String>,
 }
 
 /// Looks at all of it.
@@ -69,25 +81,27 @@ pub fn look(scene: &Scene<'_>, observer: &dyn Observer) -> Result<Found, Reposit
         .iter()
         .map(|wanted| (wanted.name.clone(), rpo(&listed, &wanted.name, disruption, wanted.rpo)))
         .collect();
-    let mut compared = BTreeMap::new();
-    let mut drawn_all = (0, 0);
+    let (mut compared, mut drawn, mut heard) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
     for wanted in scene.wanted {
-        let one = compare(scene, &recovery, &listed, wanted, seed, observer).map(|(found, drawn)| {
-            drawn_all = (drawn_all.0 + drawn.population, drawn_all.1 + drawn.drawn);
+        let one = compare(scene, &recovery, &listed, wanted, seed, observer).map(|(found, tenants)| {
+            drawn.push(tenants);
             found
         });
         compared.insert(wanted.name.clone(), one);
+        let place = place_of(scene, &wanted.name);
+        if let Some(loss) = (scene.listen)(&recovery, &wanted.name, place.as_deref()) {
+            heard.insert(wanted.name.clone(), loss);
+        }
     }
     let clean = compared
         .values()
         .all(|one| one.as_ref().is_ok_and(|found| found.mismatches + found.unread + found.lost == 0));
-    let all =
-        measure::DrawnTenants { tenants: Default::default(), population: drawn_all.0, drawn: drawn_all.1 };
-    let sample = (all.population > 0)
-        .then(|| all.fact(seed, scene.journal.checkpoint.clone(), &scene.journal.nonce, clean));
+    let (all, bound) = DrawnTenants::together(&drawn);
+    let (checkpoint, nonce) = (scene.journal.checkpoint.clone(), &scene.journal.nonce);
+    let sample = (all.population > 0).then(|| all.fact(seed, checkpoint, nonce, bound.filter(|_| clean)));
     let planted = plant(scene, &listed, seed, disruption, observer);
     let absent = measure::absent(&recovery, &scene.journal.target.restored(), &scene.journal.erased);
-    Ok(Found { compared, losses, sample, planted, absent })
+    Ok(Found { compared, heard, losses, sample, planted, absent })
 }
 
 /// Where a component was restored to: a directory of its own in a region's restore, or the whole.
@@ -101,7 +115,7 @@ fn place_of(scene: &Scene<'_>, component: &Label) -> Option<PathBuf> {
 
 /// Whether a region was restored there.
 fn is_region(restored: &Path) -> bool {
-    restored.join(super::result::REGION_JOURNAL).is_file()
+    restored.join(REGION_JOURNAL).is_file()
 }
 
 fn compare(
@@ -111,7 +125,7 @@ fn compare(
     wanted: &Wanted,
     seed: Seed,
     observer: &dyn Observer,
-) -> Result<(Compared, measure::DrawnTenants), String> {
+) -> Result<(Compared, DrawnTenants), String> {
     let pin = scene.journal.pins.iter().find(|pin| pin.component == wanted.name);
     let run = pin.and_then(|pin| pin.run).ok_or("no snapshot of it would have been there")?;
     let snapshot = measure::snapshot_of(listed, &wanted.name, run).and_then(|one| one.snapshot.as_ref());

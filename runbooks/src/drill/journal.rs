@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_repo::ids::{Label, ObjectHash, RunId};
 use lifeboat_repo::units::Bytes;
-use lifeboat_verify::evidence::facts::{How, Interruption, Moment, NotRun, StepFact};
+use lifeboat_verify::evidence::Attachment;
+use lifeboat_verify::evidence::facts::{Facts, How, Interruption, Moment, NotRun, StepFact};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::target::Target;
+use super::target::{Cleanup, Target};
 use crate::book::Variable;
 
 /// The file.
@@ -21,6 +22,12 @@ const NAME: &str = "drill.json";
 const ALIVE: &str = "alive";
 /// A journal of a thousand steps is far shorter.
 const LENGTH_MAX: u64 = 16 << 20;
+/// What a drill found, once all is looked at: a directory of its facts and of what goes with them.
+const CONCLUDED: &str = "concluded";
+/// The facts in it.
+const FACTS: &str = "evidence.json";
+/// Longer than any facts.
+const FACTS_MAX: u64 = 256 << 20;
 /// How the directory of a drill ends that has not come to its end.
 pub const UNFINISHED: &str = ".unfinished";
 
@@ -58,7 +65,7 @@ pub struct Body {
     pub target: Target,
     /// What is restored.
     pub pins: Vec<Pin>,
-    /// Values of the book's variables. No secrets: whatever is one is named by its file.
+    /// Values of the book's variables. No secrets: whatever is one by its name is taken from the environment alone.
     pub values: BTreeMap<Variable, String>,
     /// Tenants that must be absent.
     pub erased: Vec<String>,
@@ -68,6 +75,12 @@ pub struct Body {
     pub interruptions: Vec<Interruption>,
     /// What could not be done.
     pub not_run: Vec<NotRun>,
+    /// Whether what was restored is left where it is.
+    pub keep: bool,
+    /// The command that goes on with it, should it be cut off.
+    pub resume: String,
+    /// What became of the target, once it was cleaned up.
+    pub cleanup: Option<Cleanup>,
 }
 
 /// A snapshot that a drill restores, decided at its beginning.
@@ -131,7 +144,10 @@ impl Journal {
         DirBuilder::new().mode(0o700).create(&directory).map_err(io)?;
         let lock = lock(&directory)?;
         let journal = Self { directory, _lock: lock, body };
-        journal.store()?;
+        journal.store().inspect_err(|_| {
+            // Nothing is begun: what cannot go on must not look as if it could.
+            let _ = fs::remove_dir_all(&journal.directory);
+        })?;
         Ok(journal)
     }
 
@@ -141,15 +157,7 @@ impl Journal {
     /// It is no journal, another process has it, or the machine failed.
     pub fn resume(directory: &Path) -> Result<Self, JournalError> {
         let lock = lock(directory)?;
-        let path = directory.join(NAME);
-        let broken = |why: String| JournalError::Broken { place: shown(directory), why };
-        let length = fs::metadata(&path).map_err(|error| broken(error.to_string()))?.len();
-        if length > LENGTH_MAX {
-            return Err(broken("it is far too long".into()));
-        }
-        let text = fs::read(&path).map_err(|error| broken(error.to_string()))?;
-        let body: Body = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-        Ok(Self { directory: directory.to_owned(), _lock: lock, body })
+        Ok(Self { directory: directory.to_owned(), _lock: lock, body: peek(directory)? })
     }
 
     /// The directory.
@@ -177,6 +185,62 @@ impl Journal {
         write().map_err(|error| JournalError::Io { place: shown(&path), error })
     }
 
+    /// Writes down what was found, whole or not at all: what was restored may be removed from now on.
+    ///
+    /// # Errors
+    /// The machine failed.
+    pub fn conclude(&self, facts: &Facts, attachments: &[Attachment]) -> Result<(), JournalError> {
+        let place = self.directory.join(CONCLUDED);
+        let write = || -> io::Result<()> {
+            let fresh = place.with_extension("new");
+            match fs::remove_dir_all(&fresh) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            DirBuilder::new().mode(0o700).create(&fresh)?;
+            let facts = Attachment::new(FACTS, serde_json::to_vec(facts)?);
+            for file in std::iter::once(&facts).chain(attachments) {
+                let mut to = File::create_new(fresh.join(&file.name))?;
+                to.write_all(&file.bytes)?;
+                to.sync_all()?;
+            }
+            File::open(&fresh)?.sync_all()?;
+            fs::rename(&fresh, &place)?;
+            File::open(&self.directory)?.sync_all()
+        };
+        write().map_err(|error| JournalError::Io { place: shown(&place), error })
+    }
+
+    /// What was found, if the drill had come so far.
+    ///
+    /// # Errors
+    /// What is there is not what was written.
+    pub fn concluded(&self) -> Result<Option<(Facts, Vec<Attachment>)>, JournalError> {
+        let place = self.directory.join(CONCLUDED);
+        let broken = |why: String| JournalError::Broken { place: shown(&place), why };
+        let entries = match fs::read_dir(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entries => entries.map_err(|error| broken(error.to_string()))?,
+        };
+        let (mut facts, mut attachments) = (None, Vec::new());
+        for entry in entries {
+            let path = entry.map_err(|error| broken(error.to_string()))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let length = fs::metadata(&path).map_err(|error| broken(error.to_string()))?.len();
+            if length > FACTS_MAX {
+                return Err(broken(format!("{name} is far too long")));
+            }
+            let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
+            if name == FACTS {
+                facts = Some(serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?);
+            } else {
+                attachments.push(Attachment::new(name, bytes));
+            }
+        }
+        attachments.sort_by(|a, b| a.name.cmp(&b.name));
+        facts.map(|facts| Some((facts, attachments))).ok_or_else(|| broken("its facts are not there".into()))
+    }
+
     /// Says that it is alive. What fails here is not worth ending a drill.
     pub fn alive(&self, now: Moment) {
         let _ = fs::write(self.directory.join(ALIVE), now.to_string());
@@ -198,6 +262,21 @@ impl Journal {
     pub fn remove(self) -> io::Result<()> {
         fs::remove_dir_all(&self.directory)
     }
+}
+
+/// What the journal in this directory says, whoever has it.
+///
+/// # Errors
+/// It is none.
+pub fn peek(directory: &Path) -> Result<Body, JournalError> {
+    let path = directory.join(NAME);
+    let broken = |why: String| JournalError::Broken { place: shown(directory), why };
+    let length = fs::metadata(&path).map_err(|error| broken(error.to_string()))?.len();
+    if length > LENGTH_MAX {
+        return Err(broken("it is far too long".into()));
+    }
+    let text = fs::read(&path).map_err(|error| broken(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))
 }
 
 /// Drills in `out` that have not come to their end: their directories, sorted.

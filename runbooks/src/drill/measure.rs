@@ -1,7 +1,7 @@
 //! What a drill finds out by itself, whatever its book does: which snapshots a disaster at that moment leaves, whether what
 //! was restored is what they hold, whether the erased stay away, how far the repository had got.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lifeboat_repo::format::names;
 use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::ids::{Label, ObjectHash, Tenant, TenantToken};
 use lifeboat_repo::observe::Observer;
-use lifeboat_repo::repository::erasures::{Erasures, may_be_grave};
+use lifeboat_repo::repository::erasures::{Act, Erasures, may_be_grave};
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::{Judge, Listed};
 use lifeboat_repo::repository::{Repository, RepositoryError, ledger};
@@ -119,9 +119,37 @@ pub fn draw(recovery: &Recovery<'_>, snapshot: &Snapshot, seed: Seed, most: usiz
 }
 
 impl DrawnTenants {
-    /// As evidence says it.
+    /// The highest failure rate that nothing wrong with them leaves room for.
     #[must_use]
-    pub fn fact(&self, seed: Seed, checkpoint: Option<String>, nonce: &str, clean: bool) -> SampleFact {
+    pub fn bound(&self) -> Option<Ratio> {
+        Bound::of_clean(self.drawn, self.population).map(|bound| Ratio::new(bound.failure_rate_max))
+    }
+
+    /// What was drawn of all components together, and what nothing wrong with it leaves room for. Each was drawn from by
+    /// itself, so no more is known of the whole than of whichever least is known of.
+    #[must_use]
+    pub fn together(all: &[Self]) -> (Self, Option<Ratio>) {
+        let own = all.iter().filter(|one| one.population > 0).map(Self::bound);
+        let bounds: Option<Vec<Ratio>> = own.collect();
+        let widest = bounds.and_then(|all| all.into_iter().max_by(|a, b| a.number().total_cmp(&b.number())));
+        let sum = |of: fn(&Self) -> u64| all.iter().map(of).sum();
+        let whole = Self {
+            tenants: BTreeSet::new(),
+            population: sum(|one| one.population),
+            drawn: sum(|one| one.drawn),
+        };
+        (whole, widest)
+    }
+
+    /// As evidence says it; `bound` is of the whole of what was drawn, where nothing was wrong with it.
+    #[must_use]
+    pub fn fact(
+        &self,
+        seed: Seed,
+        checkpoint: Option<String>,
+        nonce: &str,
+        bound: Option<Ratio>,
+    ) -> SampleFact {
         let share = if self.population == 0 { 0.0 } else { self.drawn as f64 / self.population as f64 };
         SampleFact {
             of: "tenants".into(),
@@ -131,9 +159,7 @@ impl DrawnTenants {
             population: self.population,
             drawn: self.drawn,
             coverage: Ratio::new(share),
-            bound: Bound::of_clean(self.drawn, self.population)
-                .filter(|_| clean)
-                .map(|bound| Ratio::new(bound.failure_rate_max)),
+            bound,
         }
     }
 }
@@ -185,41 +211,109 @@ pub fn compare(
     Ok(found)
 }
 
+/// What became of somebody with the erasures of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erased {
+    /// They are erased: what stands for them in each writer's log.
+    By(BTreeSet<(Label, TenantToken)>),
+    /// They were, and were let in again.
+    Readmitted,
+    /// They never were.
+    Never,
+}
+
+/// What became of a tenant.
+#[must_use]
+pub fn erased_as(recovery: &Recovery<'_>, erasures: &Erasures, tenant: &Tenant) -> Erased {
+    let tokens = recovery.tokens_of(tenant);
+    let now: BTreeSet<_> =
+        tokens.iter().filter(|(writer, token)| erasures.tenant(writer, *token)).cloned().collect();
+    let own = |(writer, token): (&Label, &TenantToken)| {
+        tokens.iter().any(|(name, known)| name == writer && known == token)
+    };
+    let ever = |act: &Act| act.body.tenants.iter().any(own);
+    if !now.is_empty() {
+        Erased::By(now)
+    } else if tombstones(erasures).any(ever) {
+        Erased::Readmitted
+    } else {
+        Erased::Never
+    }
+}
+
+/// The erased, as far as they are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// Each who is erased.
+    pub facts: Vec<AbsentFact>,
+    /// Those who were let in again, and whose old keys are gone.
+    pub readmitted: u64,
+}
+
 /// Every tombstone's keys must be gone, and no directory of a named tenant may be in what was restored.
 ///
 /// # Errors
-/// The store failed, or a tombstone is damaged: then nobody can say who is erased.
-pub fn absent(recovery: &Recovery<'_>, restored: &Path, named: &[String]) -> Result<Vec<AbsentFact>, String> {
+/// The store failed, a tombstone is damaged, or somebody named is not erased: then nobody can say who is absent.
+pub fn absent(recovery: &Recovery<'_>, restored: &Path, named: &[String]) -> Result<Absent, String> {
     let repository = recovery.repository();
     let erasures = Erasures::load(repository).map_err(|error| error.to_string())?;
-    let mut facts = Vec::new();
     let names = directories(restored);
-    let seen = named.iter().any(|tenant| names.contains(tenant));
-    for act in erasures.acts().iter().filter(|act| act.effective && !act.body.readmit) {
+    let mut looked = BTreeMap::new();
+    for name in named {
+        let tenant: Tenant = name.parse().map_err(|_| "a name given with --erased is no tenant's")?;
+        let Erased::By(tokens) = erased_as(recovery, &erasures, &tenant) else {
+            return Err("a tenant named with --erased is not erased".to_owned());
+        };
+        let back = names.contains(name);
+        looked.extend(tokens.into_iter().map(|token| (token, back)));
+    }
+    let mut all = Absent::default();
+    for act in tombstones(&erasures) {
         let mut left = 0;
         for (writer, key) in &act.body.keys {
             left += u64::from(recovery.unwrap_tenant_key(writer, *key).is_ok());
             left += keys_left(repository, key).map_err(|error| error.to_string())?;
         }
-        let how = format!(
-            "{} erased keys: none opens and only graves are at their names; {}",
-            act.body.keys.len(),
-            match named.len() {
-                0 => "no canary was named, so no path was looked for".to_owned(),
-                _ => format!("{} restored directory names: none is the canary's", names.len()),
-            }
-        );
         for (writer, token) in &act.body.tenants {
-            if erasures.tenant(writer, *token) {
-                facts.push(fact(*token, how.clone(), left == 0 && !seen));
-            }
+            let back = looked.get(&(writer.clone(), *token)).copied();
+            let paths = if erasures.tenant(writer, *token) {
+                paths_how(back, names.len())
+            } else if left == 0 {
+                all.readmitted += 1;
+                continue;
+            } else {
+                // A new key is made for who is let in again: what the old one covered stays erased.
+                "let in again since, so no path was looked for".to_owned()
+            };
+            all.facts.push(AbsentFact {
+                tenant_token: *token,
+                looked_by: format!("{}; {paths}", keys_how(act.body.keys.len(), left)),
+                absent: left == 0 && back != Some(true),
+            });
         }
     }
-    Ok(facts)
+    Ok(all)
 }
 
-const fn fact(tenant_token: TenantToken, looked_by: String, absent: bool) -> AbsentFact {
-    AbsentFact { tenant_token, looked_by, absent }
+fn tombstones(erasures: &Erasures) -> impl Iterator<Item = &Act> {
+    erasures.acts().iter().filter(|act| act.effective && !act.body.readmit)
+}
+
+fn keys_how(keys: usize, left: u64) -> String {
+    match left {
+        0 => format!("{keys} erased keys: none opens and only graves are at their names"),
+        left => format!("{keys} erased keys: {left} still open or lie at their names"),
+    }
+}
+
+/// What directories say of a tenant: whether its own is among them, where it was named.
+fn paths_how(back: Option<bool>, names: usize) -> String {
+    match back {
+        None => "it was not named, so no path was looked for".to_owned(),
+        Some(_) if names == 0 => "nothing was restored, so no path was found".to_owned(),
+        Some(false) => format!("{names} restored directory names: none is its own"),
+        Some(true) => format!("{names} restored directory names: ONE IS ITS OWN"),
+    }
 }
 
 /// Objects at names of a key that are no graves.
@@ -289,4 +383,21 @@ pub fn seed(checkpoint: Option<&EntryFact>, nonce: &str) -> Seed {
 #[must_use]
 pub fn content(pins: &[Pin]) -> Bytes {
     pins.iter().map(|pin| pin.bytes).fold(Bytes::ZERO, |all, one| all + one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_whole_no_more_is_known_than_of_the_least_known() {
+        let drawn = |drawn, population| DrawnTenants { tenants: BTreeSet::new(), population, drawn };
+        let bound = |drawn: DrawnTenants| drawn.bound().map(Ratio::number);
+        let (whole, widest) = DrawnTenants::together(&[drawn(25, 1000), drawn(25, 25), drawn(0, 0)]);
+        assert_eq!((whole.drawn, whole.population), (50, 1025));
+        assert_eq!(widest.map(Ratio::number), bound(drawn(25, 1000)));
+        // Fifty drawn from all of them at once would say more than these do.
+        assert!(widest.map(Ratio::number) > bound(drawn(50, 1025)));
+        assert_eq!(DrawnTenants::together(&[drawn(25, 25), drawn(0, 9)]).1, None);
+    }
 }

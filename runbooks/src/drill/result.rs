@@ -1,7 +1,6 @@
 //! The facts of a drill, and what they come to. Pure: whoever has the same findings gets the same facts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use lifeboat_repo::ids::{Label, ObjectHash};
@@ -9,23 +8,18 @@ use lifeboat_verify::evidence::facts::{
     Book as BookFact, Exercise, FORMAT, Facts, Kind, Moment, NotRun, PastDrill, PlantedFact, RepositoryFact,
     Seconds, StepFact, Tool, What,
 };
-use serde_json::Value;
 
 use super::conclude::Found;
 use super::journal::Body;
 use super::measure::Wanted;
-use super::target::Cleanup;
-use crate::book::{Book, Phase};
+use crate::book::{Book, InDrill, Mode, Phase, Step};
 
 mod parts;
 mod verdict;
 
 use parts::{components, projection};
 pub use verdict::measured;
-use verdict::{assertions, verdict};
-
-/// What a region's restore writes down in its target.
-pub const REGION_JOURNAL: &str = "lifeboat-region-restore.json";
+use verdict::{assertions, cleaned, verdict};
 
 /// What the facts are made of.
 pub struct Findings<'a> {
@@ -45,27 +39,12 @@ pub struct Findings<'a> {
     pub found: Result<Found, String>,
     /// How long each component's restore took, where that is known.
     pub took: BTreeMap<Label, Duration>,
-    /// What was removed, and what was left.
-    pub cleanup: Cleanup,
     /// Whether what was restored is left where it is, as asked.
     pub kept: bool,
-    /// When all of it ended.
-    pub ended: Moment,
+    /// When all of it was looked at.
+    pub looked: Moment,
     /// Earlier drills of the book.
     pub history: Vec<PastDrill>,
-}
-
-/// How long each component of a region's restore took, as it wrote down.
-#[must_use]
-pub fn times(restored: &Path) -> BTreeMap<Label, Duration> {
-    let text = std::fs::read(restored.join(REGION_JOURNAL)).unwrap_or_default();
-    let journal: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let components = journal.get("components").and_then(Value::as_object);
-    let one = |(name, step): (&String, &Value)| {
-        let took = serde_json::from_value(step.get("took")?.clone()).ok()?;
-        Some((name.parse().ok()?, took))
-    };
-    components.into_iter().flatten().filter_map(one).collect()
 }
 
 /// The time from the disruption until people were let in.
@@ -75,7 +54,7 @@ pub struct Clocked {
     pub measured: Duration,
     /// Of that, until somebody began to act.
     pub before: Duration,
-    /// Steps that were only simulated, at the time planned for them.
+    /// Steps that were only simulated or left out, at the time planned for them.
     pub simulated: Duration,
     /// Their names.
     pub names: Vec<String>,
@@ -96,8 +75,11 @@ impl Clocked {
 pub fn clocked(book: &Book, journal: &Body) -> Clocked {
     let counts = || book.steps.iter().zip(&journal.steps).filter(|(step, _)| step.phase != Phase::Cleanup);
     let end = counts().filter_map(|(_, fact)| fact.ended).max().unwrap_or(journal.begun);
-    let simulated: Vec<&StepFact> =
-        counts().map(|(_, fact)| fact).filter(|fact| fact.what == What::Simulated).collect();
+    // What a drill leaves out is done in a disaster, and takes its time then.
+    let undone = |fact: &&StepFact| {
+        fact.what == What::Simulated || (fact.what == What::Skipped && fact.note.is_none())
+    };
+    let simulated: Vec<&StepFact> = counts().map(|(_, fact)| fact).filter(undone).collect();
     let planned = simulated.iter().filter_map(|fact| fact.planned).map(Seconds::span);
     Clocked {
         measured: end.since(journal.disruption),
@@ -111,24 +93,28 @@ pub fn clocked(book: &Book, journal: &Body) -> Clocked {
     }
 }
 
-/// Puts it all together.
+/// Puts it all together, but for what [`close`] adds.
 #[must_use]
 pub fn facts(findings: Findings<'_>) -> Facts {
     let clock = clocked(findings.book, findings.journal);
     let not_run = not_run(&findings);
-    let assertions = assertions(&findings, &clock);
-    let (target, limit) = objective(&findings);
-    let verdict = verdict(&findings, &clock, &assertions, limit);
+    let promised = objective(&findings);
+    let assertions = assertions(&findings, &clock, promised);
+    let verdict = verdict(&findings, &assertions);
     let components = components(&findings, &clock);
-    let projection = projection(&findings, &clock, target, limit);
+    let projection = projection(&findings, &clock, promised);
     let limits = limits(&findings, &clock);
-    let Findings { book, name, journal, tool, repositories, found, ended, history, .. } = findings;
+    let Findings { book, name, journal, tool, repositories, found, looked, history, .. } = findings;
     let title = match &journal.component {
         Some(component) => format!("{}: {component} of {}", book.title, journal.region),
         None => format!("{}: {}", book.title, journal.region),
     };
     let (sample, planted, absent) = match found {
-        Ok(found) => (found.sample, planted_facts(&found.planted), found.absent.unwrap_or_default()),
+        Ok(found) => (
+            found.sample,
+            planted_facts(&found.planted),
+            found.absent.map(|absent| absent.facts).unwrap_or_default(),
+        ),
         Err(_) => (None, Vec::new(), Vec::new()),
     };
     Facts {
@@ -151,7 +137,7 @@ pub fn facts(findings: Findings<'_>) -> Facts {
             disruption: journal.disruption,
             how: journal.how.clone(),
             begun: journal.begun,
-            ended,
+            ended: looked,
             interruptions: journal.interruptions.clone(),
             operator: journal.operator.clone(),
         },
@@ -163,11 +149,37 @@ pub fn facts(findings: Findings<'_>) -> Facts {
         absent,
         erasure: None,
         not_run,
-        assertions,
+        assertions: assertions.into_iter().map(|(assertion, _)| assertion).collect(),
         verdict,
         limits,
         history,
     }
+}
+
+/// Adds what became of the target, unless it was to be kept, and when all of it ended.
+pub fn close(facts: &mut Facts, journal: &Body, ended: Moment) {
+    if let Some(cleanup) = &journal.cleanup {
+        let (assertion, verdict) = cleaned(cleanup);
+        facts.assertions.push(assertion);
+        facts.verdict = facts.verdict.max(verdict);
+    }
+    facts.exercise.ended = ended;
+    // It may have been cut off after everything was looked at.
+    facts.exercise.interruptions.clone_from(&journal.interruptions);
+}
+
+/// Whether a drill does this step, and it brings data back: those that do say to where, whatever they call the part of a
+/// recovery it is.
+fn brings(step: &Step) -> bool {
+    let names = || {
+        crate::lint::variables_of(&step.script).any(|one| matches!(one.as_str(), "TARGET" | "DRILL_TARGET"))
+    };
+    step.mode == Mode::Auto && step.drill == InDrill::Run && names()
+}
+
+/// Whether a drill of this book brings data back at all: some are about keys or the repository.
+fn restores(book: &Book) -> bool {
+    book.steps.iter().any(brings)
 }
 
 fn success_text(book: &Book) -> String {
@@ -175,9 +187,13 @@ fn success_text(book: &Book) -> String {
     all.join(" and ")
 }
 
-/// What is aimed for and what must not be exceeded: the book's, no laxer than the strictest component's.
-fn objective(findings: &Findings<'_>) -> (Duration, Duration) {
-    let strictest = |of: fn(&Wanted) -> Duration| findings.wanted.iter().map(of).min();
+/// What is aimed for, and what must not be exceeded.
+type Promised = (Duration, Duration);
+
+/// What was promised: by the book, no laxer than the strictest component of those that it brings back.
+fn objective(findings: &Findings<'_>) -> Promised {
+    let brought = || findings.wanted.iter().filter(|_| restores(findings.book));
+    let strictest = |of: fn(&Wanted) -> Duration| brought().map(of).min();
     let target = strictest(|wanted| wanted.rto.0)
         .map_or(findings.book.front.rto, |own| own.min(findings.book.front.rto));
     let limit = strictest(|wanted| wanted.rto.1).unwrap_or(findings.book.front.rto);
@@ -235,8 +251,13 @@ fn not_run(findings: &Findings<'_>) -> Vec<NotRun> {
                 what: format!("planted fault {}", which.name()),
                 reason: why.clone(),
             }));
-            if let Err(why) = &found.absent {
-                all.push(NotRun { what: "absence of the erased".into(), reason: why.clone() });
+            match &found.absent {
+                Err(why) => all.push(NotRun { what: "absence of the erased".into(), reason: why.clone() }),
+                Ok(absent) if absent.readmitted > 0 => all.push(NotRun {
+                    what: format!("absence of {} who were erased and let in again", absent.readmitted),
+                    reason: "they may be there: only their old keys were looked for, and are gone".into(),
+                }),
+                Ok(_) => {}
             }
         }
     }
@@ -261,9 +282,7 @@ fn limits(findings: &Findings<'_>, clock: &Clocked) -> Vec<String> {
     if unproven {
         all.push("Nothing shows that the repository was the newest: somebody may have taken its newest state away.".to_owned());
     }
-    all.push(
-        "Loss is told by the age of snapshots: how many records that is, nothing here counts.".to_owned(),
-    );
+    all.extend(parts::limits(findings));
     if !findings.journal.interruptions.is_empty() {
         all.push(
             "The drill itself was cut off; the time until it went on is part of the time measured."

@@ -1,27 +1,30 @@
 //! One step: the shell runs its script, a clock runs along, and what it prints is hashed and cleaned.
 //!
 //! Values reach the script as environment variables alone. It runs in a process group of its own, without input; what it
-//! leaves behind is ended with it.
+//! leaves behind is ended with it, but for what is in a session of its own: a server that later steps need.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::io::PipeReader;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lifeboat_repo::clock::Clock;
-use lifeboat_repo::crypto::hash::Sha256;
 use lifeboat_repo::ids::ObjectHash;
 use lifeboat_repo::units::{Bytes, Timestamp};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::secrets::Redactor;
 
+mod printing;
+#[cfg(test)]
+mod tests;
+
+use printing::{Output, nothing, read};
+
 /// Lines that are kept of what a step prints.
 pub const TAIL: usize = 12;
-/// A line is cut here: what prints without an end must not fill memory.
-const LINE_MAX: u64 = 16 << 10;
 /// How often it is seen whether a step has ended, is late, or somebody wants to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a script may take to end once it is asked to.
@@ -97,13 +100,15 @@ pub struct Printed {
 pub fn run(script: &str, shell: Shell<'_>, watch: &dyn Watch) -> Ran {
     let Shell { environment, redactor, timeout, clock } = shell;
     let (started, begun) = (clock.now(), Instant::now());
+    let over = AtomicBool::new(false);
     let (end, printed) = match start(script, environment) {
         Ok((child, pipe)) => std::thread::scope(|scope| {
-            let reading = scope.spawn(|| read(pipe, redactor, watch));
+            let reading = scope.spawn(|| read(Output::new(pipe, &over), redactor, watch));
             let end = wait(child, begun, timeout, watch);
-            (end, reading.join().unwrap_or_else(|_| Gathered::default().printed()))
+            over.store(true, Ordering::Release);
+            (end, reading.join().unwrap_or_else(|_| nothing()))
         }),
-        Err(error) => (End::NotStarted(error.to_string()), Gathered::default().printed()),
+        Err(error) => (End::NotStarted(error.to_string()), nothing()),
     };
     Ran { started, ended: clock.now(), took: begun.elapsed(), end, printed }
 }
@@ -181,126 +186,5 @@ fn wait(mut child: Child, begun: Instant, timeout: Option<Duration>, watch: &dyn
         }
         watch.tick(running);
         std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-#[derive(Default)]
-struct Gathered {
-    hash: Sha256,
-    bytes: u64,
-    redacted_lines: u64,
-    tail: VecDeque<String>,
-}
-
-impl Gathered {
-    fn printed(self) -> Printed {
-        Printed {
-            sha256: ObjectHash::from_bytes(self.hash.finish()),
-            bytes: Bytes(self.bytes),
-            redacted_lines: self.redacted_lines,
-            tail: self.tail.into(),
-        }
-    }
-}
-
-fn read(pipe: PipeReader, mut redactor: Redactor, watch: &dyn Watch) -> Printed {
-    let mut gathered = Gathered::default();
-    let mut reader = BufReader::new(pipe);
-    loop {
-        let mut line = Vec::new();
-        match reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return gathered.printed(),
-            Ok(count) => {
-                gathered.hash.update(&line);
-                gathered.bytes = gathered.bytes.saturating_add(count as u64);
-            }
-        }
-        // A progress that writes over itself is worth its last word.
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end_matches(['\n', '\r']);
-        let (clean, redacted) = redactor.line(text.rsplit('\r').next().unwrap_or_default());
-        gathered.redacted_lines += u64::from(redacted);
-        watch.line(&clean);
-        if gathered.tail.len() == TAIL {
-            gathered.tail.pop_front();
-        }
-        gathered.tail.push_back(clean);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lifeboat_repo::clock::SystemClock;
-    use lifeboat_repo::crypto::sha256;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    #[derive(Default)]
-    struct Quiet {
-        stop: AtomicBool,
-    }
-
-    impl Watch for Quiet {
-        fn cancelled(&self) -> bool {
-            self.stop.load(Ordering::Relaxed)
-        }
-        fn line(&self, line: &str) {
-            // The test's script says when it is ready.
-            self.stop.store(line == "stop me", Ordering::Relaxed);
-        }
-        fn tick(&self, _running: Duration) {}
-    }
-
-    fn ran(script: &str, environment: &[(&str, &str)], timeout: Option<Duration>) -> Ran {
-        let path = std::env::var_os("PATH").unwrap();
-        let mut all: Vec<(OsString, OsString)> = vec![("PATH".into(), path)];
-        all.extend(environment.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        let redactor = Redactor::new(["secret-value"]);
-        run(script, Shell { environment: &all, redactor, timeout, clock: &SystemClock }, &Quiet::default())
-    }
-
-    #[test]
-    fn what_a_script_prints_is_hashed_as_it_is_and_kept_clean() {
-        let done = ran("echo one; echo secret-value >&2; printf '\\033[2J'; exit 3", &[], None);
-        assert_eq!(done.end, End::Exit(3));
-        let raw = b"one\nsecret-value\n\x1b[2J";
-        assert_eq!(done.printed.sha256, ObjectHash::from_bytes(sha256(raw)));
-        assert_eq!((done.printed.bytes, done.printed.redacted_lines), (Bytes::of(raw), 1));
-        assert_eq!(done.printed.tail[..2], ["one", "[redacted]"]);
-        assert!(!done.printed.tail.concat().contains('\u{1b}'));
-    }
-
-    #[test]
-    fn a_name_is_never_a_command() {
-        let evil = "x; touch /tmp/pwned-$(id -u) `touch /tmp/pwned` && exit 9";
-        let done = ran(
-            "test \"$TENANT\" = \"$(printenv TENANT)\"; printf '%s\\n' \"$TENANT\"",
-            &[("TENANT", evil)],
-            None,
-        );
-        assert_eq!((done.end, done.printed.tail), (End::Exit(0), vec![evil.to_owned()]));
-    }
-
-    #[test]
-    fn a_step_fails_where_a_command_of_it_fails_or_a_variable_is_not_set() {
-        assert_eq!(ran("false; echo on", &[], None).end, End::Exit(1));
-        assert!(matches!(ran("echo \"$NOBODY_SET_THIS\"", &[], None).end, End::Exit(code) if code != 0));
-    }
-
-    #[test]
-    fn what_takes_too_long_or_is_stopped_is_ended_with_all_it_started() {
-        let done = ran("sleep 1000 & sleep 1000", &[], Some(Duration::from_millis(50)));
-        assert_eq!(done.end, End::TimedOut);
-        let done = ran("sleep 1000 & echo stop me; wait", &[], None);
-        assert_eq!(done.end, End::Interrupted);
-        // What is left behind ends with it: otherwise reading would never end.
-        assert_eq!(ran("sleep 1000 & true", &[], None).end, End::Exit(0));
-    }
-
-    #[test]
-    fn a_line_without_an_end_fills_no_memory() {
-        let done = ran("head -c 1000000 /dev/zero | tr '\\0' a", &[], None);
-        assert_eq!(done.printed.bytes, Bytes(1_000_000));
-        assert!(done.printed.tail.iter().all(|line| line.len() as u64 <= LINE_MAX));
     }
 }

@@ -6,11 +6,16 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use lifeboat_repo::ids::RepositoryId;
 use serde::{Deserialize, Serialize};
+
+mod place;
+#[cfg(test)]
+mod tests;
+
+use place::{refuse_repositories, refuse_sources, resolve};
 
 /// Marks the directory as a drill's.
 const MARK: &str = ".lifeboat-drill";
@@ -18,6 +23,8 @@ const MARK: &str = ".lifeboat-drill";
 const RESTORED: &str = "restored";
 /// Copies with planted faults, scratch space.
 const WORK: &str = "work";
+/// In it, what steps read out of restored databases: `$RECORDS`.
+const RECORDS: &str = "records";
 
 /// Something a drill must not touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +68,14 @@ pub enum TargetError {
         /// One name in it.
         first: String,
     },
+    /// A drill took it and did not come to its end.
+    #[error("{target} is the target of the drill {id}, which did not come to its end")]
+    Taken {
+        /// The place.
+        target: String,
+        /// The drill.
+        id: String,
+    },
     /// It is another drill's, or what is there is not what this one left.
     #[error("{target} is not the target of this drill any more: {why}")]
     NotOurs {
@@ -100,6 +115,13 @@ pub struct Cleanup {
 }
 
 impl Target {
+    /// Where a target would be. Nothing is claimed.
+    #[must_use]
+    pub fn in_place(asked: &Path) -> Self {
+        let directory = std::path::absolute(asked).unwrap_or_else(|_| asked.to_owned());
+        Self { directory, made: false }
+    }
+
     /// Takes a directory as the target of a drill: empty or not there, its parent there, and none of these sources.
     ///
     /// # Errors
@@ -108,6 +130,9 @@ impl Target {
         let directory = resolve(asked).map_err(|error| io_error(asked, error))?;
         refuse_sources(&directory, sources)?;
         refuse_repositories(&directory)?;
+        if let Ok(id) = fs::read_to_string(directory.join(MARK)) {
+            return Err(TargetError::Taken { target: shown(&directory), id });
+        }
         let there = directory.symlink_metadata();
         let made = match there {
             Ok(meta) if meta.is_dir() => false,
@@ -176,10 +201,19 @@ impl Target {
         self.directory.join(WORK)
     }
 
-    /// Removes everything the drill put there, and says what it could not.
+    /// Where steps put what they read out of what they restored: heartbeats and counts.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.work().join(RECORDS)
+    }
+
+    /// Removes everything the drill put there, and says what it could not. Cleaned once, it may be again.
     #[must_use]
     pub fn clean(&self, id: &str) -> Cleanup {
         let mut done = Cleanup::default();
+        if self.is_clean() {
+            return done;
+        }
         if fs::read_to_string(self.directory.join(MARK)).ok().as_deref() != Some(id) {
             done.left.push(format!(
                 "{}: it does not bear this drill's mark, so nothing is removed",
@@ -210,6 +244,14 @@ impl Target {
         done
     }
 
+    /// Whether there is nothing any more that the drill could have put there.
+    fn is_clean(&self) -> bool {
+        match fs::read_dir(&self.directory) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(_) => !self.marked() && self.others().is_ok_and(|others| others.is_empty()),
+        }
+    }
+
     /// Names in it that are not ours.
     fn others(&self) -> io::Result<Vec<String>> {
         let mut others = Vec::new();
@@ -227,92 +269,6 @@ impl Target {
     fn marked(&self) -> bool {
         self.directory.join(MARK).exists()
     }
-}
-
-/// The path with all links above it resolved, and those of the last part too if it is there. What is not there keeps its
-/// name; `..` may stand only before what is there.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    match path.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        done => return done,
-    }
-    // A link to nowhere would be followed by whoever makes what it names.
-    if path.symlink_metadata().is_ok() {
-        return Err(io::Error::other("it is a link that leads nowhere"));
-    }
-    let (Some(parent), Some(Component::Normal(name))) = (path.parent(), path.components().next_back()) else {
-        return Err(io::Error::other("it has no name of its own"));
-    };
-    Ok(parent.canonicalize()?.join(name))
-}
-
-/// As [`resolve`], for what may be gone altogether: then its path stands.
-fn best(path: &Path) -> PathBuf {
-    resolve(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
-}
-
-fn refuse_sources(target: &Path, sources: &[Source]) -> Result<(), TargetError> {
-    let above = inodes(target);
-    for source in sources {
-        let place = best(&source.path);
-        let refuse = |relation| TargetError::IsSource {
-            target: shown(target),
-            relation,
-            what: source.what.clone(),
-            path: shown(&source.path),
-        };
-        if place == target {
-            return Err(refuse("is"));
-        }
-        if target.starts_with(&place) {
-            return Err(refuse("lies within"));
-        }
-        if place.starts_with(target) {
-            return Err(refuse("holds"));
-        }
-        // The same directory by another name: a bind mount, another mount of the same disk.
-        let own = inodes(&place);
-        match (own.first(), above.first()) {
-            (Some((true, inode)), _) if above.iter().any(|(_, other)| other == inode) => {
-                return Err(refuse("by another name is, or lies within,"));
-            }
-            (_, Some((true, inode))) if own.iter().any(|(_, other)| other == inode) => {
-                return Err(refuse("by another name holds"));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Device and inode of a path and of every directory above it; the first says whether it is the path's own.
-fn inodes(path: &Path) -> Vec<(bool, (u64, u64))> {
-    path.ancestors()
-        .filter_map(|one| one.metadata().ok().map(|meta| (one == path, (meta.dev(), meta.ino()))))
-        .collect()
-}
-
-/// A repository is known by what lies at its root, wherever that is mounted and whatever it is called here.
-fn refuse_repositories(target: &Path) -> Result<(), TargetError> {
-    for one in target.ancestors() {
-        if let Some(id) = repository_at(one) {
-            return Err(TargetError::IsRepository { target: shown(target), id, path: shown(one) });
-        }
-    }
-    Ok(())
-}
-
-/// The id of the repository at a directory, as its first trust says; none where there is no repository.
-fn repository_at(directory: &Path) -> Option<String> {
-    let trust = fs::read(directory.join("trust/00000000")).ok()?;
-    let text = String::from_utf8_lossy(&trust);
-    let header = text.lines().find_map(|line| line.strip_prefix("# {"));
-    let id = header.and_then(|rest| {
-        let value: serde_json::Value = serde_json::from_str(&format!("{{{rest}")).ok()?;
-        value.get("repository")?.as_str()?.parse::<RepositoryId>().ok()
-    });
-    Some(id.map_or_else(|| "of unknown id".to_owned(), |id| id.to_string()))
 }
 
 /// Removes a tree whatever modes were restored in it; whether there was one.
@@ -347,81 +303,4 @@ fn io_error(path: &Path, error: io::Error) -> TargetError {
 fn shown(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     lifeboat_repo::format::text::display(path.as_os_str().as_bytes()).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    fn source(path: &Path) -> Source {
-        Source { what: "the tree of chats".into(), path: path.to_owned() }
-    }
-
-    #[test]
-    fn a_target_is_claimed_and_cleaned_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("target");
-        let target = Target::claim(&place, &[source(&dir.path().join("data"))], "drill-1").unwrap();
-        assert!(target.made && target.work().is_dir() && !target.restored().exists());
-        assert!(target.reclaim(&[], "drill-1").is_ok());
-        assert!(matches!(target.reclaim(&[], "drill-2"), Err(TargetError::NotOurs { .. })));
-        fs::create_dir_all(target.restored().join("chats/locked")).unwrap();
-        fs::set_permissions(target.restored().join("chats/locked"), fs::Permissions::from_mode(0o000))
-            .unwrap();
-        assert_eq!(target.clean("drill-2").removed, Vec::<String>::new());
-        let done = target.clean("drill-1");
-        assert!(done.left.is_empty() && !place.exists(), "{done:?}");
-        // One that was there stays, empty.
-        fs::create_dir(&place).unwrap();
-        let target = Target::claim(&place, &[], "drill-1").unwrap();
-        fs::write(place.join("stray"), "").unwrap();
-        assert_eq!(target.clean("drill-1").left.len(), 1);
-        fs::remove_file(place.join("stray")).unwrap();
-        assert!(target.clean("drill-1").left.is_empty() && place.exists());
-    }
-
-    #[test]
-    fn what_is_or_may_be_a_source_is_refused_by_whatever_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        fs::create_dir_all(at("host/data/chats")).unwrap();
-        fs::create_dir_all(at("other")).unwrap();
-        symlink(at("host/data"), at("link")).unwrap();
-        symlink(at("nowhere"), at("dangling")).unwrap();
-        let sources = [source(&at("host/data/chats"))];
-        for bad in [
-            "host/data/chats",
-            "host/data/chats/new",
-            "host/data",
-            "host",
-            "link/chats",
-            "link",
-            "other/../link/chats/x",
-        ] {
-            let refused = Target::claim(&at(bad), &sources, "x");
-            assert!(matches!(refused, Err(TargetError::IsSource { .. })), "{bad}: {refused:?}");
-        }
-        assert!(matches!(Target::claim(&at("dangling"), &sources, "x"), Err(TargetError::Io { .. })));
-        assert!(matches!(Target::claim(&at("no/parent"), &sources, "x"), Err(TargetError::Io { .. })));
-        fs::write(at("other/full"), "").unwrap();
-        assert!(matches!(Target::claim(&at("other"), &sources, "x"), Err(TargetError::NotEmpty { .. })));
-        // A source that is lost keeps its path.
-        fs::remove_dir_all(at("host")).unwrap();
-        fs::create_dir_all(at("host/data")).unwrap();
-        assert!(matches!(
-            Target::claim(&at("host/data/chats"), &sources, "x"),
-            Err(TargetError::IsSource { .. })
-        ));
-        assert!(fs::read_dir(at("host/data")).unwrap().next().is_none(), "and nothing is written");
-    }
-
-    #[test]
-    fn a_repository_is_known_by_what_lies_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("mnt/trust")).unwrap();
-        fs::write(dir.path().join("mnt/trust/00000000"), "-----END SSH SIGNATURE-----\n# {}\n").unwrap();
-        let refused = Target::claim(&dir.path().join("mnt/scratch"), &[], "x");
-        assert!(matches!(refused, Err(TargetError::IsRepository { .. })), "{refused:?}");
-    }
 }

@@ -47,7 +47,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         values.push(json!({ "name": tame(name), "before": side(one), "after": side(other) }));
     }
     let whole = |facts: &Facts| facts.projection.as_ref().map(|one| one.seconds);
-    let rows = [("recovery time", whole(&before), whole(&after)), ("lost", lost(&before), lost(&after))];
+    let rows = [
+        ("recovery time", whole(&before), whole(&after)),
+        ("lost", before.largest_loss(), after.largest_loss()),
+    ];
     for (name, one, other) in rows {
         let shown = |time: Option<Seconds>| {
             time.map_or_else(|| "unknown".to_owned(), |time| show_duration(time.span()))
@@ -80,7 +83,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let worse = after.verdict > before.verdict;
     let tone = if worse { Tone::Bad } else { Tone::Plain };
     page.toned(tone, &format!("Verdict: {} → {}.", before.verdict.words(), after.verdict.words()));
-    let brief = |facts: &Facts| json!({ "id": facts.id, "verdict": facts.verdict, "rto": whole(facts), "rpo": lost(facts) });
+    let brief = |facts: &Facts| json!({ "id": facts.id, "verdict": facts.verdict, "rto": whole(facts), "rpo": facts.largest_loss() });
     let value = json!({ "before": brief(&before), "after": brief(&after), "steps": values, "changed": changed, "worse": worse });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }
@@ -106,10 +109,6 @@ fn names<'f>(before: &'f Facts, after: &'f Facts) -> Vec<&'f str> {
 
 fn step<'f>(facts: &'f Facts, name: &str) -> Option<&'f StepFact> {
     facts.steps.iter().find(|step| step.name == name)
-}
-
-fn lost(facts: &Facts) -> Option<Seconds> {
-    facts.components.iter().filter_map(|one| one.rpo.as_ref()?.bound).max()
 }
 
 fn side(step: Option<&StepFact>) -> Value {

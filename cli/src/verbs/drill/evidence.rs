@@ -31,6 +31,11 @@ pub(crate) struct OfficerKey {
 }
 
 impl OfficerKey {
+    /// The file, if it was given on the command line.
+    pub(super) fn given(&self) -> Option<&Path> {
+        self.officer_key.as_deref()
+    }
+
     /// The key, if one was given: read before a drill begins, so that none ends without its signature.
     pub(super) fn key(&self, context: &Context) -> Result<Option<SigningKey>> {
         let path = self.officer_key.as_ref().or(context.environment.officer_key.as_ref());
@@ -124,12 +129,12 @@ pub(super) fn read(directory: &Path) -> Option<(Vec<u8>, Facts)> {
 pub(super) fn history(out: &Path, book: &str) -> Result<Vec<PastDrill>> {
     let same = |facts: &Facts| facts.book.as_ref().is_some_and(|own| own.name.as_str() == book);
     let past = |(_, text, facts): (PathBuf, Vec<u8>, Facts)| PastDrill {
+        loss: facts.largest_loss(),
         id: facts.id,
         ended: facts.exercise.ended,
         sha256: lifeboat_runbooks::drill::result::hash(&text),
         measured: facts.projection.as_ref().map(|one| one.seconds),
         projected: None,
-        loss: facts.components.iter().filter_map(|one| one.rpo.as_ref()?.bound).max(),
         verdict: facts.verdict,
     };
     Ok(all(out)?.into_iter().filter(|(_, _, facts)| same(facts)).map(past).collect())

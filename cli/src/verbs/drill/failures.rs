@@ -5,7 +5,7 @@ use lifeboat_runbooks::drill::target::TargetError;
 
 use crate::codes::Code;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, tame};
 
 /// A target that may not be used.
 pub(super) fn target(error: TargetError) -> Failure {
@@ -16,8 +16,11 @@ pub(super) fn target(error: TargetError) -> Failure {
         }
         TargetError::NotEmpty { .. } => "name an empty directory, or one to make",
         TargetError::NotOurs { .. } => "begin a new drill, and look at what is there by hand",
+        TargetError::Taken { .. } => {
+            "`lifeboat drill list` says how that one goes on; or name another directory"
+        }
     };
-    Failure::new(Exit::Refused, error.to_string()).code(Code::DrillTarget).next(next)
+    Failure::new(Exit::Refused, tame(&error.to_string())).code(Code::DrillTarget).next(next)
 }
 
 /// A journal that cannot be used.

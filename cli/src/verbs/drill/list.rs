@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut values: Vec<Value> = Vec::new();
     for (path, _, facts) in &all {
         let rto = facts.projection.as_ref().map(|one| one.seconds);
-        let lost = facts.components.iter().filter_map(|one| one.rpo.as_ref()?.bound).max();
+        let lost = facts.largest_loss();
         let book = facts.book.as_ref().map_or("", |book| book.name.as_str());
         let tone = match facts.verdict {
             Verdict::Met => Tone::Good,
@@ -65,11 +65,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let mut waiting = Vec::new();
     for path in &cut {
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace(journal::UNFINISHED, "");
-        page.marked(
-            "cut off",
-            Tone::Warn,
-            &format!("{}: `lifeboat drill run --resume` goes on with it", tame(&name)),
-        );
+        match journal::peek(path) {
+            Ok(body) => {
+                page.marked("cut off", Tone::Warn, &format!("{}: it goes on with", tame(&name)));
+                page.raw(&format!("    {}", tame(&body.resume)));
+            }
+            Err(error) => {
+                page.marked("cut off", Tone::Bad, &tame(&error.to_string()));
+            }
+        }
         waiting.push(tame(&name));
     }
     Ok(Outcome {

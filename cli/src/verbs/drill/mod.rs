@@ -9,6 +9,7 @@ use crate::render::Outcome;
 pub(crate) mod books;
 mod check;
 mod compare;
+mod done;
 mod evidence;
 mod failures;
 mod list;
@@ -16,6 +17,7 @@ mod page;
 mod plan;
 mod run;
 mod setup;
+mod underway;
 mod watching;
 
 #[derive(clap::Args)]

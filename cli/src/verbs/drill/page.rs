@@ -19,7 +19,7 @@ pub(super) fn value(facts: &Facts, directory: &Path) -> Value {
     json!({
         "id": facts.id, "evidence": shown(directory), "verdict": facts.verdict,
         "rto": facts.projection.as_ref().map(|one| one.seconds),
-        "rpo": facts.components.iter().filter_map(|one| one.rpo.as_ref()?.bound).max(),
+        "rpo": facts.largest_loss(),
         "interruptions": facts.exercise.interruptions.len(), "steps": steps, "planted": planted,
         "assertions": facts.assertions, "not_run": facts.not_run,
     })

@@ -1,9 +1,9 @@
 //! `drill plan`: what a drill would do, and nothing is done.
 
-use std::path::Path;
 use std::time::Duration;
 
 use lifeboat_runbooks::drill::planted::Plant;
+use lifeboat_runbooks::drill::target::Target;
 use lifeboat_runbooks::{InDrill, Mode, Phase};
 use lifeboat_verify::evidence::facts::Moment;
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let setup = Setup::new(context, &args.asked, &args.book)?;
-    let values = setup.values(context, &args.asked, Path::new("TARGET/restored"))?;
+    let nowhere = Target { directory: "TARGET".into(), made: false };
+    let values = setup.values(context, &args.asked, &nowhere)?;
     let mut page = context.page();
     page.heading(&tame(&format!("{}: nothing is done; this would be", setup.book.title)));
     let mut table = Table::new(&[

@@ -1,27 +1,18 @@
 //! `drill run`: a book executed against a disposable target, timed from the disruption on.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::Label;
-use lifeboat_runbooks::drill::conclude::{self, Scene, TENANTS_DRAWN};
 use lifeboat_runbooks::drill::journal::{self, Body, Journal};
-use lifeboat_runbooks::drill::measure;
-use lifeboat_runbooks::drill::planted::Really;
-use lifeboat_runbooks::drill::result::{self, Findings};
-use lifeboat_runbooks::drill::run::{self, Stage, Went};
-use lifeboat_runbooks::drill::step;
-use lifeboat_runbooks::drill::target::{Cleanup, Target};
-use lifeboat_verify::evidence::Attachment;
-use lifeboat_verify::evidence::facts::{Facts, Moment, NotRun};
+use lifeboat_runbooks::drill::target::Target;
+use lifeboat_runbooks::drill::{measure, result, run, step};
+use lifeboat_verify::evidence::facts::{Moment, NotRun};
 
-use super::evidence::{self, OfficerKey};
+use super::done::Done;
+use super::evidence::OfficerKey;
 use super::failures;
-use super::page;
 use super::setup::{self, Asked, Setup};
 use super::watching::Watching;
 use crate::codes::Code;
@@ -29,9 +20,6 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 use crate::render::{Outcome, Tone};
-
-/// Where programs are, where nothing says so.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Where evidence goes.
 pub(super) const OUT: &str = crate::verbs::evidence::HOME;
@@ -42,38 +30,37 @@ pub(crate) struct Args {
     #[arg(value_name = "BOOK", required_unless_present = "resume")]
     book: Option<String>,
     #[command(flatten)]
-    asked: Asked,
+    pub(super) asked: Asked,
     /// A directory to restore to and to empty again: empty, or one to make [default: $DRILL_TARGET]
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
     /// Who leads [default: $USER]
     #[arg(long, value_name = "NAME")]
     operator: Option<String>,
-    /// A step for people that was done, and what shows it: a ticket, a time; may be given several times
-    #[arg(long, value_name = "STEP=TEXT")]
-    done: Vec<String>,
+    #[command(flatten)]
+    done: Done,
     /// Where evidence of drills lies
     #[arg(long, value_name = "DIR", default_value = OUT)]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Leave what was restored where it is
     #[arg(long)]
-    keep: bool,
+    pub(super) keep: bool,
     /// Go on with the drill that was cut off, or of several this one
-    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["book", "target", "region", "component", "disruption", "window", "nonce", "values", "erased"])]
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["book", "target", "region", "component", "disruption", "window", "seed", "nonce", "values", "erased", "operator"])]
     resume: Option<String>,
     #[command(flatten)]
     officer: OfficerKey,
 }
 
 /// A drill under way.
-struct Drill<'a> {
-    context: &'a Context,
-    args: &'a Args,
-    setup: Setup,
-    journal: Journal,
-    watching: Watching<'a>,
+pub(super) struct Drill<'a> {
+    pub(super) context: &'a Context,
+    pub(super) args: &'a Args,
+    pub(super) setup: Setup,
+    pub(super) journal: Journal,
+    pub(super) watching: Watching<'a>,
     /// Signs the evidence.
-    key: Option<SigningKey>,
+    pub(super) key: Option<SigningKey>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -88,25 +75,26 @@ fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
     let book = args.book.as_deref().unwrap_or_default();
     let operator =
         args.operator.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "nobody named".into());
-    let done = done(&args.done)?;
     let key = args.officer.key(context)?;
     let asked = target(args)?;
     let setup = Setup::new(context, &args.asked, book)?;
-    if let Some(name) = done.keys().find(|name| !setup.book.steps.iter().any(|step| step.name == **name)) {
-        return Err(Failure::usage(format!("the book has no step {name}")).code(Code::NoValue).at("--done"));
-    }
+    let done = args.done.read(&setup.book, &run::untouched(&setup.book))?;
     let now = Moment::new(context.now());
     let out = std::path::absolute(&args.out)
         .map_err(|error| Failure::file("use the directory", &args.out, &error))?;
     let id = id_of(now, &setup.found.name, &out)?;
     let files = args.asked.identities.files(context);
-    let restored = std::path::absolute(&asked).unwrap_or(asked.clone()).join("restored");
     // What is missing is told before anything is made.
-    setup.values(context, &args.asked, &restored)?;
+    setup.values(context, &args.asked, &Target::in_place(&asked))?;
     let sources = setup::sources(&setup.config, files);
     let target = Target::claim(&asked, &sources, id.as_str()).map_err(failures::target)?;
-    let body = body(context, args, &setup, id, operator.clone(), now, target)?;
-    let journal = Journal::begin(&out, body).map_err(failures::journal)?;
+    let body = body(context, args, &setup, id.clone(), operator.clone(), now, target.clone());
+    let body = body.inspect_err(|_| drop(target.clean(id.as_str())))?;
+    let journal = Journal::begin(&out, body).map_err(|error| {
+        // Nothing is in it yet, and nothing would ever take it up.
+        let _ = target.clean(id.as_str());
+        failures::journal(error)
+    })?;
     let watching = Watching::new(context, &operator, done);
     Ok(Drill { context, args, setup, journal, watching, key })
 }
@@ -133,16 +121,13 @@ fn body(
         None => setup.found.name.clone(),
     };
     Ok(Body {
+        resume: resume_line(context, args, &id),
         id,
         book,
         book_sha256: result::hash(setup.found.text.as_bytes()),
         configuration: configuration(context)?,
         region: setup.region.clone(),
-        component: setup
-            .wanted
-            .first()
-            .filter(|_| args.asked.component.is_some())
-            .map(|one| one.name.clone()),
+        component: setup.component.clone(),
         operator,
         disruption: Moment::new(setup.disruption.at),
         how: setup.disruption.how.clone(),
@@ -151,13 +136,33 @@ fn body(
         checkpoint: checkpoint.map(|one| format!("{} {}", one.entry, one.sha256)),
         nonce: setup.nonce.clone(),
         pins: setup.seen.pins.clone(),
-        values: setup.values(context, &args.asked, &target.restored())?,
+        values: setup.values(context, &args.asked, &target)?,
         target,
         erased: args.asked.erased.iter().map(ToString::to_string).collect(),
         steps: run::untouched(&setup.book),
         interruptions: Vec::new(),
         not_run,
+        keep: args.keep,
+        cleanup: None,
     })
+}
+
+/// The command that goes on with a drill, with what this one was given and has to be given again.
+fn resume_line(context: &Context, args: &Args, id: &Label) -> String {
+    let mut line = format!("lifeboat drill run --resume {id}");
+    let mut add = |name: &str, path: &Path| {
+        let path = shown(path);
+        let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+,=:@%".contains(&b));
+        let path = if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
+        line.push_str(&format!(" {name} {path}"));
+    };
+    if args.out != Path::new(OUT) {
+        add("--out", &args.out);
+    }
+    args.asked.identities.files.iter().for_each(|path| add("--identity", path));
+    args.officer.given().into_iter().for_each(|path| add("--officer-key", path));
+    context.config_path.iter().for_each(|path| add("--config", path));
+    line
 }
 
 fn resume<'a>(context: &'a Context, args: &'a Args, id: &str) -> Result<Drill<'a>> {
@@ -185,155 +190,24 @@ fn resume<'a>(context: &'a Context, args: &'a Args, id: &str) -> Result<Drill<'a
             .at(shown(&directory))
             .next("put it back, or begin a new drill"));
     }
+    setup.complete(&body.values)?;
+    let done = args.done.read(&setup.book, &body.steps)?;
     let files = args.asked.identities.files(context);
-    body.target.reclaim(&setup::sources(&setup.config, files), body.id.as_str()).map_err(failures::target)?;
+    let sources = setup::sources(&setup.config, files);
+    // Once all was looked at, the target may be gone already.
+    if journal.concluded().map_err(failures::journal)?.is_none() {
+        journal.body.keep |= args.keep;
+        body.target.reclaim(&sources, body.id.as_str()).map_err(failures::target)?;
+    }
     // What the step that was cut off started may still be at it.
     let left = step::end_leftovers(body.id.as_str());
     run::resume(&mut journal, Moment::new(context.now())).map_err(failures::journal)?;
-    let watching = Watching::new(context, &body.operator, done(&args.done)?);
+    let watching = Watching::new(context, &body.operator, done);
     watching.say(
         Tone::Warn,
         &format!("{} goes on; {left} processes of it were still there and were ended", body.id),
     );
     Ok(Drill { context, args, setup, journal, watching, key })
-}
-
-impl Drill<'_> {
-    fn perform(mut self) -> Result<Outcome> {
-        let body = &self.journal.body;
-        self.watching.say(
-            Tone::Strong,
-            &format!(
-                "{}, as if since {}",
-                self.setup.book.title,
-                crate::when::show_moment(body.disruption.timestamp())
-            ),
-        );
-        let (environment, mut secrets) = self.environment()?;
-        secrets.extend(self.key_lines());
-        let stage = Stage {
-            book: &self.setup.book,
-            environment: &environment,
-            secrets: &secrets,
-            clock: &self.context.clock,
-            conductor: &self.watching,
-        };
-        let went = run::steps(&stage, &mut self.journal).map_err(failures::journal)?;
-        if went == Went::Interrupted {
-            return Err(self.interrupted());
-        }
-        self.watching.say(Tone::Strong, "Looking at what came back, and planting faults");
-        let (facts, attachments) = self.conclude()?;
-        let context = self.context;
-        let directory = self.finish(&facts, &attachments)?;
-        let exit = exit_of(&facts);
-        Ok(Outcome {
-            exit,
-            value: page::value(&facts, &directory),
-            page: page::render(context, &facts, &directory),
-        })
-    }
-
-    fn interrupted(&self) -> Failure {
-        Failure::new(Exit::Interrupted, format!("the drill {} was stopped", self.journal.body.id))
-            .code(Code::Interrupted)
-            .at(shown(self.journal.directory()))
-            .next("`lifeboat drill run --resume` goes on with the step that was cut off; the clock runs on meanwhile")
-    }
-
-    /// Values of variables, and a `lifeboat` that is this very program.
-    fn environment(&self) -> Result<(setup::Variables, Vec<String>)> {
-        let body = &self.journal.body;
-        let bin = self.journal.directory().join("bin");
-        let own = bin.join("lifeboat");
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::failed(error.to_string()).code(Code::Machine))?;
-        fs::create_dir_all(&bin).map_err(|error| Failure::file("make the directory", &bin, &error))?;
-        // It may be there from before; what it leads to is what counts.
-        let _ = fs::remove_file(&own);
-        symlink(&program, &own).map_err(|error| Failure::file("make a link", &own, &error))?;
-        let mut path = OsString::from(&bin);
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into()));
-        let officers = self.officers()?;
-        let mut set: setup::Variables = vec![
-            ("PATH".into(), path),
-            ("LIFEBOAT_DRILL".into(), body.id.as_str().into()),
-            ("DRILL_TARGET".into(), body.target.restored().into()),
-        ];
-        if self.setup.book.front.variables.iter().any(|one| one.as_str() == "OFFICERS") {
-            set.push(("OFFICERS".into(), officers.into()));
-        }
-        set.extend(body.values.iter().map(|(name, value)| (name.as_str().into(), value.into())));
-        Ok(setup::environment(self.context, &self.args.asked, set))
-    }
-
-    /// The pinned officers, as a file that stock tools read.
-    fn officers(&self) -> Result<PathBuf> {
-        let region = self.setup.config.region(&self.setup.region)?;
-        let lines: String = region.officers.iter().map(|one| format!("{} {}\n", one.key, one.name)).collect();
-        let path = self.journal.directory().join("officers.pub");
-        fs::write(&path, lines).map_err(|error| Failure::file("write the officers' keys", &path, &error))?;
-        Ok(path)
-    }
-
-    /// What identity files hold, line by line, should a step print one.
-    fn key_lines(&self) -> Vec<String> {
-        let files = self.args.asked.identities.files(self.context);
-        let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
-        texts
-            .flat_map(|text| {
-                text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
-    fn conclude(&self) -> Result<(Facts, Vec<Attachment>)> {
-        let region = self.setup.config.region(&self.setup.region)?;
-        let repository = self.context.open(region)?;
-        let identities = setup::identities(self.context, &self.args.asked)?;
-        let body = &self.journal.body;
-        let scene = Scene {
-            repository: &repository,
-            identities: &identities,
-            wanted: &self.setup.wanted,
-            journal: body,
-            clock: &self.context.clock,
-            tenants: TENANTS_DRAWN,
-            really: Really::Planted,
-        };
-        let found = conclude::look(&scene, &self.watching);
-        if lifeboat_repo::observe::Observer::cancelled(&self.watching) {
-            return Err(self.interrupted());
-        }
-        let took = result::times(&body.target.restored());
-        let cleanup = if self.args.keep { Cleanup::default() } else { body.target.clean(body.id.as_str()) };
-        let (own, attachments) = evidence::repository(self.context, region, &repository)?;
-        let facts = result::facts(Findings {
-            book: &self.setup.book,
-            name: book_label(&self.setup.found.name)?,
-            journal: body,
-            tool: evidence::tool(),
-            repositories: vec![own],
-            wanted: &self.setup.wanted,
-            found: found.map_err(|error| error.to_string()),
-            took,
-            cleanup,
-            kept: self.args.keep,
-            ended: Moment::new(self.context.now()),
-            history: evidence::history(&self.args.out, &self.setup.found.name)?,
-        });
-        Ok((facts, attachments))
-    }
-
-    /// Writes evidence, then lets go of the journal.
-    fn finish(self, facts: &Facts, attachments: &[Attachment]) -> Result<PathBuf> {
-        let repository = self.context.open(self.setup.config.region(&self.setup.region)?)?;
-        let directory = evidence::write(&self.args.out, facts, attachments, self.key.as_ref(), &repository)?;
-        let path = self.journal.directory().to_owned();
-        self.journal.remove().map_err(|error| Failure::file("remove the drill's notes", &path, &error))?;
-        Ok(directory)
-    }
 }
 
 fn target(args: &Args) -> Result<PathBuf> {
@@ -343,19 +217,6 @@ fn target(args: &Args) -> Result<PathBuf> {
             .code(Code::NoValue)
             .next("give --target DIR: empty or not there yet, with room for all that comes back")
     })
-}
-
-fn done(given: &[String]) -> Result<BTreeMap<String, String>> {
-    let one = |text: &String| {
-        let (step, reference) = text.split_once('=').unwrap_or((text, ""));
-        if reference.is_empty() {
-            return Err(Failure::usage("say what shows that it was done: --done STEP=TEXT")
-                .code(Code::NoValue)
-                .at("--done"));
-        }
-        Ok((step.to_owned(), reference.to_owned()))
-    };
-    given.iter().map(one).collect()
 }
 
 /// `2026-11-27t21-00-00z-region-loss`, and `-2` behind it where there is one of that second already.
@@ -405,32 +266,6 @@ fn unfinished(out: &Path, id: &str) -> Result<PathBuf> {
                 .code(Code::NoDrill)
                 .at(shown(out))
                 .next(format!("give --resume with {names}")))
-        }
-    }
-}
-
-/// What a drill's verdict means for the process.
-pub(super) fn exit_of(facts: &Facts) -> Exit {
-    use lifeboat_verify::evidence::facts::{Outcome as Check, Verdict, What};
-    match facts.verdict {
-        Verdict::Met => Exit::Ok,
-        Verdict::TargetMissed | Verdict::LimitMissed => Exit::Missed,
-        Verdict::Insufficient => Exit::Unchecked,
-        Verdict::Failed => {
-            let damaged = facts
-                .components
-                .iter()
-                .flat_map(|one| &one.checks)
-                .any(|check| check.outcome == Check::Failed);
-            let uncaught = facts.planted.iter().any(|one| one.caught_by.is_none());
-            let back = facts.absent.iter().any(|one| !one.absent);
-            let failed = facts.steps.iter().any(|step| matches!(step.what, What::Failed | What::TimedOut));
-            match (damaged, uncaught || back, failed) {
-                (true, ..) => Exit::Damaged,
-                (_, true, _) => Exit::Failed,
-                (_, _, true) => Exit::Partly,
-                _ => Exit::Failed,
-            }
         }
     }
 }

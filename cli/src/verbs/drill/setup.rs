@@ -8,13 +8,12 @@ use lifeboat_repo::clock::Entropy;
 use lifeboat_repo::crypto::Identity;
 use lifeboat_repo::ids::{Label, Tenant};
 use lifeboat_repo::repository::Repository;
-use lifeboat_repo::repository::snapshots::Listed;
 use lifeboat_repo::units::Timestamp;
 use lifeboat_runbooks::drill::disruption::Disruption;
 use lifeboat_runbooks::drill::journal::Pin;
-use lifeboat_runbooks::drill::measure::{self, Wanted};
+use lifeboat_runbooks::drill::measure::{self, Erased, Wanted};
 use lifeboat_runbooks::drill::secrets::is_secret;
-use lifeboat_runbooks::drill::target::Source;
+use lifeboat_runbooks::drill::target::{Source, Target};
 use lifeboat_runbooks::{Book, InDrill, Mode, Variable, Whose, lint};
 use lifeboat_verify::evidence::facts::EntryFact;
 
@@ -25,7 +24,11 @@ use crate::context::{Context, repository_place};
 use crate::failure::{Failure, Result, shown};
 use crate::keyfiles;
 use crate::survey::Identities;
+use crate::verbs::restore_region;
 use crate::when::{parse_duration, parse_moment};
+
+/// Variables of books that a drill sets when it begins, without being told.
+const SET_BY_DRILL: [&str; 2] = ["OFFICERS", "DRILL_TARGET"];
 
 /// What a drill is asked to be about.
 #[derive(clap::Args, Clone, Default)]
@@ -68,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// The region's name.
     pub(crate) region: Label,
+    /// The component, where the drill is about one: asked for, or the book's own.
+    pub(crate) component: Option<Label>,
     /// The components, those that others need first.
     pub(crate) wanted: Vec<Wanted>,
     /// When the disaster struck.
@@ -82,8 +87,6 @@ pub(crate) struct Setup {
 pub(crate) struct Seen {
     /// What is restored.
     pub(crate) pins: Vec<Pin>,
-    /// The moment that `--at` is given: it chooses just those.
-    pub(crate) at: Timestamp,
     /// The newest checkpoint.
     pub(crate) checkpoint: Option<EntryFact>,
     /// Tombstones that are in force.
@@ -97,17 +100,18 @@ impl Setup {
         let book = found.read()?;
         let config = context.config()?;
         let region = region_of(&config, asked, &book)?.clone();
-        let wanted = wanted(&config, asked, &book, &region)?;
+        let component = component_of(asked, &book)?.cloned();
+        let wanted = wanted(&config, component.as_ref(), &region)?;
         let disruption = disruption(context, asked)?;
         let repository = context.open(&region)?;
         let identities = identities(context, asked)?;
-        let seen = see(context, &repository, &identities, &wanted, disruption.at)
+        let seen = see(context, &repository, &identities, &wanted, asked, disruption.at)
             .map_err(|failure| failure.at(repository_place(&region)))?;
         let nonce = match &asked.nonce {
             Some(nonce) => nonce.clone(),
             None => random(context)?,
         };
-        Ok(Self { found, book, region: region.name, config, wanted, disruption, nonce, seen })
+        Ok(Self { found, book, region: region.name, config, component, wanted, disruption, nonce, seen })
     }
 
     /// The values of the book's variables, as far as they are needed by what a drill runs.
@@ -115,7 +119,7 @@ impl Setup {
         &self,
         context: &Context,
         asked: &Asked,
-        restored: &Path,
+        target: &Target,
     ) -> Result<BTreeMap<Variable, String>> {
         let given = given(&asked.values)?;
         let region = self.config.region(&self.region)?;
@@ -123,9 +127,11 @@ impl Setup {
         for variable in &self.book.front.variables {
             let own = match variable.as_str() {
                 "REGION" => Some(self.region.to_string()),
-                "COMPONENT" => asked.component.as_ref().map(ToString::to_string),
-                "TARGET" => Some(restored.to_string_lossy().into_owned()),
-                "AT" => Some(self.seen.at.to_string()),
+                "COMPONENT" => self.component.as_ref().map(ToString::to_string),
+                "TARGET" => Some(target.restored().to_string_lossy().into_owned()),
+                "RECORDS" => Some(target.records().to_string_lossy().into_owned()),
+                // Just what was complete by then is what a disaster leaves, and what is pinned.
+                "AT" => Some(self.disruption.at.to_string()),
                 "IDENTITY" => asked.identities.files(context).first().map(|path| absolute(path)),
                 "REPOSITORY" => region.repository.directory().map(absolute),
                 _ => None,
@@ -139,16 +145,26 @@ impl Setup {
                 .code(Code::NoValue)
                 .at("--set"));
         }
-        let mut missing = self
-            .run()
-            .flat_map(lint::variables_of)
-            .filter(|name| self.book.front.variables.contains(name) && !values.contains_key(name));
-        match missing.next() {
-            Some(name) => Err(Failure::usage(format!("the book's variable {name} has no value"))
-                .code(Code::NoValue)
-                .next(format!("give --set {name}=VALUE"))),
-            None => Ok(values),
-        }
+        self.complete(&values).map(|()| values)
+    }
+
+    /// Sees that every variable that a drill's steps use has a value: one of these, what a drill sets itself, or, of a
+    /// secret, the environment's, which nobody writes down.
+    pub(crate) fn complete(&self, values: &BTreeMap<Variable, String>) -> Result<()> {
+        let own = |name: &Variable| {
+            SET_BY_DRILL.contains(&name.as_str())
+                || (is_secret(name.as_str()) && std::env::var_os(name.as_str()).is_some())
+        };
+        let mut missing = self.run().flat_map(lint::variables_of).filter(|name| {
+            self.book.front.variables.contains(name) && !values.contains_key(name) && !own(name)
+        });
+        let Some(name) = missing.next() else { return Ok(()) };
+        let failure = Failure::usage(format!("the book's variable {name} has no value")).code(Code::NoValue);
+        Err(if is_secret(name.as_str()) {
+            failure.next(format!("it is a secret: give it in the environment, as {name}"))
+        } else {
+            failure.next(format!("give --set {name}=VALUE"))
+        })
     }
 
     /// The scripts that a drill runs.
@@ -201,11 +217,6 @@ pub(crate) fn environment(
     // An officer's key is for decisions, and a drill takes none.
     let mut all: BTreeMap<OsString, OsString> =
         std::env::vars_os().filter(|(name, _)| name != "LIFEBOAT_OFFICER_KEY").collect();
-    let secrets = all
-        .iter()
-        .filter(|(name, _)| is_secret(&name.to_string_lossy()))
-        .map(|(_, value)| value.to_string_lossy().into_owned())
-        .collect();
     let files = asked
         .identities
         .files(context)
@@ -218,6 +229,11 @@ pub(crate) fn environment(
     all.insert("LIFEBOAT_CONFIG".into(), std::path::absolute(&config).unwrap_or(config).into());
     all.insert("NO_COLOR".into(), "1".into());
     all.extend(set);
+    let secrets = all
+        .iter()
+        .filter(|(name, _)| is_secret(&name.to_string_lossy()))
+        .map(|(_, value)| value.to_string_lossy().into_owned())
+        .collect();
     (all.into_iter().collect(), secrets)
 }
 
@@ -231,7 +247,7 @@ pub(crate) fn identities(context: &Context, asked: &Asked) -> Result<Vec<Identit
 }
 
 fn region_of<'c>(config: &'c Config, asked: &Asked, book: &Book) -> Result<&'c Region> {
-    let of_component = asked.component.as_ref().map(|name| config.component(name)).transpose()?;
+    let of_component = component_of(asked, book)?.map(|name| config.component(name)).transpose()?;
     let named = match (&asked.region, of_component, &book.front.region, config.regions.as_slice()) {
         (Some(name), ..) => name,
         (None, Some(component), ..) => &component.region,
@@ -250,18 +266,20 @@ fn region_of<'c>(config: &'c Config, asked: &Asked, book: &Book) -> Result<&'c R
     config.region(named)
 }
 
-/// The components of the drill: the one asked for or the book's, else all of the region; those that others need first.
-fn wanted(config: &Config, asked: &Asked, book: &Book, region: &Region) -> Result<Vec<Wanted>> {
-    let only = match (&asked.component, &book.front.component) {
-        (Some(name), whose) if whose.is_for(name) => Some(name),
+/// The component that a drill is about: the one asked for or the book's own; none where it is about all of a region.
+fn component_of<'a>(asked: &'a Asked, book: &'a Book) -> Result<Option<&'a Label>> {
+    match (&asked.component, &book.front.component) {
+        (Some(name), whose) if whose.is_for(name) => Ok(Some(name)),
         (Some(name), _) => {
-            return Err(
-                Failure::usage(format!("the book is not for component {name}")).code(Code::NoComponent)
-            );
+            Err(Failure::usage(format!("the book is not for component {name}")).code(Code::NoComponent))
         }
-        (None, Whose::Only(name)) => Some(name),
-        (None, Whose::Any) => None,
-    };
+        (None, Whose::Only(name)) => Ok(Some(name)),
+        (None, Whose::Any) => Ok(None),
+    }
+}
+
+/// The components of the drill: the one it is about, else all of the region; those that others need first.
+fn wanted(config: &Config, only: Option<&Label>, region: &Region) -> Result<Vec<Wanted>> {
     if let Some(name) = only {
         let component = config.component(name)?;
         if component.region != region.name {
@@ -270,14 +288,7 @@ fn wanted(config: &Config, asked: &Asked, book: &Book, region: &Region) -> Resul
         }
         return Ok(vec![wanted_of(component)]);
     }
-    let mut waiting: Vec<&Component> = config.components_of(&region.name).collect();
-    let mut order = Vec::new();
-    while !waiting.is_empty() {
-        let ready = |one: &&Component| !waiting.iter().any(|other| one.needs.contains(&other.name));
-        let at = waiting.iter().position(ready).unwrap_or(0);
-        order.push(wanted_of(waiting.remove(at)));
-    }
-    Ok(order)
+    Ok(restore_region::in_order(config, region).into_iter().map(wanted_of).collect())
 }
 
 fn wanted_of(component: &Component) -> Wanted {
@@ -316,6 +327,7 @@ fn see(
     repository: &Repository,
     identities: &[Identity],
     wanted: &[Wanted],
+    asked: &Asked,
     disruption: Timestamp,
 ) -> Result<Seen> {
     use lifeboat_repo::repository::erasures::Erasures;
@@ -329,17 +341,18 @@ fn see(
     let pins = measure::pin(&listed, wanted, disruption);
     let (_, checkpoint) = measure::heads(repository)?;
     let acts = Erasures::load(repository)?;
+    for tenant in &asked.erased {
+        let why = match measure::erased_as(&recovery, &acts, tenant) {
+            Erased::By(_) => continue,
+            Erased::Readmitted => "was erased here and let in again, so it may be there",
+            Erased::Never => "was never erased here, so its absence shows nothing",
+        };
+        return Err(Failure::usage(format!("{tenant} {why}"))
+            .code(Code::NoTenant)
+            .next("name one that is erased, as it was called then"));
+    }
     let erasures = acts.acts().iter().filter(|act| act.effective && !act.body.readmit).count();
-    Ok(Seen { at: at(&listed, &pins, disruption), pins, checkpoint, erasures })
-}
-
-/// The newest recovery point that is pinned: a run that was under way at the disruption holds data of before it and would
-/// not have been there.
-fn at(listed: &[Listed], pins: &[Pin], disruption: Timestamp) -> Timestamp {
-    let point = |pin: &Pin| {
-        Some(measure::snapshot_of(listed, &pin.component, pin.run?)?.snapshot.as_ref()?.recovery_point)
-    };
-    pins.iter().filter_map(point).max().unwrap_or(disruption)
+    Ok(Seen { pins, checkpoint, erasures })
 }
 
 fn random(context: &Context) -> Result<String> {
@@ -355,6 +368,13 @@ fn given(values: &[String]) -> Result<BTreeMap<Variable, String>> {
     let one = |text: &String| {
         let bad = |why: String| Failure::usage(why).code(Code::NoValue).at("--set");
         let (name, value) = text.split_once('=').ok_or_else(|| bad("write NAME=VALUE".into()))?;
+        if is_secret(name) {
+            // Values that are given lie in the drill's notes.
+            return Err(bad(format!(
+                "{name} is a secret by its name, and what is given here is written down"
+            ))
+            .next("give it in the environment, where steps find it and what they print is cleaned of it"));
+        }
         Ok((name.parse::<Variable>().map_err(bad)?, value.to_owned()))
     };
     values.iter().map(one).collect()

@@ -39,6 +39,8 @@ const COMPONENT: [&str; 13] = [
     "rto_cutover",
     "needs",
 ];
+/// Fields of a component's heartbeats: where they lie, so that a drill from the kit finds them in what it restores.
+const HEARTBEAT: [&str; 2] = ["file", "tenants"];
 /// Stands for the program of a component that is the output of one.
 const NO_COMMAND: &str = "/bin/false";
 
@@ -101,6 +103,13 @@ fn component(own: &Table, directory: &Path) -> Table {
     if own.contains_key("command") {
         kept.insert("command".into(), Value::Array(vec![NO_COMMAND.into()]));
     }
+    if let Some(beats) = own.get("heartbeat").and_then(Value::as_table) {
+        let mut heartbeat = pick(beats, &HEARTBEAT);
+        if beats.contains_key("write") {
+            heartbeat.insert("write".into(), NO_COMMAND.into());
+        }
+        kept.insert("heartbeat".into(), Value::Table(heartbeat));
+    }
     kept
 }
 
@@ -144,11 +153,14 @@ mod tests {
             system = "all in one dump"
             hooks = { before = ["curl -H 'secret-header' x"] }
             ping = "https://ping.example/secret-component"
+            heartbeat = { write = "psql secret", count = "psql secret" }
             [components.chats]
             region = "eu-fra"
             path = "data/chats"
             tenants = ["{tenant}"]
             needs = ["db"]
+            system = "settings"
+            heartbeat = { file = "beats/all", tenants = 3, count = "secret", count_every = "1h" }
         "#;
         let kit = reduce(&text.parse().unwrap(), Path::new("/etc/lifeboat"));
         let written = toml::to_string(&kit).unwrap();
@@ -159,6 +171,9 @@ mod tests {
             "s3://replica/eu",
             "https://s3.example",
             "needs",
+            "write = \"/bin/false\"",
+            "file = \"beats/all\"",
+            "tenants = 3",
         ] {
             assert!(written.contains(kept), "{kept}: {written}");
         }

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 
 /// Its name in the target.
-const NAME: &str = "lifeboat-region-restore.json";
+const NAME: &str = lifeboat_runbooks::drill::conclude::REGION_JOURNAL;
 /// A journal of thousands of components is far shorter.
 const LENGTH_MAX: u64 = 16 << 20;
 
@@ -70,6 +70,16 @@ pub(super) enum Stage {
     Complete,
     /// It came to its end, and something is missing.
     Partial,
+}
+
+/// How long each component took that a region's restore brought there; nothing where none did.
+pub(in super::super) fn times(target: &Path) -> BTreeMap<Label, Duration> {
+    let path = target.join(NAME);
+    let short = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LENGTH_MAX);
+    let body =
+        short.then(|| fs::read(&path).ok()).flatten().map(|text| serde_json::from_slice::<Body>(&text));
+    let components = body.and_then(|body| body.ok()).map(|body| body.components).unwrap_or_default();
+    components.into_iter().filter_map(|(name, step)| Some((name, step.took?))).collect()
 }
 
 impl Journal {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use lifeboat_verify::evidence::facts::{
-    CheckFact, ComponentFact, Met, Mode, Outcome, ProjectionFact, Ratio, RpoFact, RtoFact, StepFact,
+    CheckFact, ComponentFact, Lost, Met, Mode, Moment, Outcome, ProjectionFact, Ratio, RpoFact, RtoFact,
     TermFact, Verdict, What,
 };
+use lifeboat_verify::loss::Loss;
 use lifeboat_verify::objective::{Basis, Rpo, RpoVerdict};
 
 use super::super::journal::Pin;
 use super::super::measure::Wanted;
-use super::verdict::restores;
-use super::{Clocked, Findings};
-use crate::book::Phase;
+use super::{Clocked, Findings, Promised, brings, restores};
+use crate::book::{Phase, Step};
 
 pub(super) fn components(findings: &Findings<'_>, clock: &Clocked) -> Vec<ComponentFact> {
     let transfer = transfer(findings);
@@ -20,9 +20,12 @@ pub(super) fn components(findings: &Findings<'_>, clock: &Clocked) -> Vec<Compon
     let mut all = Vec::new();
     for wanted in findings.wanted {
         let pin = findings.journal.pins.iter().find(|pin| pin.component == wanted.name);
-        let rto = transfer.and_then(|(start, end)| {
-            let took = findings.took.get(&wanted.name).copied();
-            let took = took.or_else(|| findings.took.is_empty().then(|| end.saturating_sub(start)))?;
+        let rto = transfer.filter(|_| came_back(findings, wanted)).and_then(|(start, end)| {
+            if findings.took.is_empty() {
+                // Nobody wrote down which took how long: each was back when all of them were.
+                return Some(rto(wanted, start, end.saturating_sub(start), clock));
+            }
+            let took = *findings.took.get(&wanted.name)?;
             let begins = start.saturating_add(before);
             before = before.saturating_add(took);
             Some(rto(wanted, begins, took, clock))
@@ -32,18 +35,28 @@ pub(super) fn components(findings: &Findings<'_>, clock: &Clocked) -> Vec<Compon
     all
 }
 
-/// When the steps that bring data back began and ended, from the disruption on.
+/// Whether a component was restored and looked at: only then is there a time it took.
+fn came_back(findings: &Findings<'_>, wanted: &Wanted) -> bool {
+    let found = findings.found.as_ref().ok();
+    restores(findings.book)
+        && found.and_then(|found| found.compared.get(&wanted.name)).is_some_and(Result::is_ok)
+}
+
+/// When the steps that bring data back began and ended, from the disruption on: those that say that it is what they do, or
+/// else all that say to where.
 fn transfer(findings: &Findings<'_>) -> Option<(Duration, Duration)> {
-    let steps = findings.book.steps.iter().zip(&findings.journal.steps);
-    let own: Vec<&StepFact> = steps
-        .filter(|(step, fact)| {
-            step.phase == Phase::Transfer && fact.what == What::Ran && fact.mode == Mode::Run
-        })
-        .map(|(_, fact)| fact)
-        .collect();
-    let start = own.iter().filter_map(|fact| fact.started).min()?;
-    let end = own.iter().filter_map(|fact| fact.ended).max()?;
-    Some((start.since(findings.journal.disruption), end.since(findings.journal.disruption)))
+    let span = |wanted: fn(&Step) -> bool| {
+        let steps = || findings.book.steps.iter().zip(&findings.journal.steps);
+        let own = || {
+            steps()
+                .filter(|(step, fact)| wanted(step) && fact.what == What::Ran && fact.mode == Mode::Run)
+                .map(|(_, fact)| fact)
+        };
+        let start = own().filter_map(|fact| fact.started).min()?;
+        let end = own().filter_map(|fact| fact.ended).max()?;
+        Some((start.since(findings.journal.disruption), end.since(findings.journal.disruption)))
+    };
+    span(|step| step.phase == Phase::Transfer).or_else(|| span(brings))
 }
 
 fn rto(wanted: &Wanted, begins: Duration, took: Duration, clock: &Clocked) -> RtoFact {
@@ -65,7 +78,7 @@ fn rto(wanted: &Wanted, begins: Duration, took: Duration, clock: &Clocked) -> Rt
                 "people",
                 clock.simulated,
                 Basis::Assumed,
-                "steps only simulated, at the time planned for them",
+                "steps only simulated or left out, at the time planned for them",
             ),
         ],
         low: None,
@@ -82,7 +95,7 @@ fn rto(wanted: &Wanted, begins: Duration, took: Duration, clock: &Clocked) -> Rt
     }
 }
 
-fn judge(time: Duration, target: Duration, limit: Duration) -> Verdict {
+pub(super) fn judge(time: Duration, target: Duration, limit: Duration) -> Verdict {
     if time <= target {
         Verdict::Met
     } else if time <= limit {
@@ -126,7 +139,7 @@ fn component(
         files: pin.map(|pin| pin.files).unwrap_or_default(),
         needs: wanted.needs.clone(),
         rto,
-        rpo: found.and_then(|found| found.losses.get(&wanted.name)).map(loss),
+        rpo: loss(findings, wanted),
         checks: check
             .map(|(outcome, detail)| CheckFact { level: "restore".into(), outcome, detail })
             .into_iter()
@@ -134,13 +147,52 @@ fn component(
     }
 }
 
-fn loss(rpo: &Rpo) -> RpoFact {
-    let (verdict, note) = match &rpo.verdict {
+/// What a disaster loses of a component: by the heartbeats in what came back, or where it has none by the age of its snapshot.
+pub(super) fn loss(findings: &Findings<'_>, wanted: &Wanted) -> Option<RpoFact> {
+    let found = findings.found.as_ref().ok()?;
+    match found.heard.get(&wanted.name) {
+        Some(Ok(loss)) => Some(by_heartbeats(loss, wanted)),
+        Some(Err(why)) if restores(findings.book) => Some(unheard(why, wanted)),
+        _ => found.losses.get(&wanted.name).map(by_age),
+    }
+}
+
+fn by_heartbeats(loss: &Loss, wanted: &Wanted) -> RpoFact {
+    let lost = |one: &lifeboat_verify::loss::LostRecords| {
+        Some(Lost { tenant_token: one.tenant?, records: one.records })
+    };
+    RpoFact {
+        bound: loss.bound.map(|bound| bound.0.into()),
+        low: loss.low.map(|low| low.0.into()),
+        newest_canary: loss.proven.map(Moment::new),
+        holes: loss.holes,
+        lost: loss.lost.iter().filter_map(lost).collect(),
+        objective: Some(wanted.rpo.into()),
+        verdict: met(&loss.verdict),
+        note: format!("by its heartbeats: {}", loss.note),
+    }
+}
+
+fn unheard(why: &str, wanted: &Wanted) -> RpoFact {
+    RpoFact {
+        bound: None,
+        low: None,
+        newest_canary: None,
+        holes: 0,
+        lost: Vec::new(),
+        objective: Some(wanted.rpo.into()),
+        verdict: Met::Insufficient,
+        note: format!("its heartbeats were not found: {why}"),
+    }
+}
+
+fn by_age(rpo: &Rpo) -> RpoFact {
+    let note = match &rpo.verdict {
         RpoVerdict::Met | RpoVerdict::Missed => {
-            let verdict = if rpo.verdict == RpoVerdict::Met { Met::Met } else { Met::Missed };
-            (verdict, "up to the snapshot's recovery point; what was written after it is lost".to_owned())
+            "no heartbeat: up to what its snapshot says of itself; what was written after that is lost"
+                .to_owned()
         }
-        RpoVerdict::InsufficientEvidence(why) => (Met::Insufficient, why.clone()),
+        RpoVerdict::InsufficientEvidence(why) => why.clone(),
     };
     RpoFact {
         bound: rpo.loss.map(Into::into),
@@ -149,23 +201,53 @@ fn loss(rpo: &Rpo) -> RpoFact {
         holes: 0,
         lost: Vec::new(),
         objective: Some(rpo.objective.into()),
-        verdict,
+        verdict: met(&rpo.verdict),
         note,
     }
+}
+
+const fn met(verdict: &RpoVerdict) -> Met {
+    match verdict {
+        RpoVerdict::Met => Met::Met,
+        RpoVerdict::Missed => Met::Missed,
+        RpoVerdict::InsufficientEvidence(_) => Met::Insufficient,
+    }
+}
+
+/// What is not known of losses, in sentences.
+pub(super) fn limits(findings: &Findings<'_>) -> Vec<String> {
+    let Ok(found) = &findings.found else { return Vec::new() };
+    let of = |known: &dyn Fn(&Loss) -> bool| -> Vec<&str> {
+        let heard = |wanted: &&Wanted| {
+            !found.heard.get(&wanted.name).is_some_and(|heard| heard.as_ref().is_ok_and(known))
+        };
+        findings.wanted.iter().filter(heard).map(|wanted| wanted.name.as_str()).collect()
+    };
+    let (silent, uncounted) = (of(&|_| true), of(&|loss| !loss.lost.is_empty()));
+    let mut all = Vec::new();
+    if !silent.is_empty() {
+        all.push(format!(
+            "No heartbeat says what is lost of {}: that is told by what a snapshot says of itself, or not at all.",
+            silent.join(", ")
+        ));
+    }
+    if !uncounted.is_empty() {
+        all.push(format!("Nothing counts how many records are lost of {}.", uncounted.join(", ")));
+    }
+    all
 }
 
 pub(super) fn projection(
     findings: &Findings<'_>,
     clock: &Clocked,
-    target: Duration,
-    limit: Duration,
+    (target, limit): Promised,
 ) -> Option<ProjectionFact> {
     let drills = u32::try_from(findings.history.len()).unwrap_or(u32::MAX).saturating_add(1);
     let note = if clock.names.is_empty() {
         "measured in this drill".to_owned()
     } else {
         format!(
-            "{} measured in this drill; {} assumed for steps that were only simulated",
+            "{} measured in this drill; {} assumed for steps that were only simulated or left out",
             lifeboat_verify::span::show(clock.measured),
             lifeboat_verify::span::show(clock.simulated)
         )

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lifeboat_verify::evidence::facts::{Assertion, Met, Verdict, What};
-use lifeboat_verify::objective::RpoVerdict;
+use lifeboat_verify::evidence::facts::{Assertion, Met, Seconds, Verdict, What};
+use lifeboat_verify::loss::Loss;
 
 use super::super::target::Cleanup;
-use super::{Clocked, Findings};
-use crate::book::{Book, Phase};
+use super::parts::{judge, loss};
+use super::{Clocked, Findings, Promised, restores};
 use crate::success::{Amount, Condition, Decision, Measure};
 
 /// What the drill measured, for the conditions of its book. What is not known is not there.
@@ -22,9 +22,16 @@ pub fn measured(findings: &Findings<'_>, clock: &Clocked) -> BTreeMap<Measure, A
         all.insert(Measure::Rto, Amount::Time(clock.all()));
     }
     let Ok(found) = &findings.found else { return all };
-    let losses: Option<Vec<Duration>> = found.losses.values().map(|rpo| rpo.loss).collect();
+    let losses: Option<Vec<Duration>> =
+        findings.wanted.iter().map(|wanted| loss(findings, wanted)?.bound.map(Seconds::span)).collect();
     if let Some(worst) = losses.and_then(|losses| losses.into_iter().max()) {
         all.insert(Measure::Rpo, Amount::Time(worst));
+    }
+    // Of a component that nobody heard, nothing is known.
+    let heard: Option<Vec<&Loss>> =
+        findings.wanted.iter().map(|wanted| found.heard.get(&wanted.name)?.as_ref().ok()).collect();
+    if let Some(heard) = heard.filter(|heard| !heard.is_empty()) {
+        all.extend(by_heartbeats(&heard));
     }
     let compared: Option<Vec<_>> = found.compared.values().map(|one| one.as_ref().ok()).collect();
     if let Some(compared) = compared.filter(|compared| !compared.is_empty()) {
@@ -48,32 +55,100 @@ pub fn measured(findings: &Findings<'_>, clock: &Clocked) -> BTreeMap<Measure, A
     all
 }
 
-pub(super) fn assertions(findings: &Findings<'_>, clock: &Clocked) -> Vec<Assertion> {
-    let measured = measured(findings, clock);
-    let mut all: Vec<Assertion> = findings
-        .book
-        .front
-        .success
-        .conditions()
-        .iter()
-        .map(|condition| judged(condition, &measured))
-        .collect();
-    all.push(faults(findings));
-    all.push(absent(findings));
-    if !findings.kept {
-        all.push(cleaned(&findings.cleanup));
+/// What heartbeats say of all components together, as far as they say it of each.
+fn by_heartbeats(heard: &[&Loss]) -> Vec<(Measure, Amount)> {
+    let mut all = Vec::new();
+    let gaps: Option<Vec<Duration>> = heard.iter().map(|loss| Some(loss.bound?.0)).collect();
+    if let Some(widest) = gaps.and_then(|gaps| gaps.into_iter().max()) {
+        all.push((Measure::CanaryGap, Amount::Time(widest)));
+        // Below a record that proves something; where none does, nobody can tell a hole.
+        all.push((Measure::Holes, Amount::Count(heard.iter().map(|loss| loss.holes).sum())));
+    }
+    let counted = heard.iter().all(|loss| !loss.lost.is_empty());
+    let lost: Option<u64> = heard.iter().flat_map(|loss| &loss.lost).map(|one| one.records).sum();
+    if let Some(lost) = lost.filter(|_| counted) {
+        all.push((Measure::LostRecords, Amount::Count(lost)));
     }
     all
 }
 
-fn judged(condition: &Condition, measured: &BTreeMap<Measure, Amount>) -> Assertion {
+/// An assertion, and what it comes to.
+pub(super) type Judged = (Assertion, Verdict);
+
+pub(super) fn assertions(findings: &Findings<'_>, clock: &Clocked, promised: Promised) -> Vec<Judged> {
+    let measured = measured(findings, clock);
+    let conditions = findings.book.front.success.conditions();
+    let mut all: Vec<Judged> =
+        conditions.iter().map(|condition| judged(condition, &measured, clock, promised)).collect();
+    // A book may promise less than its components, or not speak of time at all.
+    all.extend(clock.whole.then(|| in_time(clock, promised)));
+    all.extend(within_loss(findings));
+    all.extend([faults(findings), absent(findings)].map(grave));
+    all
+}
+
+/// What a drill must show, whatever its book says: where it does not, it failed.
+fn grave(assertion: Assertion) -> Judged {
+    let verdict = match assertion.met {
+        Met::Met => Verdict::Met,
+        Met::Insufficient => Verdict::Insufficient,
+        Met::Missed => Verdict::Failed,
+    };
+    (assertion, verdict)
+}
+
+/// Whether of no component more is lost than may be.
+fn within_loss(findings: &Findings<'_>) -> Option<Judged> {
+    let looked: Vec<_> =
+        findings.wanted.iter().filter_map(|wanted| Some((wanted, loss(findings, wanted)?))).collect();
+    let of = |met: Met| -> Vec<&str> {
+        looked
+            .iter()
+            .filter(|(_, loss)| loss.verdict == met)
+            .map(|(wanted, _)| wanted.name.as_str())
+            .collect()
+    };
+    let (missed, unknown) = (of(Met::Missed), of(Met::Insufficient));
+    let (met, verdict, detail) = match (missed.as_slice(), unknown.as_slice()) {
+        ([], []) => (Met::Met, Verdict::Met, format!("{} of {}", looked.len(), looked.len())),
+        // Of a book that brings nothing back, there is nothing to look at.
+        ([], _) if !restores(findings.book) => return None,
+        ([], some) => (Met::Insufficient, Verdict::Insufficient, format!("unknown: {}", some.join(", "))),
+        (some, _) => (Met::Missed, Verdict::LimitMissed, format!("more is lost: {}", some.join(", "))),
+    };
+    let name = "no component loses more than it may".to_owned();
+    (!looked.is_empty()).then_some((Assertion { name, met, detail }, verdict))
+}
+
+/// Whether everything was back in time: as soon as is aimed for, no later than was promised.
+fn in_time(clock: &Clocked, (target, limit): Promised) -> Judged {
+    let verdict = judge(clock.all(), target, limit);
+    let met = if verdict == Verdict::Met { Met::Met } else { Met::Missed };
+    let show = lifeboat_verify::span::show;
+    let name = format!("all is back within {}, and no later than {}", show(target), show(limit));
+    (Assertion { name, met, detail: show(clock.all()) }, verdict)
+}
+
+fn judged(
+    condition: &Condition,
+    measured: &BTreeMap<Measure, Amount>,
+    clock: &Clocked,
+    (_, limit): Promised,
+) -> Judged {
     let (met, detail) = match condition.decide(measured) {
         Decision::Met => (Met::Met, None),
         Decision::Missed => (Met::Missed, None),
         Decision::Unknown => (Met::Insufficient, Some("it was not measured".to_owned())),
     };
     let found = measured.get(&condition.measure).map(ToString::to_string);
-    Assertion { name: condition.to_string(), met, detail: detail.or(found).unwrap_or_default() }
+    let verdict = match (met, condition.measure) {
+        (Met::Met, _) => Verdict::Met,
+        (Met::Insufficient, _) => Verdict::Insufficient,
+        (Met::Missed, Measure::Rto) if clock.all() <= limit => Verdict::TargetMissed,
+        (Met::Missed, Measure::Rto | Measure::Rpo | Measure::CanaryGap) => Verdict::LimitMissed,
+        (Met::Missed, _) => Verdict::Failed,
+    };
+    (Assertion { name: condition.to_string(), met, detail: detail.or(found).unwrap_or_default() }, verdict)
 }
 
 /// A fault that nothing caught makes every other result worthless.
@@ -104,60 +179,43 @@ fn absent(findings: &Findings<'_>) -> Assertion {
     };
     match &found.absent {
         Err(why) => unknown(why.clone()),
-        Ok(none) if none.is_empty() => unknown(
+        Ok(none) if none.facts.is_empty() && none.readmitted > 0 => {
+            unknown("all who were ever erased here were let in again: erase a tenant of your own, and name it".to_owned())
+        }
+        Ok(none) if none.facts.is_empty() => unknown(
             "nobody was ever erased in this repository: back up a tenant of your own, erase it, and name it with --erased"
                 .to_owned(),
         ),
         Ok(all) => {
-            let back = all.iter().filter(|one| !one.absent).count();
+            let (back, all) = (all.facts.iter().filter(|one| !one.absent).count(), all.facts.len());
             let met = if back == 0 { Met::Met } else { Met::Missed };
-            Assertion { name, met, detail: format!("{} of {} are absent", all.len() - back, all.len()) }
+            Assertion { name, met, detail: format!("{} of {all} are absent", all - back) }
         }
     }
 }
 
-fn cleaned(cleanup: &Cleanup) -> Assertion {
+pub(super) fn cleaned(cleanup: &Cleanup) -> Judged {
     let (met, detail) = if cleanup.left.is_empty() {
         (Met::Met, format!("{} removed", cleanup.removed.len()))
     } else {
         (Met::Missed, cleanup.left.join("; "))
     };
-    Assertion { name: "the target is cleaned up".into(), met, detail }
+    grave(Assertion { name: "the target is cleaned up".into(), met, detail })
 }
 
-pub(super) fn verdict(
-    findings: &Findings<'_>,
-    clock: &Clocked,
-    assertions: &[Assertion],
-    limit: Duration,
-) -> Verdict {
-    let conditions = findings.book.front.success.conditions();
-    let mut worst = Verdict::Met;
-    for (index, assertion) in assertions.iter().enumerate() {
-        let measure = conditions.get(index).map(|condition| condition.measure);
-        let own = match (assertion.met, measure) {
-            (Met::Met, _) => Verdict::Met,
-            (Met::Insufficient, _) => Verdict::Insufficient,
-            (Met::Missed, Some(Measure::Rto)) if clock.all() <= limit => Verdict::TargetMissed,
-            (Met::Missed, Some(Measure::Rto | Measure::Rpo | Measure::CanaryGap)) => Verdict::LimitMissed,
-            (Met::Missed, _) => Verdict::Failed,
-        };
-        worst = worst.max(own);
-    }
+pub(super) fn verdict(findings: &Findings<'_>, assertions: &[Judged]) -> Verdict {
+    let mut worst = assertions.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Met);
     let failed = findings.journal.steps.iter().any(|fact| matches!(fact.what, What::Failed | What::TimedOut));
     let unasked = findings.journal.steps.iter().any(|fact| fact.what == What::Skipped && fact.note.is_some());
-    let lost = findings
-        .found
-        .as_ref()
-        .is_ok_and(|found| found.losses.values().any(|rpo| matches!(rpo.verdict, RpoVerdict::Missed)));
     if failed {
         worst = worst.max(Verdict::Failed);
     }
-    if restores(findings.book)
-        && let Ok(found) = &findings.found
-    {
+    if let Ok(found) = &findings.found {
+        let brings = restores(findings.book);
         for one in found.compared.values() {
             worst = worst.max(match one {
+                // Of a book that brings nothing back, there is nothing to compare.
+                Err(_) if !brings => Verdict::Met,
                 Err(_) => Verdict::Insufficient,
                 Ok(one) if one.mismatches + one.lost > 0 => Verdict::Failed,
                 Ok(one) if one.unread > 0 => Verdict::Insufficient,
@@ -168,20 +226,5 @@ pub(super) fn verdict(
     if unasked {
         worst = worst.max(Verdict::Insufficient);
     }
-    if lost {
-        worst = worst.max(Verdict::LimitMissed);
-    }
     worst
-}
-
-/// Whether a drill of this book brings data back at all: some are about keys or the repository. Those that do say to where.
-pub(super) fn restores(book: &Book) -> bool {
-    let brings = |step: &crate::book::Step| {
-        step.phase == Phase::Transfer
-            && step.mode == crate::book::Mode::Auto
-            && step.drill == crate::book::InDrill::Run
-            && crate::lint::variables_of(&step.script)
-                .any(|one| matches!(one.as_str(), "TARGET" | "DRILL_TARGET"))
-    };
-    book.steps.iter().any(brings)
 }
