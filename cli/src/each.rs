@@ -46,7 +46,7 @@ pub(crate) fn each<'c>(
         if let Some(place) = &failure.place {
             page.item("at", place);
         }
-        if let Some(next) = &failure.next {
+        if let Some(next) = failure.step() {
             page.item("→", next);
         }
     }

@@ -93,9 +93,15 @@ impl Failure {
         format!("{} ({})", self.what, self.code)
     }
 
+    /// What to do now: what was said of this failure, else what the catalogue says of its kind.
+    pub(crate) fn step(&self) -> Option<&str> {
+        let of_kind = (self.code != Code::of(self.exit)).then(|| self.code.next());
+        self.next.as_deref().or(of_kind)
+    }
+
     /// For `--json`.
     pub(crate) fn json(&self) -> Value {
-        json!({ "code": self.code.to_string(), "what": self.what, "where": self.place, "next": self.next })
+        json!({ "code": self.code.to_string(), "what": self.what, "where": self.place, "next": self.step() })
     }
 }
 

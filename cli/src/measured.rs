@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::config::Component;
 use crate::exit::Exit;
+use crate::failure::tame;
 use crate::render::Tone;
 use crate::verbs::status::recent;
 use crate::when::show_duration;
@@ -40,6 +41,12 @@ pub(crate) struct Measured {
     at: Timestamp,
     seconds: f64,
     verdict: Verdict,
+    /// Why too little was measured to tell, where it was.
+    #[serde(default)]
+    why: Option<String>,
+    /// Whether what was restored lacked something.
+    #[serde(default)]
+    lacked: bool,
     /// All of it, for whoever schedules components.
     #[serde(default)]
     rto: Value,
@@ -53,8 +60,15 @@ impl Measured {
         run: RunId,
         at: Timestamp,
         rto: &lifeboat_verify::objective::Rto,
-        verdict: Verdict,
+        lacked: bool,
     ) -> Self {
+        use lifeboat_verify::objective::RtoVerdict;
+        let (verdict, why) = match &rto.verdict {
+            RtoVerdict::Met => (Verdict::Met, None),
+            RtoVerdict::TargetMissed => (Verdict::TargetMissed, None),
+            RtoVerdict::LimitMissed => (Verdict::LimitMissed, None),
+            RtoVerdict::InsufficientEvidence(why) => (Verdict::InsufficientEvidence, Some(why.clone())),
+        };
         let (component, region) = (component.name.clone(), component.region.clone());
         let seconds = rto.projected.as_secs_f64();
         Self {
@@ -64,6 +78,8 @@ impl Measured {
             at,
             seconds,
             verdict,
+            why,
+            lacked,
             rto: serde_json::to_value(rto).unwrap_or_default(),
         }
     }
@@ -81,6 +97,32 @@ impl Measured {
             Verdict::TargetMissed | Verdict::LimitMissed => Exit::Missed,
             Verdict::InsufficientEvidence => Exit::Unchecked,
         }
+    }
+
+    /// When it was made.
+    #[cfg(feature = "recover")]
+    pub(crate) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// What to do where it says nothing of the time, and why it does not.
+    pub(crate) fn advice(&self) -> Option<String> {
+        let name = &self.component;
+        let why = match (self.verdict, &self.why) {
+            (Verdict::InsufficientEvidence, why) if !self.lacked => why.as_deref().map(tame),
+            (Verdict::InsufficientEvidence, _) => None,
+            _ => return None,
+        };
+        Some(match why {
+            Some(why) => format!(
+                "{name}: the last timed restore says nothing of the time: {why}; `lifeboat verify --level objective --trial \
+                 whole {name}` measures all of it"
+            ),
+            None => format!(
+                "{name}: the last timed restore lacked something, so it says nothing of the time; `lifeboat verify --level \
+                 readback {name}` names what is damaged, then `lifeboat verify --level objective {name}`"
+            ),
+        })
     }
 
     /// How it looks.
@@ -121,12 +163,20 @@ pub(crate) fn load(state: &Path, component: &Component) -> Option<Measured> {
     (fits && recent(SystemClock.now().since(measured.at))).then_some(measured)
 }
 
-/// Remembers a measurement. That it cannot be remembered is no reason to fail.
+/// Remembers a measurement, unless it says less than the one that is remembered: that one is given back, and stays. That it
+/// cannot be remembered is no reason to fail.
 #[cfg(feature = "recover")]
-pub(crate) fn store(state: &Path, measured: &Measured) {
+pub(crate) fn store(state: &Path, component: &Component, measured: &Measured) -> Option<Measured> {
     // A machine that only restores has no state, and none is made for this.
     if !state.is_dir() {
-        return;
+        return None;
+    }
+    // Of too little nothing follows; of a restore that lacked something, that the time before holds no more.
+    if measured.verdict == Verdict::InsufficientEvidence && !measured.lacked {
+        let before = load(state, component).filter(|one| one.verdict != Verdict::InsufficientEvidence);
+        if before.is_some() {
+            return before;
+        }
     }
     let path = file(state, &measured.component);
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
@@ -136,6 +186,7 @@ pub(crate) fn store(state: &Path, measured: &Measured) {
     if let Err(error) = written {
         tracing::warn!(path = %path.display(), %error, "the measurement is not remembered");
     }
+    None
 }
 
 #[cfg(all(test, feature = "recover"))]
@@ -157,12 +208,45 @@ mod tests {
         let trial = Trial { work: full, streams: 2, stratum: String::new(), lost: 0, transfer };
         let measured = Measurements { trials: vec![trial], full, whole: true, ..Measurements::default() };
         let rto = project(&measured, Least::default(), RtoObjective::default(), &Assumptions::default());
-        store(state.path(), &Measured::new(component, run, SystemClock.now(), &rto, Verdict::Met));
+        let keep = |measured: &Measured| store(state.path(), component, measured);
+        assert!(keep(&Measured::new(component, run, SystemClock.now(), &rto, false)).is_none());
         let found = load(state.path(), component).unwrap();
         assert_eq!((found.words().as_str(), found.exit()), ("met (about 1 h)", Exit::Ok));
-        assert_eq!(found.rto(), Some(rto.clone()));
-        let old = Measured::new(component, run, Timestamp::new(0, 0), &rto, Verdict::Met);
-        store(state.path(), &old);
+        assert_eq!((found.rto(), found.advice()), (Some(rto.clone()), None));
+        let old = Measured::new(component, run, Timestamp::new(0, 0), &rto, false);
+        assert!(keep(&old).is_none());
         assert!(load(state.path(), component).is_none(), "a measurement of long ago proves little");
+    }
+    #[test]
+    fn what_says_less_does_not_take_the_place_of_what_says_more() {
+        let config = Config::parse(Path::new("/x/lifeboat.toml"), crate::config::template::TEMPLATE).unwrap();
+        let component = &config.components[0];
+        let state = tempfile::tempdir().unwrap();
+        let run = RunId::new(SystemClock.now(), [1; 8]);
+        let full = Work { bytes: Bytes(1 << 30), fetched: Bytes(1 << 30), requests: 300, files: 1000 };
+        let measured = |share: u64, lost: u64| {
+            let work =
+                Work { bytes: Bytes(full.bytes.0 / share), fetched: Bytes(full.fetched.0 / share), ..full };
+            let transfer = Duration::from_secs(3600);
+            let trial = Trial { work, streams: 2, stratum: String::new(), lost, transfer };
+            let measured =
+                Measurements { trials: vec![trial], full, whole: share == 1, ..Measurements::default() };
+            let rto = project(&measured, Least::default(), RtoObjective::default(), &Assumptions::default());
+            Measured::new(component, run, SystemClock.now(), &rto, lost > 0)
+        };
+        let keep = |measured: &Measured| store(state.path(), component, measured);
+        let shown = || load(state.path(), component).unwrap();
+        // Where nothing better is known it is shown, with its reason.
+        assert!(keep(&measured(100, 0)).is_none());
+        let advice = shown().advice().unwrap();
+        assert!(advice.contains("10.7 MB were restored") && advice.contains("--trial whole"), "{advice}");
+        assert!(keep(&measured(1, 0)).is_none());
+        assert_eq!((shown().exit(), shown().advice()), (Exit::Ok, None));
+        assert_eq!(keep(&measured(100, 0)).map(|kept| kept.words()).as_deref(), Some("met (about 1 h)"));
+        assert_eq!(shown().exit(), Exit::Ok);
+        // That something was missing says more than that all came back before.
+        assert!(keep(&measured(1, 3)).is_none());
+        let advice = shown().advice().unwrap();
+        assert!(shown().exit() == Exit::Unchecked && advice.contains("lacked something"), "{advice}");
     }
 }

@@ -391,8 +391,10 @@ fn the_whole_demonstration_ends_well() {
         .replace("ies/x", "ies/us-dal");
     fs::write(at.join("here/swapped.toml"), swapped).unwrap();
     let identity = "here/safe/recovery-eu-fra.txt";
-    let (_, err) = ends(at, &["snapshots", "--config", "here/swapped.toml", "--identity", identity], 7);
-    assert!(err.contains("this repository belongs to region us-dal (US), not to eu-fra (EU)"), "{err}");
+    // Both are of another, and each is told.
+    let (out, _) = ends(at, &["snapshots", "--config", "here/swapped.toml", "--identity", identity], 7);
+    assert!(out.contains("this repository belongs to region us-dal (US), not to eu-fra (EU)"), "{out}");
+    assert!(out.contains("this repository belongs to region eu-fra (EU), not to us-dal (US)"), "{out}");
 
     let value = json(at, &["demo", "again", "--from", "tree", "--files", "50"], 0);
     assert_eq!(value["result"]["files"], 50);

@@ -133,7 +133,7 @@ fn a_tenant_is_erased_and_its_neighbours_are_not() {
     assert_eq!((plan.keys.len(), plan.snapshots.len(), plan.tokens.len()), (1, 2, 1));
     let (put, done) = erased(&world, &store, "acme").unwrap();
     assert!(put.effective && put.seq == Seq(0));
-    assert_eq!(done, Swept { late: 0, destroyed: 2, graves: 2, unopened: Vec::new() });
+    assert_eq!(done, Swept { late: 0, destroyed: 2, graves: 2, untold: 0, unopened: Vec::new() });
     let buried: Vec<&(ObjectName, Vec<u8>)> =
         before.iter().filter(|(name, _)| memory.read(name, Bytes::mib(1)).unwrap() == GRAVE).collect();
     assert_eq!(buried.len(), 2);
@@ -260,6 +260,29 @@ fn a_run_under_way_commits_nothing_of_an_erased_tenant() {
     assert_eq!(report.problems.of(ProblemKind::Erased), 1);
     world.verify(&store).assert_passed("the next backup");
     restored(&world, &["a", "more"]);
+}
+
+/// Between reading tombstones and reading cards an erasure may end: the run that comes so late takes it for what it is.
+#[test]
+fn a_run_that_begins_during_an_erasure_finds_a_grave_and_no_damage() {
+    let (world, memory) = world();
+    let counting = Arc::new(FaultyStore::new(memory.fork()));
+    run(&world, &(Arc::clone(&counting) as Arc<dyn Store>), &Silent).unwrap();
+    let log = counting.log();
+    let tombstones = log.iter().position(|call| call.subject == "erasures/").unwrap();
+    let cards = log.iter().position(|call| call.subject.starts_with("cards/")).unwrap();
+    assert!(tombstones < cards, "{log:?}");
+    let last = log.iter().rposition(|call| call.subject.starts_with("cards/")).unwrap();
+    let world = Arc::new(world);
+    for (at, call) in log.iter().enumerate().take(last + 1).skip(tombstones + 1) {
+        let memory = memory.fork();
+        let (meanwhile, store): (_, Arc<dyn Store>) = (Arc::clone(&world), Arc::new(memory.clone()));
+        let held = FaultyStore::new(memory).call_at(at as u64 + 1, move || {
+            erased(&meanwhile, &store, "acme").unwrap();
+        });
+        let report = run(&world, &(Arc::new(held) as Arc<dyn Store>), &Silent).unwrap();
+        assert_eq!(report.problems.of(ProblemKind::Erased), 1, "erased before {call}");
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lifeboat_repo::clock::SystemClock;
+use lifeboat_repo::crypto::envelope::Identity;
+use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::format::names::{Place, Seq, place};
 use lifeboat_repo::ids::{KeyId, Label, ObjectName, Tenant};
 use lifeboat_repo::observe::Silent;
@@ -13,6 +15,7 @@ use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::erase::{self, Swept};
 use lifeboat_repo::repository::erasures::GRAVE;
+use lifeboat_repo::repository::officer::{self, Officer};
 use lifeboat_repo::repository::renewal::Renewal;
 use lifeboat_repo::repository::reseal::{self, Acting};
 use lifeboat_repo::repository::snapshots::Judge;
@@ -23,7 +26,7 @@ use lifeboat_repo::units::Bytes;
 use lifeboat_restore::{Options, Selection};
 use lifeboat_tests::pair::Pair;
 use lifeboat_tests::proof::scratch;
-use lifeboat_tests::{World, write};
+use lifeboat_tests::{World, label, write};
 
 fn act<T>(
     world: &World,
@@ -308,4 +311,56 @@ fn a_replica_knows_of_an_erasure_before_its_keys_go() {
     pair.world.verify_in(&replica).assert_passed("erased, and not replicated since");
     assert_eq!(tenants(&pair, &replica), ["beta"]);
     assert!(pair.plan().is_empty(), "{:#?}", pair.plan());
+}
+
+/// Whose trust is behind: a maintainer was taken in since. Who signed is known there all the same.
+#[test]
+fn a_replica_whose_trust_is_behind_knows_of_an_erasure_too() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    drop(pair.world.maintainer("r2", 82));
+    tombstone(&pair, "acme");
+    assert_eq!(sweep(&pair, &[&pair.store, &pair.replica]).untold, 0);
+    assert!(pair.replica.list("trust/").unwrap().len() < pair.store.list("trust/").unwrap().len());
+    let replica = pair.open(&pair.replica);
+    pair.world.verify_in(&replica).assert_passed("erased, with a trust that is behind");
+    assert_eq!(tenants(&pair, &replica), ["beta"]);
+    pair.replicate();
+    pair.world.verify_in(&pair.open(&pair.replica)).assert_passed("replicated since");
+}
+
+/// An officer of whom a replica does not know yet: the tombstone would be nobody's there, and nothing would open. It comes
+/// with trust; until then whoever reads is told what a grave is, and whoever erased that a replication is due.
+#[test]
+fn a_tombstone_of_an_officer_unknown_to_a_replica_comes_with_trust() {
+    let mut pair = Pair::new();
+    pair.backup(1);
+    pair.replicate();
+    let (bob, identity) = (SigningKey::from_seed([3; 32]), Identity::generate());
+    {
+        let repository = pair.world.repository();
+        let recovery = pair.world.recovery(&repository);
+        let (name, key, recipient) = (label("bob"), bob.public(), identity.recipient());
+        officer::add_officer(&recovery, &pair.world.alice(), &name, key, &recipient, &SystemClock).unwrap();
+    }
+    let repository = pair.world.repository();
+    let (officer, identities) = (Officer { name: label("bob"), signing: &bob }, [identity]);
+    let (clock, lanes) = (&SystemClock, NonZeroUsize::MIN);
+    let acting = Acting { repository: &repository, identities: &identities, officer: &officer, clock, lanes };
+    let places: [&dyn Store; 2] = [&pair.store, &pair.replica];
+    let plan = erase::plan(&acting, &"acme".parse().unwrap(), &places).unwrap();
+    assert!(erase::put(&acting, &plan).unwrap().effective);
+    let swept = erase::sweep(&acting, &places).unwrap();
+    assert_eq!((swept.untold, swept.graves), (1, 4), "{swept:?}");
+    let replica = pair.open(&pair.replica);
+    assert_eq!(pair.replica.list("erasures/").unwrap(), []);
+    let (writer, key) = plan.keys[0].clone();
+    let told = pair.world.recovery(&replica).unwrap_tenant_key(&writer, key).err().unwrap().to_string();
+    assert!(told.contains("a grave lies here") && told.contains("lifeboat replicate"), "{told}");
+    pair.replicate();
+    let replica = pair.open(&pair.replica);
+    pair.world.verify_in(&replica).assert_passed("replicated since");
+    assert_eq!(tenants(&pair, &replica), ["beta"]);
+    assert_eq!(erase::sweep(&acting, &places).unwrap().untold, 0);
 }

@@ -175,7 +175,7 @@ fn error_text(failure: &Failure, paint: Paint) -> String {
     if let Some(place) = &failure.place {
         line("where:", place);
     }
-    if let Some(next) = &failure.next {
+    if let Some(next) = failure.step() {
         line("next:", next);
     }
     text

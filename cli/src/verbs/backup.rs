@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             if let Some(place) = &failure.place {
                 page.item("at", place);
             }
-            if let Some(next) = &failure.next {
+            if let Some(next) = failure.step() {
                 page.item("→", next);
             }
         }
@@ -322,7 +322,7 @@ fn render_failure(page: &mut Page, component: &Component, failure: &Failure) {
     if let Some(place) = &failure.place {
         page.field("where", place);
     }
-    if let Some(next) = &failure.next {
+    if let Some(next) = failure.step() {
         page.field("next", next);
     }
 }

@@ -69,7 +69,8 @@ impl Findings {
             Some(place) => format!("{} ({}, {place})", failure.what, failure.code),
             None => failure.coded(),
         };
-        self.add(area, Verdict::Fail(failure.exit), what, failure.next);
+        let next = failure.step().map(ToOwned::to_owned);
+        self.add(area, Verdict::Fail(failure.exit), what, next);
     }
 
     fn exit(&self) -> Exit {

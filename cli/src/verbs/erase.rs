@@ -24,7 +24,9 @@ use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::trusted;
 use crate::verbs::keys::OfficerArgs;
 use crate::when::{count_of, show_moment};
+use steps::Steps;
 
+mod steps;
 mod unknown;
 
 /// As many key objects at once as requests to a store far away are worth.
@@ -91,7 +93,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let places = places(context, region, &repository)?;
     let places: Vec<&dyn Store> = places.iter().map(Arc::as_ref).collect();
     let mut page = context.page();
-    let done = perform(&acting, &places, args, &mut page);
+    let steps = Steps::of(context, args);
+    let done = perform(&acting, &places, args, &steps, &mut page);
     let (exit, mut value) = done.map_err(|failure| failure.at(repository_place(region)))?;
     if let Some(value) = value.as_object_mut() {
         value.insert("region".into(), json!(region.name));
@@ -113,18 +116,19 @@ fn perform(
     acting: &Acting<'_>,
     places: &[&dyn Store],
     args: &Args,
+    steps: &Steps,
     page: &mut Page,
 ) -> Result<(Exit, Value)> {
     if let Some(number) = args.prove {
-        return Ok(render_proof(Seq(number), &erase::prove(acting, Seq(number), places)?, page));
+        return Ok(render_proof(Seq(number), &erase::prove(acting, Seq(number), places)?, steps, page));
     }
     let mut value = json!({});
     let put = if let Some(tenant) = &args.tenant {
         let plan = erase::plan(acting, tenant, places)?;
-        unknown::refuse(acting, &plan, args.in_advance)?;
+        unknown::refuse(acting, &plan, args.in_advance, steps)?;
         value = render_plan(&plan, page);
         if args.dry_run {
-            render_unopened(&plan.unopened, page);
+            render_unopened(&plan.unopened, steps, page);
             let exit = if plan.unopened.is_empty() { Exit::Ok } else { Exit::Partly };
             return Ok((exit, value));
         }
@@ -146,7 +150,7 @@ fn perform(
     };
     let mut exit = Exit::Ok;
     if let Some(put) = &put {
-        merge(&mut value, render_put(put, page));
+        merge(&mut value, render_put(put, steps, page));
         if !put.effective {
             return Ok((Exit::Partly, value));
         }
@@ -156,15 +160,16 @@ fn perform(
         return Ok((Exit::Ok, value));
     }
     let swept = erase::sweep(acting, places)?;
-    merge(&mut value, render_swept(&swept, places.len(), page));
-    if !swept.unopened.is_empty() {
+    let seq = put.map(|put| put.seq);
+    merge(&mut value, render_swept(&swept, seq, places.len(), steps, page));
+    if !swept.unopened.is_empty() || swept.untold > 0 {
         exit = exit.worst(Exit::Partly);
     }
     Ok((exit, value))
 }
 
 /// Keys whose owners nobody can tell.
-fn render_unopened(unopened: &[String], page: &mut Page) {
+fn render_unopened(unopened: &[String], steps: &Steps, page: &mut Page) {
     for one in unopened.iter().take(20) {
         page.item(
             "!",
@@ -172,12 +177,15 @@ fn render_unopened(unopened: &[String], page: &mut Page) {
         );
     }
     if !unopened.is_empty() {
-        page.item(
-            "→",
-            "heal them (`lifeboat repair`, `lifeboat keys bundle --extract`), then run `lifeboat erase --sweep`: what turns \
-             out to be an erased tenant's goes then",
-        );
+        let heal = "heal them (`lifeboat repair`, `lifeboat keys bundle --extract`), then sweep again: what turns out to be \
+                    an erased tenant's goes then";
+        step(page, heal, &steps.sweep());
     }
+}
+
+/// What to do next, and the line for it, whole: it is copied.
+fn step(page: &mut Page, words: &str, line: &str) {
+    page.item("→", words).raw(&format!("      {line}"));
 }
 
 fn refuse_unless_meant(args: &Args) -> Result<()> {
@@ -229,23 +237,17 @@ fn moment(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.rfc3339())
 }
 
-fn render_put(put: &Put, page: &mut Page) -> Value {
+fn render_put(put: &Put, steps: &Steps, page: &mut Page) -> Value {
     if put.effective {
         page.item("-", &format!("tombstone {} is signed; from now on it holds", put.seq.0));
     } else {
         let more = count_of(put.wanted as u64, "officer", "officers");
-        page.item(
-            "→",
-            &format!(
-                "{more} more must sign: `lifeboat erase --sign {}`; until then nothing is erased",
-                put.seq.0
-            ),
-        );
+        step(page, &format!("{more} more must sign; until then nothing is erased"), &steps.sign(put.seq));
     }
     json!({ "seq": put.seq.0, "effective": put.effective, "wanted": put.wanted })
 }
 
-fn render_swept(swept: &Swept, places: usize, page: &mut Page) -> Value {
+fn render_swept(swept: &Swept, seq: Option<Seq>, places: usize, steps: &Steps, page: &mut Page) -> Value {
     let places = count_of(places as u64, "place", "places");
     page.item(
         "-",
@@ -260,18 +262,25 @@ fn render_swept(swept: &Swept, places: usize, page: &mut Page) -> Value {
             &format!("{} of them were made after the tombstone", count_of(swept.late as u64, "key", "keys")),
         );
     }
-    render_unopened(&swept.unopened, page);
-    page.item(
-        "→",
-        "tomorrow, run `lifeboat erase --sweep` once more for what comes late, then `lifeboat erase --prove`",
-    );
+    render_unopened(&swept.unopened, steps, page);
+    if swept.untold > 0 {
+        page.item(
+            "→",
+            "the replica does not know yet who signed, so its readers see that keys are gone and not why: run `lifeboat \
+             replicate` on a maintainer's host",
+        );
+    }
+    if let Some(seq) = seq {
+        step(page, "tomorrow, sweep once more for what comes late:", &steps.sweep());
+        step(page, "then try whether anything that is left opens it:", &steps.prove(seq));
+    }
     json!({
         "destroyed": swept.destroyed, "graves": swept.graves, "late": swept.late,
-        "unopened": tamed(&swept.unopened),
+        "untold": swept.untold, "unopened": tamed(&swept.unopened),
     })
 }
 
-fn render_proof(seq: Seq, proof: &Proof, page: &mut Page) -> (Exit, Value) {
+fn render_proof(seq: Seq, proof: &Proof, steps: &Steps, page: &mut Page) -> (Exit, Value) {
     page.item(
         "-",
         &format!(
@@ -291,7 +300,7 @@ fn render_proof(seq: Seq, proof: &Proof, page: &mut Page) -> (Exit, Value) {
         for one in proof.found.iter().take(20) {
             page.item("    -", &tame(one));
         }
-        page.paragraph(7, "→ run `lifeboat erase --sweep`, then prove it again");
+        step(page, "sweep, then prove it again", &steps.sweep());
     }
     match proof.bundled {
         Some(until) => page.item("-", &format!("bundles may hold the keys until {}", show_moment(until))),

@@ -162,7 +162,7 @@ fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
     let mut page: Page = context.page();
     page.raw(&format!("Wrote {} with every field explained.", shown(path)));
     page.item("→", "edit it: regions, components, where their data lies");
-    page.item("→", "then run `lifeboat init` again; it makes keys and repositories");
+    page.item("→", "then `lifeboat init --officer NAME`: it makes keys and repositories; NAME is yours, who enrols hosts");
     let value = json!({ "config": shown(path), "written": true, "regions": [] });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }

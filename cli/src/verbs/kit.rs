@@ -269,6 +269,9 @@ fn write(out: &Path, pieces: &[Piece]) -> Result<()> {
         .code(Code::Exists)
         .at(shown(out))
         .next("name another directory, and destroy the old kit once the new one is off line"),
+        std::io::ErrorKind::NotFound => Failure::file("make the directory", out, &error).next(
+            "make the directory it is to lie in first, or mount its disk: a kit that lands on this host's disk is no kit",
+        ),
         _ => Failure::file("make the directory", out, &error),
     })?;
     for piece in pieces {

@@ -1,6 +1,7 @@
 //! `replicate`: copies what counts in a region's repository into its replica.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_repo::ids::Label;
@@ -55,12 +56,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             }
             // One region that cannot be copied keeps no other from being.
             Err(failure) => {
-                page.gap().toned(Tone::Bad, &format!("  {}: {}", region.name, failure.coded()));
+                page.heading(&format!("Replica of {}", region.name));
+                page.marked("FAIL", Tone::Bad, &failure.coded());
                 if let Some(place) = &failure.place {
-                    page.item("at", place);
+                    page.paragraph(7, &format!("at {place}"));
                 }
-                if let Some(next) = &failure.next {
-                    page.item("→", next);
+                if let Some(next) = failure.step() {
+                    page.paragraph(7, &format!("→ {next}"));
                 }
                 values.push(
                     json!({ "region": region.name, "exit": failure.exit.code(), "error": failure.json() }),
@@ -92,28 +94,19 @@ fn regions<'c>(context: &Context, config: &'c Config, args: &Args) -> Result<Vec
 }
 
 fn one(context: &Context, config: &Config, region: &Region, dry_run: bool) -> Result<Done> {
-    let there = region.at_replica();
-    if let Place::Directory(directory) = &there.repository
-        && !directory.exists()
-    {
-        if dry_run {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("the replica of region {} is not there yet", region.name),
-            )
-            .code(Code::NoRepository)
-            .at(shown(directory))
-            .next("the first `lifeboat replicate` makes it, and copies all that counts"));
-        }
-        // Its parent must be there: a disk that is not mounted must not look like a new replica.
-        std::fs::create_dir(directory)
-            .map_err(|error| Failure::file("make the replica", directory, &error))
-            .map_err(|failure| failure.next("mount its disk, or make the directory it is to lie in"))?;
-    }
+    // Whoever may not, or cannot, leaves nothing behind that looks like a replica.
+    let credentials = Arc::new(context.credentials(config.host()?)?);
     let source = context.open(region)?;
+    let there = region.at_replica();
+    let made = match &there.repository {
+        Place::Directory(directory) if !directory.exists() => {
+            make(region, directory, dry_run)?;
+            Some(directory)
+        }
+        _ => None,
+    };
     let at = |failure: Failure| failure.at(repository_place(&there));
     let replica = context.store(&there)?;
-    let credentials = Arc::new(context.credentials(config.host()?)?);
     let resources = &config.limits.resources;
     let job = Job {
         source: &source,
@@ -130,8 +123,31 @@ fn one(context: &Context, config: &Config, region: &Region, dry_run: bool) -> Re
         let plan = plan(&job, &progress).map_err(|error| at(failed(context, error.into())))?;
         return Ok(Done { plan, report: None });
     }
-    let report = replicate(&job, &progress).map_err(|error| at(failed(context, error.into())))?;
+    let report = replicate(&job, &progress).map_err(|error| {
+        if let Some(directory) = made {
+            // What holds something stays: then it was begun.
+            drop(std::fs::remove_dir(directory));
+        }
+        at(failed(context, error.into()))
+    })?;
     Ok(Done { plan: report.plan.clone(), report: Some(report) })
+}
+
+/// Makes the directory of a replica that is not there yet.
+fn make(region: &Region, directory: &Path, dry_run: bool) -> Result<()> {
+    if dry_run {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("the replica of region {} is not there yet", region.name),
+        )
+        .code(Code::NoRepository)
+        .at(shown(directory))
+        .next("the first `lifeboat replicate` makes it, and copies all that counts"));
+    }
+    // Its parent must be there: a disk that is not mounted must not look like a new replica.
+    std::fs::create_dir(directory)
+        .map_err(|error| Failure::file("make the replica", directory, &error))
+        .map_err(|failure| failure.next("mount its disk, or make the directory it is to lie in"))
 }
 
 /// Whoever asked to stop gets what was asked for.

@@ -120,7 +120,7 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
     }
     for (region, failure) in &failures {
         page.gap().toned(Tone::Bad, &format!("  {region}: could not look: {}", failure.coded()));
-        if let Some(next) = &failure.next {
+        if let Some(next) = failure.step() {
             page.item("→", next);
         }
     }
@@ -237,12 +237,7 @@ fn advise(page: &mut crate::render::Page, looks: &[Look<'_>]) {
             advice.push(format!("{name} is partial{why}; `lifeboat backup {name}` lists them"));
         }
         advice.extend(look.replica.as_ref().and_then(|copied| copied.advice(look.component)));
-        if look.measured.as_ref().is_some_and(|measured| measured.exit() == Exit::Unchecked) {
-            advice.push(format!(
-                "{name}: the last timed restore lacked something, so it says nothing of the time; `lifeboat verify --level \
-                 readback {name}` names what is damaged, then `lifeboat verify --level objective {name}`"
-            ));
-        }
+        advice.extend(look.measured.as_ref().and_then(Measured::advice));
         if look.measured.is_none() {
             advice.push(format!(
                 "nobody has measured how long {name} takes to restore: `lifeboat verify --level objective {name}`"

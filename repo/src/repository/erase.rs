@@ -63,6 +63,9 @@ pub struct Swept {
     pub destroyed: usize,
     /// Graves that stand.
     pub graves: usize,
+    /// Places whose trust does not know all who signed tombstones, so that these are not there: until the next replication
+    /// their readers see that keys are gone, and not why.
+    pub untold: usize,
     /// Keys that open in no place, and why: whose they are, and whether they should have gone, cannot be told.
     pub unopened: Vec<String>,
 }
@@ -156,7 +159,7 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
     // Read after the last tombstone was put: whoever seals anew below a later seal has seen it.
     let everywhere = names_of(&erasures, &acting.open()?)?;
     for store in places {
-        told::tell(acting, *store, &erasures)?;
+        swept.untold += usize::from(!told::tell(acting, *store, &erasures)?);
         let (mut names, mut graves) = (everywhere.clone(), BTreeSet::new());
         let mut there = HashSet::new();
         for prefix in ["keys/", "cards/"] {

@@ -14,7 +14,7 @@ use crate::format::{self, RECORD_MAX};
 use crate::ids::{IdentityId, KeyId, Label, ObjectName, Tenant, TenantToken};
 use crate::repository::agent::parse_key;
 use crate::repository::catalog::Catalog;
-use crate::repository::erasures::{Erasures, tenant_token};
+use crate::repository::erasures::{Erasures, GRAVE, tenant_token};
 use crate::repository::seals::newest_seal;
 use crate::repository::{JudgedAt, Principal, Repository, RepositoryError};
 use crate::units::Timestamp;
@@ -253,8 +253,14 @@ impl<'r> Recovery<'r> {
         writer: &Label,
         key: KeyId,
     ) -> Result<(TenantKey, zeroize::Zeroizing<Vec<u8>>), RepositoryError> {
-        let signed = self.repository.check_signed(name, bytes, &[Kind::Key], JudgedAt::Any)?;
         let damaged = |why: &str| RepositoryError::damaged(name.as_str(), why);
+        if bytes == GRAVE {
+            return Err(damaged(
+                "a grave lies here, as of what officers erased, and no tombstone that is here says so: into a replica \
+                 `lifeboat replicate` brings it; in a repository it is damage",
+            ));
+        }
+        let signed = self.repository.check_signed(name, bytes, &[Kind::Key], JudgedAt::Any)?;
         match &signed.principal {
             signer if signer.is_writer(writer) => {}
             // Sealed anew: good as long as the officer is one.

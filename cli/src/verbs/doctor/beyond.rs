@@ -75,6 +75,17 @@ pub(super) fn check_replica(context: &Context, region: &Region, area: &str, find
             "the first `lifeboat replicate` makes it; if it was there before, mount its disk",
         );
     }
+    let empty = |directory: &std::path::Path| {
+        std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+    };
+    if there.repository.directory().is_some_and(empty) {
+        return findings.fail(
+            area,
+            Exit::Refused,
+            format!("the replica is empty: {}", repository_place(&there)),
+            "if it was filled before, mount its disk; else the first `lifeboat replicate` fills it",
+        );
+    }
     match context.open(&there) {
         Ok(_) => findings.ok(area, format!("the replica opens: {}", repository_place(&there))),
         Err(failure) => findings.failure(area, failure),

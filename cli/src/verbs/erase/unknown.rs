@@ -4,6 +4,7 @@ use lifeboat_repo::repository::erase::Plan;
 use lifeboat_repo::repository::erasures::Erasures;
 use lifeboat_repo::repository::reseal::Acting;
 
+use super::steps::Steps;
 use crate::codes::Code;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -14,16 +15,22 @@ const NAMED_MAX: usize = 20;
 /// Refuses to erase whom nobody here knows, unless that is meant: `in_advance`.
 ///
 /// A tombstone for nobody would be signed, and whoever asked for it would believe that somebody is forgotten.
-pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool) -> Result<()> {
+pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool, steps: &Steps) -> Result<()> {
     if !plan.keys.is_empty() || in_advance {
         return Ok(());
     }
     let erasures = Erasures::load(acting.repository)?;
     let refused = |what: String| Failure::new(Exit::Refused, what).code(Code::NoTenant);
     if plan.tokens.iter().all(|(writer, token)| erasures.tenant(writer, *token)) {
-        return Err(refused(format!("{} is erased already, and no key of it is left", plan.tenant)).next(
-            "`lifeboat erase --sweep` destroys what came late, `lifeboat erase --prove` tries whether anything opens it",
-        ));
+        let newest = erasures.acts().iter().rev().find(|act| act.effective && !act.body.keys.is_empty());
+        let prove = newest.map_or_else(String::new, |act| {
+            format!(
+                ", `{}` tries whether anything opens what the newest tombstone names",
+                steps.prove(act.body.seq)
+            )
+        });
+        return Err(refused(format!("{} is erased already, and no key of it is left", plan.tenant))
+            .next(format!("`{}` destroys what came late{prove}", steps.sweep())));
     }
     let known = &plan.known;
     let named: Vec<String> = known.iter().take(NAMED_MAX).map(ToString::to_string).collect();

@@ -1,7 +1,7 @@
 //! `keys writer add`, `revoke`, `list`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lifeboat_repo::crypto::envelope::Recipient;
 use lifeboat_repo::crypto::sign::{SigningKey, VerifyingKey};
@@ -32,6 +32,11 @@ pub(crate) struct OfficerArgs {
 }
 
 impl OfficerArgs {
+    /// The file named on the command line.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.officer_key.as_deref()
+    }
+
     /// Reads the officer's signing key.
     pub(crate) fn key(&self, context: &Context) -> Result<SigningKey> {
         let path =

@@ -217,7 +217,7 @@ fn checked(region: &Region, level: Level, reports: Vec<Report>) -> Checked {
 /// A level that could not run.
 pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Checked {
     let mut summary = failure.coded();
-    if let Some(next) = &failure.next {
+    if let Some(next) = failure.step() {
         summary.push_str(&format!(" → {next}"));
     }
     Checked {

@@ -26,7 +26,7 @@ use crate::context::{Context, repository_place};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame, verify_failure};
 use crate::losses;
-use crate::measured::{self, Verdict};
+use crate::measured;
 use crate::predictions;
 use crate::progress::Progress;
 use crate::when::{count_of, parse_moment, show_duration, show_objective};
@@ -40,6 +40,8 @@ pub(crate) struct Objective {
     pub(crate) found: std::result::Result<Measured, Failure>,
     /// What it means.
     pub(crate) exit: Exit,
+    /// When another was measured that says more than this one, so that `status` goes on showing it.
+    pub(crate) kept: Option<Timestamp>,
 }
 
 /// What was measured of a component.
@@ -77,10 +79,11 @@ pub(super) fn check(
         let found = one((context, config), &repository, &recovery, component, args, disaster, &progress)
             .map_err(|failure| failure.at(repository_place(region)).into_check());
         let exit = exit_of(&found);
-        if let (Ok(found), Some(host)) = (&found, &config.host) {
-            remember(context, component, found, &host.state);
-        }
-        objectives.push(Objective { component: component.name.clone(), found, exit });
+        let kept = match (&found, &config.host) {
+            (Ok(found), Some(host)) => remember(context, component, found, &host.state),
+            _ => None,
+        };
+        objectives.push(Objective { component: component.name.clone(), found, exit, kept });
         if exit == Exit::Interrupted {
             break;
         }
@@ -228,19 +231,16 @@ fn exit_of(found: &std::result::Result<Measured, Failure>) -> Exit {
     restored.worst(time).worst(loss).worst(by_heartbeats)
 }
 
-fn remember(context: &Context, component: &Component, found: &Measured, state: &Path) {
-    let Some(run) = found.rpo.run else { return };
-    let verdict = match found.rto.verdict {
-        RtoVerdict::Met => Verdict::Met,
-        RtoVerdict::TargetMissed => Verdict::TargetMissed,
-        RtoVerdict::LimitMissed => Verdict::LimitMissed,
-        RtoVerdict::InsufficientEvidence(_) => Verdict::InsufficientEvidence,
-    };
+/// Remembers it, unless an earlier one says more: when that was measured.
+fn remember(context: &Context, component: &Component, found: &Measured, state: &Path) -> Option<Timestamp> {
+    let run = found.rpo.run?;
     let now = context.now();
     let said = predicted(&component.name, &found.rto, now).map(Line::Predicted);
     let took = taken(&component.name, &found.rto, now).map(Line::Measured);
     said.into_iter().chain(took).for_each(|line| predictions::keep(state, &line));
-    measured::store(state, &measured::Measured::new(component, run, context.now(), &found.rto, verdict));
+    let lacked = found.restored != Outcome::Passed;
+    let measured = measured::Measured::new(component, run, now, &found.rto, lacked);
+    measured::store(state, component, &measured).map(|kept| kept.at())
 }
 
 fn value_of(objective: &Objective) -> Value {

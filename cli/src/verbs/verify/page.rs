@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::losses::loss_words;
 use crate::render::{Page, Tone};
-use crate::when::count_of;
+use crate::when::{count_of, show_moment};
 
 /// Findings named for each level; `--json` has all.
 const FINDINGS_SHOWN: usize = 20;
@@ -81,7 +81,7 @@ fn render_objective(page: &mut Page, objective: &Objective) {
     let found = match &objective.found {
         Err(failure) => {
             page.marked(word, tone, &format!("objective  {}: {}", objective.component, failure.coded()));
-            if let Some(next) = &failure.next {
+            if let Some(next) = failure.step() {
                 page.paragraph(10, &format!("→ {next}"));
             }
             return;
@@ -117,6 +117,10 @@ fn render_objective(page: &mut Page, objective: &Objective) {
     }
     for note in &found.rto.notes {
         line(page, "note", note);
+    }
+    if let Some(at) = objective.kept {
+        let words = "`status` goes on showing what was measured then, since it says more:";
+        line(page, "kept", &format!("{words} {}", show_moment(at)));
     }
     if let Some(seed) = &found.seed {
         line(page, "seed", &seed.to_string());

@@ -66,7 +66,10 @@ impl Agent<'_> {
                 tracing::warn!(card = %object.name, "no key object under the living seal; the card is not used");
                 continue;
             }
-            let (card, made) = self.read_card(&object.name, key)?;
+            let (card, made) = match self.read_card(&object.name, key) {
+                Err(error) if error.is_damage() && self.was_erased(key)? => continue,
+                read => read?,
+            };
             self.made.push(made);
             let keep = self
                 .cards
@@ -77,6 +80,12 @@ impl Agent<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a key was erased since tombstones were read here: then a grave lies where its card was.
+    fn was_erased(&mut self, key: KeyId) -> Result<bool, RepositoryError> {
+        self.erasures = Erasures::load(self.repository)?;
+        Ok(self.erasures.key(key))
     }
 
     fn keys_under(&self, seal: IdentityId) -> Result<HashSet<KeyId>, RepositoryError> {

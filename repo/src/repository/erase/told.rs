@@ -3,16 +3,21 @@
 
 use std::collections::HashSet;
 
+use crate::crypto::sign::{self, Kind};
 use crate::format::RECORD_MAX;
-use crate::format::names;
-use crate::ids::ObjectName;
-use crate::repository::RepositoryError;
-use crate::repository::erasures::Erasures;
+use crate::format::names::{self, Place, place as place_of};
+use crate::format::records::Head;
+use crate::ids::{Label, ObjectHash, ObjectName};
+use crate::repository::erasures::{Act, Erasures};
 use crate::repository::reseal::Acting;
+use crate::repository::trust::Trust;
+use crate::repository::{JudgedAt, Principal, RepositoryError};
 use crate::store::{Created, Store};
 
-/// Copies the effective tombstones that a place does not have yet. Where its trust is behind the repository's it may not know
-/// who signed them: then the next replication brings trust first, and them.
+/// Copies the effective tombstones that a place does not have yet, and of which its own trust, which may be behind the
+/// repository's, knows who signed them. What it does not know, the next replication brings after trust.
+///
+/// Whether the place knows of all of them now.
 ///
 /// # Errors
 /// A store failed.
@@ -20,25 +25,62 @@ pub(super) fn tell(
     acting: &Acting<'_>,
     place: &dyn Store,
     erasures: &Erasures,
-) -> Result<(), RepositoryError> {
+) -> Result<bool, RepositoryError> {
     let listed = |prefix: &str| -> Result<HashSet<ObjectName>, RepositoryError> {
         let objects = place.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
         Ok(objects.into_iter().map(|object| object.name).collect())
     };
-    if !listed("trust/")?.contains(&names::trust(acting.repository.trust().head.0)?) {
-        return Ok(());
-    }
+    let numbers = listed("trust/")?.into_iter().filter_map(|name| match place_of(&name) {
+        Some(Place::Trust(seq)) => Some(seq),
+        _ => None,
+    });
+    // Nobody can open a place without trust.
+    let Some(newest) = numbers.max() else { return Ok(true) };
+    let (store, ours) = (acting.repository.store(), acting.repository.trust());
+    let trust = ours.earlier(store, newest)?;
+    let quorum = (trust.header.quorum as usize).max(1);
     let there = listed("erasures/")?;
+    let mut all = true;
     for act in erasures.acts().iter().filter(|act| act.effective) {
-        for officer in act.officers.keys() {
+        let mut known = 0;
+        for (officer, hash) in &act.officers {
             let name = names::erasure(act.body.seq, officer)?;
-            if there.contains(&name) {
+            // Under the same trust they were judged when they were read.
+            let same = trust.head == ours.head;
+            if same && there.contains(&name) {
+                known += 1;
                 continue;
             }
             let failed = |error| RepositoryError::store(name.as_str(), error);
-            let tombstone = acting.repository.store().read(&name, RECORD_MAX).map_err(failed)?;
-            let (Created::New | Created::Exists) = place.create(&name, &tombstone).map_err(failed)?;
+            let tombstone = store.read(&name, RECORD_MAX).map_err(failed)?;
+            if !same && !knows(&trust, &name, &tombstone, act, officer, *hash) {
+                continue;
+            }
+            known += 1;
+            if !there.contains(&name) {
+                let (Created::New | Created::Exists) = place.create(&name, &tombstone).map_err(failed)?;
+            }
         }
+        all &= known >= quorum;
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Whether a trust takes a tombstone for its officer's, as whoever reads tombstones under it will.
+fn knows(
+    trust: &Trust,
+    name: &ObjectName,
+    bytes: &[u8],
+    act: &Act,
+    officer: &Label,
+    hash: ObjectHash,
+) -> bool {
+    let named = trust.tombstones(officer).map(|known| known.contains(&Head(act.body.seq, hash)));
+    let at = if named == Some(true) { JudgedAt::Any } else { JudgedAt::Moment(act.body.time) };
+    let namespace = sign::namespace(Kind::Erasure, &trust.header.repository, name);
+    let signer = sign::split_object(bytes)
+        .ok()
+        .and_then(|(block, body)| sign::verify(&block, body, &namespace).ok())
+        .and_then(|key| trust.admit(&key, &namespace, at).ok());
+    named != Some(false) && signer == Some(Principal::Officer(officer.clone()))
 }

@@ -62,8 +62,8 @@ fn sentence(whole: &ProjectionFact) -> Markup {
             dd {
                 (whole.workers)
                 @match whole.workers_needed {
-                    Some(needed) => { "; the target needs " (needed) }
-                    None => { "; how many the target needs is not known, or no number of them does" }
+                    Some(needed) => { " (the target needs " (needed) ")" }
+                    None => { " (no number of workers is known that keeps the target)" }
                 }
             }
             @if let (Some(half), Some(most)) = (whole.p50, whole.p95) {

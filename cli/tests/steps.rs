@@ -1,0 +1,121 @@
+//! What the program says to do next: it can be done as it stands, and what was refused leaves nothing behind.
+
+// Helpers here are test code too (clippy.toml).
+#![cfg(test)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    let programs = Path::new(env!("CARGO_BIN_EXE_lifeboat")).parent().unwrap();
+    command.current_dir(directory).args(arguments).env_clear().env("USER", "alice").env("PATH", programs);
+    command.output().unwrap()
+}
+
+/// What it says, on both streams.
+#[track_caller]
+fn ends(directory: &Path, arguments: &[&str], code: i32) -> String {
+    let output = run(directory, env!("CARGO_BIN_EXE_lifeboat"), arguments);
+    told(&arguments.join(" "), &output, code)
+}
+
+#[track_caller]
+fn told(what: &str, output: &Output, code: i32) -> String {
+    let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let all = String::from_utf8(all).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{what}\n{all}");
+    all
+}
+
+/// A directory with a configuration, data of two tenants, keys and a repository.
+fn made() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for tenant in ["acme", "globex"] {
+        let uploads = at.join("data/chats/uploads").join(tenant);
+        fs::create_dir_all(&uploads).unwrap();
+        fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
+    }
+    let said = ends(at, &["init"], 0);
+    assert!(said.contains("lifeboat init --officer NAME"), "{said}");
+    ends(at, &["init", "--officer", "alice"], 0);
+    directory
+}
+
+/// A text without the breaks of its lines.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines that are commands.
+fn commands(page: &str) -> Vec<&str> {
+    page.lines().map(str::trim).filter(|line| line.starts_with("lifeboat ")).collect()
+}
+
+#[test]
+fn what_erase_says_to_run_next_runs() {
+    let directory = made();
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    // A name that a shell would take apart.
+    fs::create_dir(at.join("the safe")).unwrap();
+    fs::rename(at.join("keys/recovery-eu-fra.txt"), at.join("the safe/recovery.txt")).unwrap();
+    let keys = ["--officer-key", "keys/officer-alice", "--identity", "the safe/recovery.txt"];
+    let erase =
+        |more: &[&str], code| ends(at, &[&["erase", "--region", "eu-fra"], more, &keys[..]].concat(), code);
+    let said = erase(&["acme", "--irrevocably"], 0);
+    let next = commands(&said);
+    assert!(next.len() == 2 && next[0].contains("--sweep") && next[1].contains("--prove 0"), "{said}");
+    for line in next {
+        let ended = run(at, "/bin/sh", &["-c", line]);
+        let said = told(line, &ended, 0);
+        assert!(
+            !line.contains("--prove") || said.contains("nothing that is left outside bundles opens"),
+            "{said}"
+        );
+    }
+    // Whoever asks again is told the same.
+    let said = erase(&["acme", "--irrevocably"], 7);
+    assert!(flat(&said).contains("--region eu-fra --prove 0 --officer-key keys/officer-alice"), "{said}");
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_and_says_what_to_do() {
+    let directory = made();
+    let at = directory.path();
+    ends(at, &["backup", "--all"], 0);
+    let path = at.join("lifeboat.toml");
+    let with_replica = |replica: &str| {
+        let text = fs::read_to_string(&path).unwrap();
+        let kept = text.lines().filter(|line| !line.starts_with("replica ="));
+        let added = |line: &str| match line {
+            "[regions.eu-fra]" => format!("{line}\nreplica = \"{replica}\"\n"),
+            _ => format!("{line}\n"),
+        };
+        fs::write(&path, kept.map(added).collect::<String>()).unwrap();
+    };
+    with_replica("copy");
+    // A host that backs up is no maintainer.
+    let said = ends(at, &["replicate"], 7);
+    assert!(said.contains("keys maintainer new"), "{said}");
+    assert!(!at.join("copy").exists(), "an empty directory looks like a replica that lost everything");
+    assert!(!said.starts_with('\n') && !said.contains("\n\n"), "{said:?}");
+    assert!(ends(at, &["doctor"], 0).contains("the replica is not there yet"));
+    // One that is empty may be a disk that is not mounted.
+    fs::create_dir(at.join("copy")).unwrap();
+    let said = flat(&ends(at, &["doctor"], 7));
+    assert!(
+        said.contains("the replica is empty") && said.contains("`lifeboat replicate` fills it"),
+        "{said}"
+    );
+    with_replica("nowhere/copy");
+    let said = ends(at, &["replicate"], 1);
+    assert!(said.contains("mount its disk"), "{said}");
+
+    let said = ends(at, &["kit", "--out", "nowhere/kit"], 1);
+    assert!(said.contains("next:") && said.contains("mount its disk"), "{said}");
+    let said = ends(at, &["restore", "chats", "--target", "out", "--identity", "nowhere.txt"], 2);
+    assert!(said.contains("LB-208") && said.contains("next:") && said.contains("the safe"), "{said}");
+}
