@@ -24,7 +24,7 @@ use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::trusted;
 use crate::verbs::keys::OfficerArgs;
 use crate::when::{count_of, show_moment};
-use steps::Steps;
+use steps::{Line, Steps};
 
 mod steps;
 mod unknown;
@@ -184,8 +184,8 @@ fn render_unopened(unopened: &[String], steps: &Steps, page: &mut Page) {
 }
 
 /// What to do next, and the line for it, whole: it is copied.
-fn step(page: &mut Page, words: &str, line: &str) {
-    page.item("→", words).raw(&format!("      {line}"));
+fn step(page: &mut Page, words: &str, line: &Line) {
+    page.item("→", words).raw(&line.folded());
 }
 
 fn refuse_unless_meant(args: &Args) -> Result<()> {

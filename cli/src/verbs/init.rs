@@ -81,7 +81,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         return if args.dry_run {
             Ok(page::would_write(context, &path))
         } else {
-            write_template(context, &path)
+            write_template(context, args, &path)
         };
     }
     let config = context.config()?;
@@ -151,7 +151,7 @@ fn plan(
     Ok(planned)
 }
 
-fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
+fn write_template(context: &Context, args: &Args, path: &Path) -> Result<Outcome> {
     use std::io::Write;
     let written = std::fs::OpenOptions::new()
         .write(true)
@@ -162,7 +162,14 @@ fn write_template(context: &Context, path: &Path) -> Result<Outcome> {
     let mut page: Page = context.page();
     page.raw(&format!("Wrote {} with every field explained.", shown(path)));
     page.item("→", "edit it: regions, components, where their data lies");
-    page.item("→", "then `lifeboat init --officer NAME`: it makes keys and repositories; NAME is yours, who enrols hosts");
+    let (officer, whose) = match &args.officer {
+        Some(name) => (name.as_str(), ""),
+        None => ("NAME", "; NAME is yours, who enrols hosts"),
+    };
+    page.item(
+        "→",
+        &format!("then `lifeboat init --officer {officer}`: it makes keys and repositories{whose}"),
+    );
     let value = json!({ "config": shown(path), "written": true, "regions": [] });
     Ok(Outcome { exit: Exit::Ok, value, page: page.finish() })
 }

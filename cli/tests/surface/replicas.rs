@@ -33,6 +33,9 @@ fn a_replica_is_filled_and_read() {
     world.ends(&at_r1(&["keys", "maintainer", "new"]), 0);
     assert!(said(&world.ends(&at_r1(&["replicate", "--dry-run"]), 7)).contains("not there yet"));
     world.ends(&at_r1(&["replicate"]), 7);
+    let replica = world.at().join("replica");
+    assert!(!replica.exists(), "who was refused leaves nothing that looks like a replica");
+    fs::create_dir(replica).unwrap();
     world.ends(&at_r1(&["keys", "maintainer", "add", "r1", "--officer-key=keys/officer-alice", IDENTITY]), 0);
 
     assert!(said(&world.ends(&["status"], 0)).contains("the replica could not be looked at"));
