@@ -18,6 +18,7 @@ use crate::repository::snapshots::{Judge, Standing};
 use crate::store::{Created, Store};
 use crate::units::{Bytes, Timestamp};
 
+mod earlier;
 mod places;
 mod prove;
 mod told;

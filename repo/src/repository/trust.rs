@@ -98,7 +98,11 @@ impl Trust {
     ) -> Result<Self, RepositoryError> {
         let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
         let (block, body) = sign::split_object(bytes).map_err(|error| damaged(error.to_string()))?;
-        let (header, signers) = parse(name, body)?;
+        let text = std::str::from_utf8(body).map_err(|_| damaged("it is not text".into()))?;
+        let signers = AllowedSigners::parse(text).map_err(|error| damaged(error.to_string()))?;
+        let comment = signers.first_comment().ok_or_else(|| damaged("its first line is no header".into()))?;
+        let header =
+            TrustHeader::decode(comment).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
         let namespace = sign::namespace(Kind::Trust, &header.repository, name);
         let key = sign::verify(&block, body, &namespace).map_err(|error| damaged(error.to_string()))?;
         match previous {
@@ -134,33 +138,6 @@ impl Trust {
         }
         let head = Head(seq, ObjectHash::from_bytes(sha256(bytes)));
         Ok(Self { header, signers, head })
-    }
-
-    /// What was the newest trust when this number was: it needs no pins, since each names the hash of the one before.
-    ///
-    /// # Errors
-    /// The store failed, or has another one under a name.
-    #[cfg(feature = "recover")]
-    pub(crate) fn earlier(&self, store: &dyn Store, seq: Seq) -> Result<Self, RepositoryError> {
-        let mut trust = self.clone();
-        while trust.head.0 > seq {
-            let name = names::trust(Seq(trust.head.0.0.saturating_sub(1)))?;
-            let bytes = store
-                .read(&name, RECORD_MAX)
-                .map_err(|error| RepositoryError::store(name.as_str(), error))?;
-            let head = Head(Seq(trust.head.0.0.saturating_sub(1)), ObjectHash::from_bytes(sha256(&bytes)));
-            if trust.header.previous != Some(head.1) {
-                return Err(RepositoryError::damaged(
-                    name.as_str(),
-                    "it is not the one that the next trust names",
-                ));
-            }
-            let (_, body) = sign::split_object(&bytes)
-                .map_err(|error| RepositoryError::damaged(name.as_str(), error.to_string()))?;
-            let (header, signers) = parse(&name, body)?;
-            trust = Self { header, signers, head };
-        }
-        Ok(trust)
     }
 
     /// Who may have made a signature with this key in this namespace.
@@ -253,15 +230,4 @@ impl Trust {
     pub fn name(&self) -> Result<ObjectName, RepositoryError> {
         Ok(names::trust(self.head.0)?)
     }
-}
-
-/// What a trust file says.
-fn parse(name: &ObjectName, body: &[u8]) -> Result<(TrustHeader, AllowedSigners), RepositoryError> {
-    let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
-    let text = std::str::from_utf8(body).map_err(|_| damaged("it is not text".into()))?;
-    let signers = AllowedSigners::parse(text).map_err(|error| damaged(error.to_string()))?;
-    let comment = signers.first_comment().ok_or_else(|| damaged("its first line is no header".into()))?;
-    let header =
-        TrustHeader::decode(comment).map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-    Ok((header, signers))
 }

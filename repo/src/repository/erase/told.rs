@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::earlier::earlier;
 use crate::crypto::sign::{self, Kind};
 use crate::format::RECORD_MAX;
 use crate::format::names::{self, Place, place as place_of};
@@ -37,7 +38,7 @@ pub(super) fn tell(
     // Nobody can open a place without trust.
     let Some(newest) = numbers.max() else { return Ok(true) };
     let (store, ours) = (acting.repository.store(), acting.repository.trust());
-    let trust = ours.earlier(store, newest)?;
+    let trust = earlier(ours, store, newest)?;
     let quorum = (trust.header.quorum as usize).max(1);
     let there = listed("erasures/")?;
     let mut all = true;
