@@ -526,6 +526,12 @@ fn an_erased_canary_whose_name_is_mistyped_is_refused() {
         let said = world.json(&arguments, 2);
         assert_eq!(said["error"]["code"], "LB-721", "{said}");
     }
+    // Nor is one who was let in again any canary.
+    let readmit = ["erase", "--readmit", "canary", "--region", "eu-fra"];
+    world.ends(&[&readmit[..], &IDENTITY, &OFFICER].concat(), 0);
+    arguments[6] = "canary";
+    let said = world.json(&arguments, 2);
+    assert!(said["error"]["what"].as_str().unwrap().contains("let in again"), "{said}");
     assert!(!world.at("drills").exists() && !world.at("rehearsal").exists());
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_repo::ids::{Label, ObjectHash, RunId};
 use lifeboat_repo::units::Bytes;
 use lifeboat_verify::evidence::Attachment;
+use lifeboat_verify::evidence::check::read_facts;
 use lifeboat_verify::evidence::facts::{Facts, How, Interruption, Moment, NotRun, StepFact};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -24,10 +25,8 @@ const ALIVE: &str = "alive";
 const LENGTH_MAX: u64 = 16 << 20;
 /// What a drill found, once all is looked at: a directory of its facts and of what goes with them.
 const CONCLUDED: &str = "concluded";
-/// The facts in it.
+/// The facts in it, where evidence has them too.
 const FACTS: &str = "evidence.json";
-/// Longer than any facts.
-const FACTS_MAX: u64 = 256 << 20;
 /// How the directory of a drill ends that has not come to its end.
 pub const UNFINISHED: &str = ".unfinished";
 
@@ -222,23 +221,18 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             entries => entries.map_err(|error| broken(error.to_string()))?,
         };
-        let (mut facts, mut attachments) = (None, Vec::new());
+        let mut attachments = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| broken(error.to_string()))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let length = fs::metadata(&path).map_err(|error| broken(error.to_string()))?.len();
-            if length > FACTS_MAX {
-                return Err(broken(format!("{name} is far too long")));
-            }
-            let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
-            if name == FACTS {
-                facts = Some(serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?);
-            } else {
+            if name != FACTS {
+                let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
                 attachments.push(Attachment::new(name, bytes));
             }
         }
         attachments.sort_by(|a, b| a.name.cmp(&b.name));
-        facts.map(|facts| Some((facts, attachments))).ok_or_else(|| broken("its facts are not there".into()))
+        let (facts, _) = read_facts(&place).map_err(|error| broken(error.to_string()))?;
+        Ok(Some((facts, attachments)))
     }
 
     /// Says that it is alive. What fails here is not worth ending a drill.

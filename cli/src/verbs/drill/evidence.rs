@@ -7,6 +7,7 @@ use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
 use lifeboat_repo::repository::{Repository, Role};
 use lifeboat_runbooks::drill::measure;
+use lifeboat_verify::evidence::check::read_facts;
 use lifeboat_verify::evidence::facts::{Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool};
 use lifeboat_verify::evidence::{Attachment, Signer};
 
@@ -16,11 +17,6 @@ use crate::failure::{Failure, Result};
 use crate::keyfiles;
 use crate::trusted;
 use crate::witnessed::{self, Said};
-
-/// The facts in an evidence directory.
-const FACTS: &str = "evidence.json";
-/// Longer than any facts.
-const FACTS_MAX: u64 = 256 << 20;
 
 /// Who signs evidence.
 #[derive(clap::Args)]
@@ -118,11 +114,7 @@ pub(super) fn all(out: &Path) -> Result<Vec<(PathBuf, Vec<u8>, Facts)>> {
 
 /// The facts in one directory.
 pub(super) fn read(directory: &Path) -> Option<(Vec<u8>, Facts)> {
-    let path = directory.join(FACTS);
-    let length = fs::metadata(&path).ok()?.len();
-    let text = (length <= FACTS_MAX).then(|| fs::read(&path).ok()).flatten()?;
-    let facts = serde_json::from_slice(&text).ok()?;
-    Some((text, facts))
+    read_facts(directory).ok().map(|(facts, text)| (text, facts))
 }
 
 /// Earlier drills of a book.

@@ -32,6 +32,14 @@ impl<'a> Output<'a> {
     pub(super) const fn new(pipe: PipeReader, over: &'a AtomicBool) -> Self {
         Self { pipe, over, left: None }
     }
+
+    /// Whoever still prints must not die of it, nor wait for somebody to read: from now on nobody keeps what it says.
+    fn drain(self) {
+        let mut pipe = self.pipe;
+        if self.left.is_some() {
+            std::thread::spawn(move || io::copy(&mut pipe, &mut io::sink()));
+        }
+    }
 }
 
 impl Read for Output<'_> {
@@ -82,6 +90,7 @@ pub(super) fn read(output: Output<'_>, mut redactor: Redactor, watch: &dyn Watch
     if let Some(long) = long {
         gathered.keep(long.shown(), watch);
     }
+    reader.into_inner().drain();
     gathered.printed()
 }
 

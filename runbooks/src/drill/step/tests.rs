@@ -80,7 +80,7 @@ fn a_step_that_leaves_a_server_behind_ends() {
     assert_eq!(done.printed.tail.last().map(String::as_str), Some("after"));
     assert_eq!(end_leftovers(&mark), 1);
     assert_eq!(end_leftovers(&mark), 0);
-    // Nor does one that prints for ever.
+    // Nor does one that prints for ever; it does not die of it either.
     let done = ran(&script.replace("sleep 10000", "yes"), &[("LIFEBOAT_DRILL", &mark)], None);
     assert_eq!((done.end, end_leftovers(&mark)), (End::Exit(0), 1));
 }
