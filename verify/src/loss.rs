@@ -11,13 +11,16 @@
 //! The upper end is what is reported. Files are read one after another while they change: only records made before the
 //! snapshot's recovery point, the moment when reading began, say that everything older is there.
 //!
+//! A number that neither the copy nor the log has was never written only where the log is whole around it. Where entries of
+//! it are missing, the record may have been written and be lost, so it counts as lost.
+//!
 //! What nothing proves is unknown, never 0: without records there is no bound, without the log its lower end is 0, without
 //! counters nobody can say how many records of a tenant are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lifeboat_repo::format::heartbeat::{Beat, Canary, CanaryKey, Counter, HeartbeatBody};
+use lifeboat_repo::format::heartbeat::{Canary, CanaryKey, Counter, HeartbeatBody};
 use lifeboat_repo::ids::{Label, TenantToken};
 use lifeboat_repo::units::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,10 +29,12 @@ use crate::objective::RpoVerdict;
 use crate::span;
 
 mod cut;
+mod proof;
 #[cfg(test)]
 mod tests;
 
 pub use cut::{Cut, ReferenceCheck, cut};
+use proof::{NONE, Proof, prove};
 
 /// Records found in a copy whose writer made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +93,8 @@ pub struct Known<'k> {
     pub found: &'k Found,
     /// The log, if it could be read.
     pub log: Option<&'k [HeartbeatBody]>,
-    /// When reading began, as the snapshot says; nothing where the copy is of one moment and says so itself.
+    /// When reading began, as the snapshot says that it is a copy of; nothing where that is not known: then nothing bounds
+    /// what is lost.
     pub recovery_point: Option<Timestamp>,
     /// When the disaster struck.
     pub disaster: Timestamp,
@@ -166,7 +172,7 @@ pub fn judge_tenant(known: &Known<'_>, tenant: Option<TenantToken>) -> Loss {
     }
     // Each writer's records are a proof of their own; the best one counts.
     let proofs = writers.iter().map(|(writer, found)| prove(known, tenant, writer, found));
-    let best = proofs.min_by_key(|proof| (proof.proven.is_none(), std::cmp::Reverse(proof.proven)));
+    let best = proofs.max_by_key(|proof| proof.proven.map(|(_, time)| time));
     let proof = best.unwrap_or_else(|| Proof { note: NONE.into(), ..Proof::default() });
     let bound = proof.proven.map(|(_, time)| known.disaster.since(time));
     Loss {
@@ -187,62 +193,6 @@ pub fn judge_tenant(known: &Known<'_>, tenant: Option<TenantToken>) -> Loss {
         lost: Vec::new(),
         note: proof.note,
     }
-}
-
-const NONE: &str = "no heartbeat is in the copy, so nothing says what is lost";
-
-/// What the records of one writer prove.
-#[derive(Default)]
-struct Proof {
-    /// The newest that says that everything older is there.
-    proven: Option<(u64, Timestamp)>,
-    /// When the first that is not there was written.
-    absent: Option<Timestamp>,
-    holes: u64,
-    note: String,
-}
-
-fn prove(
-    known: &Known<'_>,
-    tenant: Option<TenantToken>,
-    writer: &Label,
-    found: &BTreeMap<u64, Timestamp>,
-) -> Proof {
-    let (Some((first, _)), Some((last, _))) = (found.first_key_value(), found.last_key_value()) else {
-        return Proof { note: NONE.into(), ..Proof::default() };
-    };
-    let log: Option<BTreeMap<u64, &Beat>> = known.log.map(|entries| {
-        let own = entries.iter().filter(|entry| entry.writer == *writer).flat_map(|entry| &entry.beats);
-        own.filter(|beat| beat.component == *known.component && beat.tenant == tenant)
-            .filter(|beat| beat.seq >= *first && beat.time <= known.disaster)
-            .map(|beat| (beat.seq, beat))
-            .collect()
-    });
-    // Without the log every number may be missing; with it only those that it says were written.
-    let missing: Vec<u64> = match &log {
-        Some(log) => {
-            log.range(*first..=*last).map(|(seq, _)| *seq).filter(|seq| !found.contains_key(seq)).collect()
-        }
-        None => (*first..=*last).filter(|seq| !found.contains_key(seq)).take(found.len()).collect(),
-    };
-    let end = missing.first().map_or(*last, |seq| seq.saturating_sub(1));
-    let limit = known.recovery_point.unwrap_or(known.disaster);
-    let proven = found.range(..=end).rev().find(|(_, time)| **time <= limit).map(|(seq, time)| (*seq, *time));
-    let next = log.as_ref().and_then(|log| log.range(end + 1..).next().map(|(_, beat)| beat.written));
-    let mut note = match (&log, next) {
-        (None, _) => {
-            "the log of heartbeats could not be read, so nothing says when the first lost one was written"
-                .to_owned()
-        }
-        (Some(_), None) => "no later heartbeat was logged before the disaster".to_owned(),
-        (Some(_), Some(_)) => "the next heartbeat was logged, and is not in the copy".to_owned(),
-    };
-    if proven.is_none() {
-        note = "no heartbeat in the copy is older than the moment when reading began, so nothing says that all before it is \
-                there"
-            .to_owned();
-    }
-    Proof { proven, absent: next, holes: missing.len() as u64, note }
 }
 
 /// Compares what tenants had, as counted last before the disaster, with what a copy has. A tenant that was not counted on

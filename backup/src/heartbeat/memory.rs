@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::BeatError;
 
 /// Beats that are not logged yet are forgotten beyond so many: about a week of one component. The records are there all the
-/// same; only what is known of holes gets coarser.
+/// same; but the log says of them nothing, and that it is not whole.
 const PENDING_MAX: usize = 10_000;
 
 /// Numbers, open for one beat.
@@ -112,7 +112,11 @@ impl Memory {
     pub(super) fn wrote(&mut self, beat: Beat) {
         self.kept.beats.push(beat);
         let drop = self.kept.beats.len().saturating_sub(PENDING_MAX);
-        self.kept.beats.drain(..drop);
+        if drop > 0 {
+            self.kept.beats.drain(..drop);
+            // What comes next follows nothing: whoever reads it sees that some are missing.
+            self.kept.previous = None;
+        }
     }
 
     /// A count is begun, whatever comes of it.
@@ -152,4 +156,24 @@ impl Memory {
 
 fn name(component: &Label, tenant: Option<TenantToken>) -> String {
     tenant.map_or_else(|| component.to_string(), |token| format!("{component}/{token}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_before_it_was_logged_leaves_a_gap_in_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(&dir.path().join("memory.json")).unwrap();
+        memory.logged("heartbeats/w1/20261127/x".parse().unwrap(), ObjectHash::from_bytes([1; 32]));
+        let component: Label = "chats".parse().unwrap();
+        for seq in 1..=PENDING_MAX as u64 + 1 {
+            assert!(memory.previous().is_some() || seq == PENDING_MAX as u64 + 1, "{seq}");
+            let time = Timestamp::new(60 * seq as i64, 0);
+            memory.wrote(Beat { component: component.clone(), tenant: None, seq, time, written: time });
+        }
+        assert_eq!((memory.beats().len(), memory.previous()), (PENDING_MAX, None));
+        assert_eq!(memory.beats()[0].seq, 2);
+    }
 }

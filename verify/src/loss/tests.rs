@@ -1,5 +1,7 @@
 use lifeboat_repo::crypto::identity::Identity;
-use lifeboat_repo::ids::{RepositoryId, RunId, Tenant};
+use lifeboat_repo::format::heartbeat::Beat;
+use lifeboat_repo::format::names;
+use lifeboat_repo::ids::{ObjectHash, RepositoryId, RunId, Tenant};
 
 use super::*;
 use crate::levels::Outcome;
@@ -30,13 +32,16 @@ impl Scene {
     }
 }
 
-/// A log of records up to a number, each written within a second.
+/// A log of records with these numbers, each written within a second, and none missing.
 fn log(seqs: impl IntoIterator<Item = u64>) -> Vec<HeartbeatBody> {
+    let id = |seq: u64| RunId::new(at(100 * seq as i64 + 1), [0; 8]);
+    let mut before = None;
+    let mut previous = |seq| before.replace(seq).and_then(|seq| names::heartbeat(&label("w1"), id(seq)).ok());
     let entry = |seq: u64| HeartbeatBody {
         format: 0,
         writer: label("w1"),
-        id: RunId::new(at(100 * seq as i64 + 1), [0; 8]),
-        previous: None,
+        id: id(seq),
+        previous: previous(seq).map(|name| (name, ObjectHash::from_bytes([0; 32]))),
         beats: vec![Beat {
             component: label("chats"),
             tenant: None,
@@ -113,6 +118,76 @@ fn a_hole_is_found_and_is_worse() {
     let loss = judged(&found, Some(&log((1..=10).filter(|seq| ![6, 7].contains(seq)))), 1050, 1060);
     assert_eq!((loss.holes, loss.seq), (0, Some(10)));
     assert_eq!(judged(&found, None, 1050, 1060).holes, 2);
+}
+
+/// Entries of the log whose numbers are these were deleted, or are damaged.
+fn without(seqs: &[u64]) -> Vec<HeartbeatBody> {
+    log(1..=14).into_iter().filter(|entry| !seqs.contains(&entry.beats[0].seq)).collect()
+}
+
+#[test]
+fn what_a_log_that_is_not_whole_does_not_name_may_be_lost() {
+    let scene = Scene::new();
+    let found = scene.found((1..=10).filter(|seq| ![6, 7].contains(seq)));
+    let loss = judged(&found, Some(&without(&[6, 7])), 1050, 1060);
+    assert_eq!((loss.seq, loss.holes, seconds(loss.bound)), (Some(5), 2, Some(560)));
+    // What is in the copy is not what is lost.
+    assert_eq!((loss.verdict, loss.low), (RpoVerdict::Missed, None));
+    assert!(loss.note.contains("entries of the log of heartbeats are missing"), "{}", loss.note);
+    let loss = judged(&found, Some(&without(&[6, 7])), 1050, 1450);
+    assert_eq!((seconds(loss.bound), seconds(loss.low)), (Some(950), Some(1450 - 1101)));
+    // Its beginning and its end are gone as well: nothing tells of 6 and 7.
+    for gone in [&[1, 2, 3, 4, 5, 6, 7][..], &[6, 7, 8, 9, 10, 11, 12, 13, 14]] {
+        let loss = judged(&found, Some(&without(gone)), 1050, 1060);
+        assert_eq!((loss.seq, loss.holes), (Some(5), 2), "{gone:?}");
+    }
+    // Entries that are missing elsewhere, or at the end, hide nothing of what is between.
+    let never = |gone: &[u64]| {
+        let numbers = (1..=14).filter(|seq| ![6, 7].contains(seq));
+        log(numbers).into_iter().filter(|entry| !gone.contains(&entry.beats[0].seq)).collect::<Vec<_>>()
+    };
+    for gone in [&[2][..], &[9], &[11, 12, 13, 14]] {
+        let loss = judged(&found, Some(&never(gone)), 1050, 1060);
+        assert_eq!((loss.seq, loss.holes, seconds(loss.bound)), (Some(10), 0, Some(60)), "{gone:?}");
+    }
+}
+
+#[test]
+fn without_its_snapshot_a_copy_proves_nothing() {
+    let scene = Scene::new();
+    let (component, entries) = (label("chats"), log(1..=14));
+    let known = Known {
+        component: &component,
+        found: &scene.found(1..=10),
+        log: Some(&entries),
+        recovery_point: None,
+        disaster: at(1450),
+        objective: Duration::from_secs(500),
+    };
+    let loss = judge(&known);
+    assert!(matches!(loss.verdict, RpoVerdict::InsufficientEvidence(_)), "{loss:?}");
+    assert_eq!((loss.bound, loss.proven), (None, None));
+    // One that was read after the disaster may hold what was written after it: that proves nothing of before.
+    let loss = judge(&Known { recovery_point: Some(at(2000)), disaster: at(950), ..known });
+    assert_eq!((loss.seq, seconds(loss.bound)), (Some(9), Some(50)));
+}
+
+#[test]
+fn of_two_writers_the_newest_record_counts_and_not_the_highest_number() {
+    let scene = Scene::new();
+    let mut other = Scene::new();
+    let card = Identity::generate().recipient();
+    other.key = CanaryKey::new(RepositoryId::from_bytes([1; 16]), label("w2"), &card);
+    let mut found = scene.found(1..=10);
+    // The second writer took over at 900, and begins with 1.
+    let lines: Vec<u8> = (1..=4)
+        .flat_map(|seq| {
+            other.key.make(&label("chats"), &Tenant::System, seq, at(1000 + 10 * seq as i64)).line().unwrap()
+        })
+        .collect();
+    found.extend(Found::among(&lines, &label("chats"), &[other.key], &|_| None));
+    let loss = judged(&found, None, 1050, 1060);
+    assert_eq!((loss.seq, seconds(loss.bound)), (Some(4), Some(20)));
 }
 
 #[test]
