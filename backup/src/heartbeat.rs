@@ -33,11 +33,13 @@ const OUTPUT_MAX: Bytes = Bytes::mib(64);
 /// Where a component's records lie.
 #[derive(Debug, Clone)]
 pub enum Pulse {
-    /// In a file of its tree, and in one in each of some tenants' directories.
+    /// In a file of its tree, and in one in each of some tenants' directories. No link below the root is followed.
     Files {
-        /// The component's file.
+        /// The root of the tree.
+        root: PathBuf,
+        /// The component's file, below the root.
         file: PathBuf,
-        /// Tenants with the directory of each.
+        /// Tenants with the directory of each, below the root.
         tenants: Vec<(Tenant, PathBuf)>,
     },
     /// Wherever a program puts them. It is told the record in `LIFEBOAT_HEARTBEAT`, and its parts.
@@ -235,25 +237,31 @@ impl Beating<'_> {
     fn write(&mut self, living: &Living, tenant: &Tenant) -> Result<(u64, Timestamp), BeatError> {
         let component = &living.component;
         let token = self.beater.and_then(|beater| beater.token(tenant));
-        let path = match &living.pulse {
-            Pulse::Files { file, .. } if *tenant == Tenant::System => Some(file.clone()),
-            Pulse::Files { tenants, .. } => {
-                tenants.iter().find(|(known, _)| known == tenant).map(|(_, dir)| dir.join(RECORDS))
+        let place = match &living.pulse {
+            Pulse::Files { root, file, .. } if *tenant == Tenant::System => Some((root, file.clone())),
+            Pulse::Files { root, tenants, .. } => {
+                let own = tenants.iter().find(|(known, _)| known == tenant);
+                own.map(|(_, dir)| (root, dir.join(RECORDS)))
             }
             Pulse::Program(_) => None,
         };
-        let failed = |path: &Path, error| BeatError::File { path: path.display().to_string(), error };
-        let before = match &path {
-            Some(path) => file::read(path).map_err(|error| failed(path, error))?,
+        let failed = |root: &Path, path: &Path, error| BeatError::File {
+            path: root.join(path).display().to_string(),
+            error,
+        };
+        let before = match &place {
+            Some((root, path)) => file::read(root, path).map_err(|error| failed(root, path, error))?,
             None => Vec::new(),
         };
         let own = before.iter().filter(|canary| self.key.made(canary)).map(|canary| canary.seq).max();
         let seq = self.memory.spend(component, token, own)?;
         let time = self.host.clock.now();
         let canary = self.key.make(component, tenant, seq, time);
-        match (&living.pulse, &path) {
+        match (&living.pulse, &place) {
             (Pulse::Program(program), _) => self.run(program, &canary)?,
-            (_, Some(path)) => file::append(path, before, &canary).map_err(|error| failed(path, error))?,
+            (_, Some((root, path))) => {
+                file::append(root, path, before, &canary).map_err(|error| failed(root, path, error))?;
+            }
             (_, None) => {}
         }
         let written = self.host.clock.now();

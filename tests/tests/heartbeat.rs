@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_backup::heartbeat::{Host, Living, Pulse, beat};
+use lifeboat_backup::heartbeat::{Host, Living, Pulse, beat, tenants_of};
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
 use lifeboat_repo::crypto::{Identity, SigningKey};
 use lifeboat_repo::format::heartbeat::HeartbeatBody;
@@ -87,10 +87,10 @@ impl Source {
             entropy: &SystemEntropy,
             stop: &|| false,
         };
-        let file = self.world.source().join("heart/records");
+        let (root, file) = (self.world.source(), "heart/records".into());
         let living = Living {
             component: label("files"),
-            pulse: Pulse::Files { file, tenants: Vec::new() },
+            pulse: Pulse::Files { root, file, tenants: Vec::new() },
             count: None,
             count_every: EVERY,
         };
@@ -240,6 +240,7 @@ fn numbers_go_on_and_what_was_not_logged_is_logged_later() {
     let source = Source::new(6);
     let m = Maker::new(&source.world.source());
     m.dir("tenants/acme");
+    m.dir("tenants/acme/data");
     let repository = source.world.repository();
     let memory = source.world.dir.path().join("memory/hb.json");
     let host = Host {
@@ -252,8 +253,9 @@ fn numbers_go_on_and_what_was_not_logged_is_logged_later() {
     let living = Living {
         component: label("files"),
         pulse: Pulse::Files {
-            file: source.world.source().join("heart/records"),
-            tenants: vec![("acme".parse().unwrap(), source.world.source().join("tenants/acme"))],
+            root: source.world.source(),
+            file: "heart/records".into(),
+            tenants: vec![("acme".parse().unwrap(), "tenants/acme/data".into())],
         },
         count: Some(lifeboat_backup::Program::new("/bin/sh", &["-c", "echo 'acme 41'; echo '_system 7'"])),
         count_every: Duration::from_secs(3600),
@@ -315,11 +317,30 @@ fn numbers_go_on_and_what_was_not_logged_is_logged_later() {
     let secret = source.world.dir.path().join("secret");
     fs::write(&secret, b"untouched").unwrap();
     for name in [".lifeboat-heartbeat", ".lifeboat-heartbeat.new"] {
-        let place = source.world.source().join("tenants/acme").join(name);
+        let place = source.world.source().join("tenants/acme/data").join(name);
         let _ = fs::remove_file(&place);
         std::os::unix::fs::symlink(&secret, place).unwrap();
     }
     let report = beat(Ok(&repository), &host, all).unwrap();
     assert_eq!(fs::read(&secret).unwrap(), b"untouched");
     assert_eq!((report.components[0].tenants, report.components[0].missed.len()), (0, 1));
+    // Nor is one in the place of a directory above it.
+    let (data, elsewhere) =
+        (source.world.source().join("tenants/acme/data"), source.world.dir.path().join("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    fs::remove_dir(data.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, data.parent().unwrap()).unwrap();
+    fs::create_dir(elsewhere.join("data")).unwrap();
+    let report = beat(Ok(&repository), &host, all).unwrap();
+    assert_eq!(fs::read_dir(elsewhere.join("data")).unwrap().count(), 0);
+    assert_eq!((report.components[0].tenants, report.components[0].missed.len()), (0, 1));
+    assert!(report.components[0].missed[0].contains("is a link, or no directory"), "{report:?}");
+    let patterns = ["tenants/{tenant}/data".to_owned()];
+    assert_eq!(tenants_of(&source.world.source(), &patterns, 9).unwrap(), []);
+    fs::remove_file(data.parent().unwrap()).unwrap();
+    m.dir("tenants/acme");
+    m.dir("tenants/acme/data");
+    let found = tenants_of(&source.world.source(), &patterns, 9).unwrap();
+    assert_eq!(found, [("acme".parse().unwrap(), PathBuf::from("tenants/acme/data"))]);
 }

@@ -1,36 +1,42 @@
 //! Files of records: the newest, in one file that is replaced whole.
 //!
-//! A tenant may write into its own directory, and we may be root: no link in it is followed.
+//! A tenant may write into its own directory, and we may be root: no link is followed on the way from the component's
+//! root to a file, nor at its end. A link in its place would not be in a backup either.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use lifeboat_repo::format::heartbeat::{Canary, RECORDS_KEPT};
 use lifeboat_repo::ids::{Label, Tenant};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
 
 /// A file of records that we keep is never longer: one line takes about 400 bytes.
 const LENGTH_MAX: u64 = 1 << 20;
 /// Where `{tenant}` stands in a pattern.
 const TENANT: &str = "{tenant}";
 
+/// A directory that is there, however its path may be changed meanwhile.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// The records in a file, as they stand; none where there is no file.
-pub(super) fn read(path: &Path) -> io::Result<Vec<Canary>> {
-    Ok(records_in(path)?.map(|bytes| Canary::among(&bytes).0).unwrap_or_default())
+pub(super) fn read(root: &Path, path: &Path) -> io::Result<Vec<Canary>> {
+    Ok(records_in(root, path)?.map(|bytes| Canary::among(&bytes).0).unwrap_or_default())
 }
 
-/// What a file of records holds; nothing where there is no file. Whoever may write beside it can put a link or a pipe in
-/// its place: neither is followed, nor waited for.
+/// What a file of records below a tree's root holds; nothing where there is no file. Whoever may write beside it can put a
+/// link or a pipe in its place, or in that of a directory above it: none is followed, nor waited for.
 ///
 /// # Errors
-/// It cannot be read, or is no regular file.
-pub fn records_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let (dir, name) = open_dir(path)?;
+/// It cannot be read, is no regular file, or lies behind a link.
+pub fn records_in(root: &Path, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let (dir, name) = open_dir(root, path)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match openat(&dir, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if !file.metadata()?.is_file() {
@@ -42,7 +48,7 @@ pub fn records_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Puts a record behind those that were there, and a whole new file in the place of the old one.
-pub(super) fn append(path: &Path, mut records: Vec<Canary>, canary: &Canary) -> io::Result<()> {
+pub(super) fn append(root: &Path, path: &Path, mut records: Vec<Canary>, canary: &Canary) -> io::Result<()> {
     records.retain(|known| known.component == canary.component && known.tenant == canary.tenant);
     records.push(canary.clone());
     let drop = records.len().saturating_sub(RECORDS_KEPT);
@@ -50,10 +56,10 @@ pub(super) fn append(path: &Path, mut records: Vec<Canary>, canary: &Canary) -> 
     for record in records.iter().skip(drop) {
         lines.extend(record.line().map_err(io::Error::other)?);
     }
-    let (dir, name) = open_dir(path)?;
+    let (dir, name) = open_dir(root, path)?;
     let fresh = format!("{}.new", name.to_string_lossy());
     match unlinkat(&dir, fresh.as_str(), AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -64,14 +70,35 @@ pub(super) fn append(path: &Path, mut records: Vec<Canary>, canary: &Canary) -> 
     dir.sync_all()
 }
 
-fn open_dir(path: &Path) -> io::Result<(File, &std::ffi::OsStr)> {
+/// The directory of a file below a root, which alone may be a link.
+fn open_dir<'p>(root: &Path, path: &'p Path) -> io::Result<(File, &'p OsStr)> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok((File::from(openat(CWD, dir, flags, Mode::empty())?), name))
+    Ok((beneath(root, path.parent().unwrap_or(Path::new("")))?, name))
 }
 
-/// A sample of tenants with the directory of each: always the same, as long as they are there, so that their records go on.
+/// Opens a directory below a root, one name after another, following no link.
+fn beneath(root: &Path, path: &Path) -> io::Result<File> {
+    let mut dir = openat(CWD, root, DIRECTORY, Mode::empty())?;
+    for part in path.components() {
+        let name = match part {
+            Component::Normal(name) => name,
+            Component::CurDir => continue,
+            _ => return Err(io::Error::other("it leads out of the component's tree")),
+        };
+        dir =
+            openat(&dir, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|error| match error {
+                Errno::NOTDIR | Errno::LOOP => io::Error::other(format!(
+                    "{} above it is a link, or no directory; links are not followed",
+                    name.to_string_lossy()
+                )),
+                error => error.into(),
+            })?;
+    }
+    Ok(File::from(dir))
+}
+
+/// A sample of tenants with the directory of each below the root: always the same, as long as they are there, so that their
+/// records go on. A directory behind a link is none.
 ///
 /// # Errors
 /// A directory above them cannot be read.
@@ -92,8 +119,8 @@ pub fn tenants_of(root: &Path, patterns: &[String], most: usize) -> io::Result<V
             let Some(label) = entry.file_name().to_str().and_then(|name| name.parse::<Label>().ok()) else {
                 continue;
             };
-            let path = entry.path().join(below.trim_start_matches('/'));
-            if entry.file_type()?.is_dir() && path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            let path = Path::new(above).join(entry.file_name()).join(below.trim_start_matches('/'));
+            if entry.file_type()?.is_dir() && beneath(root, &path).is_ok() {
                 found.push((rank(label.as_str()), Tenant::Named(label), path));
             }
         }
