@@ -1,7 +1,8 @@
 //! What restored copies lost, by the heartbeats found in them.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use lifeboat_backup::heartbeat::{RECORDS, records_in, tenants_of};
@@ -9,8 +10,7 @@ use lifeboat_repo::format::heartbeat::Canary;
 use lifeboat_repo::ids::{Tenant, TenantToken};
 use lifeboat_repo::repository::heartbeats::read_log;
 use lifeboat_repo::repository::recover::Recovery;
-use lifeboat_repo::repository::snapshots::Judge;
-use lifeboat_repo::units::Timestamp;
+use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_verify::loss::{Found, Known, Loss, lost_records};
 use lifeboat_verify::objective::RpoVerdict;
 use serde_json::Value;
@@ -29,27 +29,47 @@ pub(crate) fn among(recovery: &Recovery<'_>, component: &Component, lines: &[u8]
     Found::among(lines, &component.name, &keys, &token)
 }
 
+/// Records that somebody hands over are so long at the most: of a beat a minute, more than three months.
+pub(crate) const HANDED_MAX: Bytes = Bytes::mib(64);
+
 /// The records in a restored tree, or in a file.
 ///
 /// # Errors
-/// It is not there, or cannot be read.
+/// It is not there, cannot be read, or is a file that is longer than [`HANDED_MAX`].
 pub(crate) fn found_at(recovery: &Recovery<'_>, component: &Component, path: &Path) -> io::Result<Found> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(among(recovery, component, &std::fs::read(path)?));
+    let handed = File::open(path)?;
+    if !handed.metadata()?.is_dir() {
+        return Ok(among(recovery, component, &handed_over(handed)?));
     }
     let mut found = Found::default();
     if let Some(Placed::File(file)) = component.heartbeat.as_ref().map(|heartbeat| &heartbeat.placed)
-        && let Some(lines) = records_in(&path.join(file))?
+        && let Some(lines) = records_in(path, file)?
     {
         found.extend(among(recovery, component, &lines));
     }
     // A pattern whose directory was not restored has no tenants in it.
     for (_, dir) in tenants_of(path, &component.tenants, TENANTS_MAX).unwrap_or_default() {
-        if let Ok(Some(lines)) = records_in(&dir.join(RECORDS)) {
+        if let Ok(Some(lines)) = records_in(path, &dir.join(RECORDS)) {
             found.extend(among(recovery, component, &lines));
         }
     }
     Ok(found)
+}
+
+/// What somebody hands over in a file or through a pipe. One that never ends must not take all memory.
+///
+/// # Errors
+/// It cannot be read, or is longer than [`HANDED_MAX`].
+pub(crate) fn handed_over(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(HANDED_MAX.0 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > HANDED_MAX.0 {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is longer than {HANDED_MAX}; the newest few hundred records are enough"),
+        ));
+    }
+    Ok(bytes)
 }
 
 fn token(recovery: &Recovery<'_>, canary: &Canary) -> Option<TenantToken> {
@@ -63,18 +83,18 @@ fn token(recovery: &Recovery<'_>, canary: &Canary) -> Option<TenantToken> {
         .map(|(_, token)| token)
 }
 
-/// What a disaster lost of a component, if what was found is a copy from its newest snapshot that was complete by then.
+/// What a disaster lost of a component, if what was found is a copy of the snapshot whose reading began at
+/// `recovery_point`; nothing where that is not known.
 pub(crate) fn judge(
     recovery: &Recovery<'_>,
     component: &Component,
     found: &Found,
     counts: Option<&BTreeMap<Tenant, u64>>,
     disaster: Timestamp,
+    recovery_point: Option<Timestamp>,
 ) -> Result<Loss> {
     let repository = recovery.repository();
-    let listed = Judge::new(repository, recovery.catalog())?.list(Some(&component.name))?;
-    let rpo = lifeboat_verify::objective::rpo(&listed, &component.name, disaster, component.rpo);
-    let from = found.oldest().or(rpo.recovery_point).unwrap_or(disaster);
+    let from = found.oldest().or(recovery_point).unwrap_or(disaster);
     let log = match read_log(repository, recovery.catalog(), from, disaster) {
         Ok(log) => {
             for trouble in &log.trouble {
@@ -96,7 +116,7 @@ pub(crate) fn judge(
         component: &component.name,
         found,
         log,
-        recovery_point: rpo.recovery_point,
+        recovery_point,
         disaster,
         objective: component.rpo,
     });

@@ -6,6 +6,7 @@ use lifeboat_backup::heartbeat::{
     BeatError, BeatReport, Beaten, Host as Heart, Living, Pulse, beat, tenants_of,
 };
 use lifeboat_repo::ids::Label;
+use lifeboat_repo::repository::agent::Credentials;
 use serde_json::{Value, json};
 
 use crate::codes::Code;
@@ -48,21 +49,42 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     if args.check.asked() {
         return check::run(context, &config, &components, &args.check);
     }
+    let credentials = Arc::new(context.credentials(config.host()?)?);
     let mut page = context.page();
-    let (mut exit, mut values) = (Exit::Ok, Vec::new());
+    let (mut exit, mut values, mut failures) = (Exit::Ok, Vec::new(), Vec::new());
     for region in &config.regions {
         let own: Vec<&Component> =
             components.iter().copied().filter(|component| component.region == region.name).collect();
         if own.is_empty() {
             continue;
         }
-        let report = one(context, &config, region, &own)?;
+        // One region whose records cannot be written must not keep the others from theirs.
+        let report = match one(context, &config, region, &own, &credentials) {
+            Ok(report) => report,
+            Err(failure) => {
+                failures.push((region, failure));
+                continue;
+            }
+        };
         let ended = exit_of(&report);
         exit = exit.worst(ended);
         render(&mut page, region, &report);
         values.push(value(region, &report, ended));
     }
-    Ok(Outcome { exit, value: json!({ "regions": values }), page: page.finish() })
+    if values.is_empty() && failures.len() == 1 {
+        return Err(failures.remove(0).1);
+    }
+    for (region, failure) in &failures {
+        exit = exit.worst(failure.exit);
+        page.marked("✗", Tone::Bad, &format!("{}: no heartbeat: {}", region.name, failure.coded()));
+        if let Some(next) = &failure.next {
+            page.item("→", next);
+        }
+    }
+    let failed =
+        |(region, failure): &(&Region, Failure)| json!({ "region": region.name, "error": failure.json() });
+    let failures: Vec<Value> = failures.iter().map(failed).collect();
+    Ok(Outcome { exit, value: json!({ "regions": values, "failures": failures }), page: page.finish() })
 }
 
 fn no_heart(config: &Config, what: &str) -> Failure {
@@ -72,10 +94,15 @@ fn no_heart(config: &Config, what: &str) -> Failure {
         .next("add [components.NAME.heartbeat]; docs/operating.md shows how")
 }
 
-fn one(context: &Context, config: &Config, region: &Region, components: &[&Component]) -> Result<BeatReport> {
-    let host = config.host()?;
-    let credentials = Arc::new(context.credentials(host)?);
-    let memory = host.state.join("heartbeats").join(format!("{}.json", region.name));
+fn one(
+    context: &Context,
+    config: &Config,
+    region: &Region,
+    components: &[&Component],
+    credentials: &Arc<Credentials>,
+) -> Result<BeatReport> {
+    let credentials = Arc::clone(credentials);
+    let memory = config.host()?.state.join("heartbeats").join(format!("{}.json", region.name));
     let living: Vec<Living> = components.iter().filter_map(|component| living(component)).collect();
     // Records are written whether the repository is in reach or not: that is when they matter.
     let repository = context.open(region);
@@ -99,7 +126,7 @@ fn living(component: &Component) -> Option<Living> {
                 tracing::warn!(component = %component.name, %error, "its tenants cannot be listed");
                 Vec::new()
             });
-            Pulse::Files { file: root.join(file), tenants }
+            Pulse::Files { root: root.to_owned(), file: file.clone(), tenants }
         }
     };
     Some(Living {

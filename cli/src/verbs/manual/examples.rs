@@ -105,7 +105,7 @@ const EXAMPLES: Examples = &[
                 "Write a record where the data of each component lies; run it every minute.",
             ),
             (
-                "lifeboat heartbeat chats --check /srv/restored --disaster-at 2026-11-27T03:00:00Z",
+                "lifeboat heartbeat chats --check /srv/restored --snapshot latest --disaster-at 2026-11-27T03:00:00Z",
                 "Say what a restored copy lost, by the records in it.",
             ),
         ],

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::recover::Recovery;
-use lifeboat_repo::repository::snapshots::{Judge, Listed};
+use lifeboat_repo::repository::snapshots::Judge;
 use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_restore::{Choice, cat, choose};
 use lifeboat_verify::history::{Line, predicted, taken};
@@ -116,7 +117,6 @@ fn one(
     disaster: Timestamp,
     progress: &Progress,
 ) -> Result<Measured> {
-    let listed = Judge::new(repository, recovery.catalog())?.list(Some(&component.name))?;
     let (size, seed) = match args.trial() {
         Trial::Whole => (TrialSize::Whole, None),
         sample => {
@@ -153,13 +153,17 @@ fn one(
     };
     let rehearsed =
         rehearse(recovery, &rehearsal, &Monotonic::default(), progress, &mut look).map_err(verify_failure)?;
+    let listed = Judge::new(repository, recovery.catalog())?.list(Some(&component.name))?;
     let loss = match &component.heartbeat {
         None => None,
         Some(heartbeat) => {
-            if !rehearsed.rto.measurements.whole {
-                found.extend(of_component(recovery, component, heartbeat, &listed, progress));
+            let restored = choose(&listed, &component.name, Choice::Run(rehearsed.run)).ok();
+            let restored = restored.map(|chosen| chosen.snapshot);
+            if let Some(snapshot) = restored.filter(|_| !rehearsed.rto.measurements.whole) {
+                found.extend(of_component(recovery, component, heartbeat, snapshot, progress));
             }
-            Some(losses::judge(recovery, component, &found, None, disaster)?)
+            let point = restored.map(|snapshot| snapshot.recovery_point);
+            Some(losses::judge(recovery, component, &found, None, disaster, point)?)
         }
     };
     let rpo = rpo(&listed, &component.name, disaster, component.rpo);
@@ -185,14 +189,13 @@ fn of_component(
     recovery: &Recovery<'_>,
     component: &Component,
     heartbeat: &Heartbeat,
-    listed: &[Listed],
+    snapshot: &Snapshot,
     progress: &Progress,
 ) -> Found {
     let Placed::File(file) = &heartbeat.placed else { return Found::default() };
-    let Ok(chosen) = choose(listed, &component.name, Choice::Latest) else { return Found::default() };
     let mut lines = Vec::new();
     let path = file.as_os_str().as_encoded_bytes();
-    let given = cat(recovery, chosen.snapshot, &BTreeSet::new(), path, progress, &mut |bytes| {
+    let given = cat(recovery, snapshot, &BTreeSet::new(), path, progress, &mut |bytes| {
         lines.extend_from_slice(bytes);
         Ok(())
     });
