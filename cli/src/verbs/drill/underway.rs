@@ -216,7 +216,9 @@ impl Drill<'_> {
             found.extend(losses::among(recovery, component, &lines));
         }
         let counts = counts.map(|lines| parse_counts(&lines)).transpose()?;
-        losses::judge(recovery, component, &found, counts.as_ref(), body.disruption.timestamp())
+        let pin = body.pins.iter().find(|pin| pin.component == component.name);
+        let point = pin.and_then(|pin| pin.recovery_point).map(Moment::timestamp);
+        losses::judge(recovery, component, &found, counts.as_ref(), body.disruption.timestamp(), point)
             .map_err(|failure| failure.coded())
     }
 
