@@ -396,6 +396,21 @@ fn the_whole_demonstration_ends_well() {
     assert!(out.contains("this repository belongs to region us-dal (US), not to eu-fra (EU)"), "{out}");
     assert!(out.contains("this repository belongs to region eu-fra (EU), not to us-dal (US)"), "{out}");
 
+    // What it leaves is enough to rehearse with: the canary was erased, and every fault is caught.
+    let drill =
+        ["drill", "run", "region-loss", "--region", "eu-fra", "--target", "drill", "--erased", "canary"];
+    let files = [
+        "--config",
+        "here/lifeboat.toml",
+        "--identity",
+        identity,
+        "--officer-key",
+        "here/safe/officer-alice",
+    ];
+    let drilled = json(at, &[&drill[..], &files].concat(), 0);
+    assert_eq!(drilled["result"]["verdict"], "met");
+    assert!(!at.join("drill").exists());
+
     let value = json(at, &["demo", "again", "--from", "tree", "--files", "50"], 0);
     assert_eq!(value["result"]["files"], 50);
     assert!(

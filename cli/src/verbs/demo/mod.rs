@@ -1,7 +1,8 @@
 //! `demo`: the whole story on one page, with real data, real keys and a real loss.
 //!
 //! A host with two components in two regions and three tenants is made in a directory, backed up, changed, backed
-//! up again, destroyed, and restored from nothing but the repositories and what lies in the safe.
+//! up again, destroyed, and restored from nothing but the repositories and what lies in the safe. A fourth tenant, the
+//! canary, is erased in between.
 
 use std::fs;
 use std::io;
@@ -21,9 +22,12 @@ use crate::verbs::verify::{self, Checked, Level};
 use crate::verbs::{backup, init, restore};
 use tree::{Amount, Changes, Facts, Limits};
 
+mod canary;
 mod page;
 mod tree;
 
+/// Who decides in it.
+const OFFICER: &str = "alice";
 /// Real trees that many machines have; the first that are there are used.
 const TREES: [&str; 5] = ["/usr/share/doc", "/usr/include", "/usr/share/perl", "/usr/lib/python3", "/etc"];
 /// Two components in two regions, three tenants: Frankfurt has two of them.
@@ -170,6 +174,7 @@ impl Demo<'_> {
         let data = self.make_data(args, &sources)?;
         let config = self.make_keys()?;
         self.back_up(&config, "first backup")?;
+        self.erase(&config)?;
         self.live_a_day()?;
         self.back_up(&config, "second backup")?;
         let before = self.remember(&config)?;
@@ -218,6 +223,7 @@ impl Demo<'_> {
                 tree::add_oddities(&demo.data("chats").join("uploads/aurora"))?;
                 Ok(amount)
             });
+            canary::make(&|component| demo.data(component))?;
             let amount = done.map_err(|error| Failure::file("copy a tree", &demo.root, &error))?;
             let text =
                 format!("{} files, {}, for 3 tenants", crate::when::show_count(amount.files), amount.bytes);
@@ -230,7 +236,7 @@ impl Demo<'_> {
             let path = demo.root.join("lifeboat.toml");
             fs::write(&path, CONFIG)
                 .map_err(|error| Failure::file("write the configuration", &path, &error))?;
-            let officer = "alice".parse::<Label>().map_err(|error| Failure::failed(error.to_string()))?;
+            let officer = OFFICER.parse::<Label>().map_err(|error| Failure::failed(error.to_string()))?;
             let keys = Some(demo.root.join("safe"));
             init::run(&demo.inner, &init::Args { keys, officer: Some(officer), ..init::Args::default() })?;
             Ok((demo.inner.config()?, "2 regions, each with keys of its own".to_owned()))
@@ -252,6 +258,14 @@ impl Demo<'_> {
                 }
             }
             Ok(((), format!("{read} held, {stored} stored anew")))
+        })
+    }
+
+    fn erase(&mut self, config: &Config) -> Result<()> {
+        self.step("erase the canary", |demo| {
+            let data = |component: &str| demo.data(component);
+            let keys = canary::erase(&demo.inner, config, &data, &demo.root.join("safe"))?;
+            Ok(((), format!("{keys} keys destroyed: it opens no more")))
         })
     }
 
@@ -300,7 +314,7 @@ impl Demo<'_> {
                     bytes += report.bytes;
                 }
             }
-            Ok(((), format!("{} files, {bytes}, keys from the safe", crate::when::show_count(files))))
+            Ok(((), format!("{} files, {bytes}, safe's keys", crate::when::show_count(files))))
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) fn render(context: &Context, story: &Story) -> String {
         0,
         &format!(
             "{}. Two regions, three tenants (aurora and borealis in Frankfurt, cascade in Dallas), {} real files \
-             ({}) from {}.",
+             ({}) from {}; and a canary, a tenant that is erased and must not come back.",
             show_moment(story.began),
             show_count(story.data.files),
             story.data.bytes,
@@ -185,6 +185,7 @@ fn whereabouts(page: &mut Page, story: &Story) {
     page.raw("  lifeboat snapshots");
     page.raw("  lifeboat ls chats uploads/aurora");
     page.raw("  lifeboat restore chats --tenant aurora --target only-aurora");
+    page.raw("  lifeboat drill run region-loss --region eu-fra --target drill --erased canary");
 }
 
 pub(super) fn value(story: &Story) -> Value {
