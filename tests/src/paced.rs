@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::{Event, Observer};
-use lifeboat_repo::store::{Created, Listed, Store, StoreError, Upload};
-use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_repo::store::{Store, StoreError};
+use lifeboat_repo::units::Bytes;
 use lifeboat_verify::objective::Stopwatch;
 
 /// What things cost.
@@ -140,25 +140,8 @@ impl PacedStore {
 }
 
 impl Store for PacedStore {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        self.inner.create(name, bytes)
-    }
-
-    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.stage(name, bytes)
-    }
-
-    fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        self.inner.upload()
-    }
-
-    fn barrier(&self) -> Result<(), StoreError> {
-        self.inner.barrier()
-    }
+    lifeboat_repo::forward_store!([inner]; location create create_as stage upload upload_as barrier list stat delete
+        now lock_terms locked_until lock versioned read_version reinstate probes);
 
     fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
         let bytes = self.inner.read(name, limit)?;
@@ -176,22 +159,6 @@ impl Store for PacedStore {
         self.inner.read_range(name, offset, length, into)?;
         self.pace.read(name, offset.0, length.0);
         Ok(())
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<Listed>, StoreError> {
-        self.inner.stat(name)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<bool, StoreError> {
-        self.inner.delete(name)
-    }
-
-    fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner.now()
     }
 }
 

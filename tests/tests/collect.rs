@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -91,6 +92,19 @@ impl Scene {
     }
 }
 
+/// Each may be a round trip to another continent.
+fn assert_no_record_is_read_twice(watched: &FaultyStore<MemoryStore>) {
+    let mut read = BTreeMap::<String, u32>::new();
+    for call in watched.log().into_iter().filter(|call| call.operation == Operation::Read) {
+        *read.entry(call.subject).or_default() += 1;
+    }
+    for area in ["gc/", "index/", "ledger/", "runs/", "snapshots/"] {
+        let mut of = read.iter().filter(|(name, _)| name.starts_with(area)).peekable();
+        assert!(of.peek().is_some() || area == "runs/", "{area}: nothing is read");
+        assert_eq!(of.find(|(_, count)| **count > 1), None);
+    }
+}
+
 fn assert_whole(world: &World, memory: &MemoryStore, expected: &Expected, restorable: usize, context: &str) {
     let store: Arc<dyn Store> = Arc::new(memory.clone());
     assert_eq!(world.assert_restorable(&store, expected, context), restorable, "{context}");
@@ -117,7 +131,10 @@ fn space_comes_back_and_what_is_live_moves() {
     let young = scene.collect(&HOURS);
     assert!(young.plan.packs.is_empty() && young.plan.left.iter().any(|left| left.why == WhyLeft::Young));
     scene.clock.pass(HOUR);
-    let planned = scene.collect(&HOURS);
+    let watched = Arc::new(FaultyStore::new(scene.memory.clone()));
+    let planned =
+        scene.world.collect(Arc::clone(&watched) as Arc<dyn Store>, &scene.keepers[0], &HOURS).unwrap();
+    assert_no_record_is_read_twice(&watched);
     assert_eq!(planned.plan.packs.len(), 1, "{planned:?}");
     let Reason::Dead { share, live } = planned.plan.packs[0].reason else { panic!("{planned:?}") };
     assert!((20..80).contains(&share.0) && live > Bytes(40_000), "{planned:?}");

@@ -44,7 +44,7 @@ dead_share = 1
 const STOPPED: Duration = Duration::from_secs(12);
 /// A writer rests for so long at the most between two backups, times the number of writers: a server on a small machine
 /// answers so many requests a second, and collectors are to get somewhere, too.
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_secs(1);
 /// What a fenced run is told.
 const FENCED: &str = "a collector ended this run because it took too long";
 

@@ -69,7 +69,7 @@ fn no_index_object_keeps_locks_of_others_from_being_extended() {
     let short = backup(&world, &memory, LockClass::Short, "b");
     let repository = world.repository();
     let recovery = world.recovery(&repository);
-    let survey = || locks::survey(&repository, recovery.catalog()).unwrap();
+    let survey = || locks::survey(&world.repository(), recovery.catalog()).unwrap();
     let held = |survey: &locks::Survey| -> BTreeSet<ObjectName> {
         let names = survey.held.iter().map(|held| held.name.clone());
         names.filter(|name| name.as_str().starts_with("packs/")).collect()

@@ -280,6 +280,27 @@ fn what_no_copy_has_is_marked_and_a_later_copy_still_heals_it() {
     assert_eq!((restored(&whole, &hurt), looks(&whole, &hurt)), ("exact", ["-", "-"]), "older ones too");
 }
 
+/// The table of a pack that is damaged elsewhere tells what else is in it.
+#[test]
+fn what_a_damaged_pack_alone_tells_of_is_copied_out() {
+    let whole = whole();
+    let (pack, at) = photo(&whole);
+    let hurt = whole.store.fork();
+    let mut bytes = whole.store.read(&pack, Bytes::mib(64)).unwrap();
+    bytes[at] ^= 1;
+    hurt.replace(&pack, &bytes);
+    for object in whole.store.list("index/w1/").unwrap() {
+        hurt.remove(&object.name);
+    }
+    let marks = repair(&whole, &hurt, None).unwrap().marks.unwrap();
+    assert_eq!((marks.packs.len(), marks.lost.len(), marks.unknown), (1, 1, 0), "{marks:?}");
+    assert!(marks.moved.len() >= 2, "{marks:?}");
+    hurt.remove(&pack);
+    assert_eq!(restored(&whole, &hurt), "partial", "all but what was in the damaged segment");
+    assert_eq!(looks(&whole, &hurt), ["-", "named"]);
+    assert!(repair(&whole, &hurt, None).unwrap().marks.unwrap().is_empty());
+}
+
 #[test]
 fn a_lost_index_is_read_back_from_the_tables_of_packs() {
     let whole = whole();

@@ -29,11 +29,8 @@ macro_rules! counted {
 
 /// What goes wrong in most simulations.
 const ROUGH: Mishaps = Mishaps { fails: 6, ambiguous: 12, dies: 3, turns: 150, jumps: 12, naps: 100 };
-/// Below this seed something is damaged in a quarter of the simulations; from here on only where longer is simulated.
-/// Repairs are done by several threads, so such a seed does not always give the same. Two kinds of them still end badly:
-/// at 102 and 182 a lost index object is not read back in the end, at 199 and 207 a replication gives up over an index
-/// object of the replica itself that was damaged there.
-const HARMED: u64 = 32;
+/// Seeds that once found something: here what was in segments that the index objects of the replica alone told of.
+const ONCE_FAILED: [u64; 1] = [127];
 /// Nothing goes wrong but time.
 const SLOW: Mishaps = Mishaps { fails: 0, ambiguous: 0, dies: 0, turns: 200, jumps: 40, naps: 300 };
 
@@ -41,14 +38,8 @@ impl Play {
     /// What is played at a seed, with every precaution.
     fn of(seed: u64) -> Self {
         let mishaps = if seed % 4 == 3 { SLOW } else { ROUGH };
-        let harm = seed % 8 > 5 && (seed < HARMED || longer());
-        Self { mishaps, blind: (Blind::No, Blind::No), replica: seed % 8 > 3, harm }
+        Self { mishaps, blind: (Blind::No, Blind::No), replica: seed % 8 > 3, harm: seed % 8 > 5 }
     }
-}
-
-/// Whether more is asked for than a change must pass: one seed by its number, or all that there is time for.
-fn longer() -> bool {
-    ["LIFEBOAT_SEED", "LIFEBOAT_SOAK"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// All of them, or the one that LIFEBOAT_SEED names.
@@ -63,7 +54,8 @@ fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
 fn whatever_happens_nothing_committed_is_lost() {
     let mut sum = Sum::default();
     let range = seeds(64, 2000);
-    for seed in range.clone() {
+    let once_failed = ONCE_FAILED.into_iter().filter(|seed| range.end == 64 && !range.contains(seed));
+    for seed in range.clone().chain(once_failed) {
         let play = Play::of(seed);
         let simulation = Simulation::new(seed);
         let tally = simulation.play(play);
@@ -154,7 +146,7 @@ impl LeftOut {
 
 #[test]
 fn a_writer_that_sees_no_records_loses_something() {
-    LeftOut { what: "writers see the records of collectors", blind: (Blind::Records, Blind::No), from: 6 }
+    LeftOut { what: "writers see the records of collectors", blind: (Blind::Records, Blind::No), from: 46 }
         .shows();
 }
 
@@ -170,7 +162,7 @@ fn a_writer_that_does_not_mind_fences_loses_something() {
 
 #[test]
 fn a_collector_that_waits_for_no_runs_loses_something() {
-    LeftOut { what: "collectors wait for runs", blind: (Blind::No, Blind::Runs), from: 5 }.shows();
+    LeftOut { what: "collectors wait for runs", blind: (Blind::No, Blind::Runs), from: 38 }.shows();
 }
 
 #[test]

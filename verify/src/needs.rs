@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::format::snapshot::Share;
-use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId};
+use lifeboat_repo::ids::{KeyId, Label, ObjectHash, ObjectName, RunId, SegmentPrefix};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::catalog::Catalog;
@@ -115,6 +115,15 @@ impl Needs {
         let holdings = collected.load_holdings(&source, &mut findings)?;
         let Collected { snapshots, shares, .. } = collected;
         Ok(Self { snapshots, shares, holdings, ledgers, condemned, findings })
+    }
+
+    /// Every segment that a share needs, with the writer whose it is.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = ((KeyId, SegmentPrefix), &Label)> {
+        self.shares.iter().flat_map(|needed| {
+            let writer = self.holdings.get(needed.writer).map(|holdings| &holdings.writer);
+            let of = |prefix: &SegmentPrefix| Some(((needed.share.key, *prefix), writer?));
+            needed.share.segments.iter().filter_map(of).collect::<Vec<_>>()
+        })
     }
 
     /// How many snapshots count.

@@ -57,6 +57,7 @@ impl Erasures {
             .map_err(|error| RepositoryError::store("erasures/", error))?;
         let mut erasures = Self::default();
         let mut acts: BTreeMap<(Seq, Vec<u8>), Act> = BTreeMap::new();
+        let _ahead = repository.expect(listed.iter().map(|object| object.name.clone()));
         for object in &listed {
             let Some(Place::Erasure(seq, officer)) = place(&object.name) else {
                 tracing::warn!(object = %object.name, "no tombstone has such a name; passed over");

@@ -41,6 +41,7 @@ impl Condemned {
         let mut indexes = HashSet::new();
         let mut lost = HashMap::new();
         let mut records = Vec::new();
+        let _ahead = repository.expect(listed.iter().map(|object| object.name.clone()));
         for object in &listed {
             let Some(Place::Gc(seq)) = place(&object.name) else {
                 tracing::warn!(object = %object.name, "no gc record has such a name; passed over");

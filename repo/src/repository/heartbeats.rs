@@ -146,7 +146,9 @@ pub fn read_log_of(
 ) -> Result<HeartbeatLog, RepositoryError> {
     let mut log = HeartbeatLog::default();
     let mut before: Option<(ObjectName, ObjectHash)> = None;
-    for name in named(repository, writer, from, to)? {
+    let names = named(repository, writer, from, to)?;
+    let _ahead = repository.expect(names.iter().cloned());
+    for name in names {
         let Some(Place::Heartbeat(_, id)) = place(&name) else { continue };
         let read = catalog.read(repository, &name, Kind::Heartbeat, JudgedAt::Moment(id.moment()));
         let body = read.and_then(|(signed, plain)| {

@@ -182,7 +182,10 @@ impl<'r> Journal<'r> {
     fn checkpoint(&self, trust: &Trust, condemned: &Condemned) -> Result<Checkpoint, RepositoryError> {
         let repository = self.agent.repository;
         let mut heads = BTreeMap::new();
-        for (writer, newest) in ledger::newest(repository)? {
+        let newest = ledger::newest(repository)?;
+        let names = newest.iter().map(|(writer, seq)| names::ledger(writer, *seq));
+        let _ahead = repository.expect(names.collect::<Result<Vec<_>, _>>()?);
+        for (writer, newest) in newest {
             if writer != *self.agent.writer() {
                 heads.insert(writer.clone(), read_entry(repository, &writer, newest)?.head);
             }

@@ -9,9 +9,12 @@ use crate::format::{self, FORMAT_VERSION, RECORD_MAX};
 use crate::ids::{Label, ObjectHash, ObjectName, RunId};
 use crate::repository::adopt::OwnRuns;
 use crate::repository::signed::sign_object;
-use crate::repository::{JudgedAt, Repository, RepositoryError};
+use crate::repository::{JudgedAt, Repository, RepositoryError, Signed};
 use crate::store::Created;
 use crate::units::Bytes;
+
+/// So many entries are named ahead at once: whoever may put an object may put one under the last of all numbers.
+const EXPECTED_MAX: u32 = 1 << 16;
 
 /// One ledger entry, its signature checked.
 #[derive(Debug, Clone)]
@@ -90,11 +93,8 @@ pub(crate) fn sound_head(repository: &Repository, writer: &Label) -> Result<Opti
 /// It is missing, damaged or not its writer's.
 pub fn read_entry(repository: &Repository, writer: &Label, seq: Seq) -> Result<LedgerEntry, RepositoryError> {
     let name = names::ledger(writer, seq)?;
-    let bytes = repository
-        .store()
-        .read(&name, RECORD_MAX)
-        .map_err(|error| RepositoryError::store(name.as_str(), error))?;
-    check_entry(repository, writer, seq, bytes)
+    let signed = repository.read_signed(&name, &[Kind::Ledger], JudgedAt::Any, RECORD_MAX)?;
+    entry_of(repository, writer, seq, &name, signed)
 }
 
 /// Checks the bytes of one entry; its place in the chain is not checked here.
@@ -109,9 +109,19 @@ pub(crate) fn check_entry(
 ) -> Result<LedgerEntry, RepositoryError> {
     let name = names::ledger(writer, seq)?;
     let signed = repository.check_signed(&name, bytes, &[Kind::Ledger], JudgedAt::Any)?;
+    entry_of(repository, writer, seq, &name, signed)
+}
+
+fn entry_of(
+    repository: &Repository,
+    writer: &Label,
+    seq: Seq,
+    name: &ObjectName,
+    signed: Signed,
+) -> Result<LedgerEntry, RepositoryError> {
     let body: LedgerBody = format::decode(&signed.body, "ledger entry")
         .map_err(|error| RepositoryError::format(name.as_str(), &error))?;
-    let signer = repository.judge(&signed.key, Kind::Ledger, &name, JudgedAt::Moment(body.run.moment()))?;
+    let signer = repository.judge(&signed.key, Kind::Ledger, name, JudgedAt::Moment(body.run.moment()))?;
     if body.seq != seq || body.writer != *writer || !signer.is_writer(writer) {
         return Err(RepositoryError::damaged(name.as_str(), "it is not its writer's entry of that number"));
     }
@@ -131,6 +141,8 @@ impl Ledger {
             Some(None) => 0,
         };
         let mut entries: Vec<LedgerEntry> = Vec::new();
+        let names = (0..count.min(EXPECTED_MAX)).map(|number| names::ledger(writer, Seq(number)));
+        let _ahead = repository.expect(names.collect::<Result<Vec<_>, _>>()?);
         for number in 0..count {
             let entry = read_entry(repository, writer, Seq(number))?;
             if entry.body.previous != entries.last().map(|before| before.head.1) {

@@ -143,7 +143,9 @@ fn classes(
 ) -> Result<HashMap<PackId, LockClass>, RepositoryError> {
     let mut found: HashMap<PackId, LockClass> = HashMap::new();
     let mut doubtful: HashSet<PackId> = HashSet::new();
-    for object in listed.iter().filter(|object| matches!(place(&object.name), Some(Place::Index(..)))) {
+    let indexes = listed.iter().filter(|object| matches!(place(&object.name), Some(Place::Index(..))));
+    let _ahead = repository.expect(indexes.clone().map(|object| object.name.clone()));
+    for object in indexes {
         let index = match index::read_if_any(repository, catalog, condemned, &object.name) {
             Ok(Some(index)) => index,
             Ok(None) => continue,

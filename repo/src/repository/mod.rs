@@ -18,6 +18,7 @@ mod journal;
 pub mod ledger;
 pub mod moved;
 pub mod pack;
+mod remembered;
 pub mod replicas;
 pub mod run;
 mod seals;
@@ -73,6 +74,7 @@ use crate::crypto::sign::{self, Kind, VerifyingKey};
 use crate::ids::{Label, ObjectHash, ObjectName, RepositoryId};
 use crate::store::Store;
 use crate::units::{Bytes, Timestamp};
+use remembered::Remembered;
 use trust::Trust;
 
 /// An opened repository.
@@ -81,6 +83,7 @@ pub struct Repository {
     store: Arc<dyn Store>,
     trust: Trust,
     role: Role,
+    remembered: Arc<Remembered>,
 }
 
 /// Which store of a repository is opened. Whoever opens it says so; nothing stored decides it.
@@ -120,6 +123,26 @@ pub struct Signed {
     pub length: Bytes,
 }
 
+/// Objects that are read ahead. Whatever nobody came for until the end is forgotten: later it might be read for what is
+/// there by then.
+#[must_use]
+pub(crate) struct Ahead<'s>(Option<&'s dyn Store>);
+
+impl<'s> Ahead<'s> {
+    fn of(store: &'s dyn Store, names: Vec<ObjectName>) -> Self {
+        store.expect_whole(names);
+        Self(Some(store))
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.0 {
+            store.expect_whole(Vec::new());
+        }
+    }
+}
+
 /// The moment a signature is judged at.
 #[derive(Clone, Copy, Debug)]
 pub enum JudgedAt {
@@ -136,7 +159,12 @@ impl Repository {
     /// There is no repository, its trust is not signed by a pinned officer, or the store failed.
     pub fn open(store: Arc<dyn Store>, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
         let trust = Trust::load(store.as_ref(), pins)?;
-        Ok(Self { store, trust, role: Role::Primary })
+        Ok(Self::by(store, trust, Role::Primary))
+    }
+
+    /// By a trust that was checked.
+    fn by(store: Arc<dyn Store>, trust: Trust, role: Role) -> Self {
+        Self { store, trust, role, remembered: Arc::default() }
     }
 
     /// Opens a replica of a repository, trusting the officers whose keys are pinned.
@@ -145,7 +173,7 @@ impl Repository {
     /// As [`Self::open`].
     pub fn open_replica(store: Arc<dyn Store>, pins: &[VerifyingKey]) -> Result<Self, RepositoryError> {
         let trust = Trust::load(store.as_ref(), pins)?;
-        Ok(Self { store, trust, role: Role::Replica })
+        Ok(Self::by(store, trust, Role::Replica))
     }
 
     /// Which store of the repository this is.
@@ -163,14 +191,14 @@ impl Repository {
     /// The same repository, with the same trust, in another store.
     #[must_use]
     pub fn over(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, ..self.clone() }
+        Self::by(store, self.trust.clone(), self.role)
     }
 
     /// Its replica in another store, by the same trust.
     #[cfg(feature = "recover")]
     #[must_use]
     pub fn replica_over(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, role: Role::Replica, ..self.clone() }
+        Self::by(store, self.trust.clone(), Role::Replica)
     }
 
     /// The store, shared.
@@ -210,9 +238,30 @@ impl Repository {
         at: JudgedAt,
         limit: Bytes,
     ) -> Result<Signed, RepositoryError> {
-        let bytes =
-            self.store.read(name, limit).map_err(|error| RepositoryError::store(name.as_str(), error))?;
-        self.check_signed(name, bytes, kinds, at)
+        let bytes = self.read_record(name, limit)?;
+        let kept = Remembered::takes(name, Bytes::of(&bytes)).then(|| bytes.clone());
+        let signed = self.check_signed(name, bytes, kinds, at)?;
+        if let Some(bytes) = kept {
+            self.remembered.keep(name, &bytes);
+        }
+        Ok(signed)
+    }
+
+    /// Says that these will be read, in this order, while what is returned lives: what is far away sets out now.
+    pub(crate) fn expect(&self, names: impl IntoIterator<Item = ObjectName>) -> Ahead<'_> {
+        let wanted: Vec<ObjectName> = names.into_iter().filter(|name| !self.remembered.has(name)).collect();
+        if wanted.len() < 2 {
+            return Ahead(None);
+        }
+        Ahead::of(self.store(), wanted)
+    }
+
+    /// The whole object, which was read before or is read now.
+    fn read_record(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, RepositoryError> {
+        if let Some(bytes) = self.remembered.get(name, limit) {
+            return Ok(bytes);
+        }
+        self.store.read(name, limit).map_err(|error| RepositoryError::store(name.as_str(), error))
     }
 
     /// Checks the signature of an object's bytes against the newest trust.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::ids::{Label, PackId, SegmentId};
+use crate::ids::{Label, ObjectName, PackId, SegmentId};
 use crate::repository::agent::Agent;
 use crate::repository::gc::Condemned;
 use crate::repository::{RepositoryError, index};
@@ -32,10 +32,10 @@ impl Moved {
             if revoked.contains(&maintainer) {
                 continue;
             }
-            for name in index::names_of(repository, &maintainer)? {
-                if condemned.index(&name) {
-                    continue;
-                }
+            let names = index::names_of(repository, &maintainer)?.into_iter();
+            let names: Vec<ObjectName> = names.filter(|name| !condemned.index(name)).collect();
+            let _ahead = repository.expect(names.iter().cloned());
+            for name in names {
                 let index = match index::read(repository, agent.catalog(), &name) {
                     Ok(index) => index,
                     Err(error) if error.is_damage() => {

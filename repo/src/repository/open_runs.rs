@@ -61,15 +61,19 @@ pub fn list<'c>(repository: &Repository, condemned: &'c Condemned) -> Result<Run
     };
     let taken = list(commits)?.into_iter().map(|object| object.name).collect();
     let mut listed = Runs { open: Vec::new(), taken, condemned };
+    let mut possibly = Vec::new();
     for object in runs {
         let Some(Place::Run(writer, run)) = place(&object.name) else {
             tracing::warn!(object = %object.name, "no run has such a name; passed over");
             continue;
         };
         let possible = possible_commits(repository, &writer, run)?;
-        if possible.iter().all(|name| listed.is_over(name)) {
-            continue;
+        if !possible.iter().all(|name| listed.is_over(name)) {
+            possibly.push((object, writer, run, possible));
         }
+    }
+    let _ahead = repository.expect(possibly.iter().map(|(object, ..)| object.name.clone()));
+    for (object, writer, run, possible) in possibly {
         let commits = announced(repository, &object, &writer, run)?.unwrap_or(possible);
         if !commits.iter().all(|name| listed.is_over(name)) {
             listed.open.push(OpenRun { run, writer, commits, since: object.modified });

@@ -45,17 +45,14 @@ pub fn open(
 ) -> Result<Opened, RepositoryError> {
     let own = own_trust(store.as_ref(), pins);
     let Some(copy) = copy else {
-        let repository = Repository { store, trust: own?, role: Role::Primary };
+        let repository = Repository::by(store, own?, Role::Primary);
         return Ok(Opened { repository, trust: Vec::new() });
     };
     let theirs = Trust::load(copy, pins);
     let trust = match (own, theirs) {
         (Ok(own), Ok(theirs)) if theirs.head.0 > own.head.0 => theirs,
         (Ok(own), _) => {
-            return Ok(Opened {
-                repository: Repository { store, trust: own, role: Role::Primary },
-                trust: Vec::new(),
-            });
+            return Ok(Opened { repository: Repository::by(store, own, Role::Primary), trust: Vec::new() });
         }
         (Err(error), Ok(theirs)) if error.is_damage() || is_refusal(&error) => theirs,
         (Err(error), _) => return Err(error),
@@ -74,7 +71,7 @@ pub fn open(
             Err(error) => return Err(RepositoryError::store(name.as_str(), error)),
         }
     }
-    Ok(Opened { repository: Repository { store, trust, role: Role::Primary }, trust: differ })
+    Ok(Opened { repository: Repository::by(store, trust, Role::Primary), trust: differ })
 }
 
 /// The newest trust here: what was hidden or overlaid counts, too, where the store keeps versions.
@@ -257,11 +254,24 @@ pub fn read_table(
     catalog: &Catalog,
     pack: PackId,
 ) -> Result<(PackRef, Vec<SegmentLine>), RepositoryError> {
+    pieces(repository.store(), &names::pack(pack)?, pack, &mut |_| Ok(()))?;
+    read_table_alone(repository, catalog, pack)
+}
+
+/// The same of a pack that may be damaged elsewhere. What the lines say nobody vouches for: that a segment is whole its own
+/// name tells, that a chunk is the one it is taken for its own id, to whoever opens it.
+///
+/// # Errors
+/// The pack is missing, its table is damaged or does not open, or the store failed.
+pub fn read_table_alone(
+    repository: &Repository,
+    catalog: &Catalog,
+    pack: PackId,
+) -> Result<(PackRef, Vec<SegmentLine>), RepositoryError> {
     let name = names::pack(pack)?;
     let store = repository.store();
     let failed = |error| RepositoryError::store_read(name.as_str(), error);
     let damaged = |why: String| RepositoryError::damaged(name.as_str(), why);
-    pieces(store, &name, pack, &mut |_| Ok(()))?;
     let length = store.stat(&name).map_err(failed)?.ok_or_else(|| missing(&name))?.length;
     let foot = Bytes(FOOTER_LEN as u64);
     let start = length.0.checked_sub(foot.0).ok_or_else(|| damaged("it is shorter than a footer".into()))?;

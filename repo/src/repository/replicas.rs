@@ -32,6 +32,7 @@ impl Replicated {
             .list("replicas/")
             .map_err(|error| RepositoryError::store("replicas/", error))?;
         let mut all = Self::default();
+        let _ahead = repository.expect(listed.iter().map(|object| object.name.clone()));
         for object in listed {
             let Some(Place::Replica(run)) = place(&object.name) else {
                 tracing::warn!(object = %object.name, "no replication has such a name; passed over");

@@ -194,10 +194,11 @@ impl<'r> Run<'r> {
         table: &mut DedupTable,
     ) -> Result<Vec<RepositoryError>, RepositoryError> {
         let mut damaged = Vec::new();
-        for name in index::names_of(self.agent().repository, self.agent().writer())? {
-            if already.contains(&name) || self.condemned.index(&name) {
-                continue;
-            }
+        let names = index::names_of(self.agent().repository, self.agent().writer())?.into_iter();
+        let names: Vec<ObjectName> =
+            names.filter(|name| !already.contains(name) && !self.condemned.index(name)).collect();
+        let _ahead = self.agent().repository.expect(names.iter().cloned());
+        for name in names {
             let index = match index::read(self.agent().repository, self.agent().catalog(), &name) {
                 Ok(index) => index,
                 Err(error) if error.is_damage() => {

@@ -116,7 +116,9 @@ impl SegmentMap {
         let condemned = Condemned::load(repository)?;
         let mut map = Self::default();
         let mut numbers: HashMap<SegmentId, Taken> = HashMap::new();
-        for name in index::names_for(repository, writer)? {
+        let names = index::names_for(repository, writer)?;
+        let _ahead = repository.expect(names.iter().cloned());
+        for name in names {
             let index = match index::read_if_any(repository, catalog, &condemned, &name) {
                 Ok(Some(index)) => index,
                 Ok(None) => continue,

@@ -1,6 +1,6 @@
 //! Which snapshots there are, and which of them count. FORMAT.md §9.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::crypto::sign::Kind;
@@ -13,7 +13,8 @@ use crate::repository::catalog::Catalog;
 use crate::repository::gc::{self, Condemned};
 use crate::repository::ledger::{self, Ledger};
 use crate::repository::replicas::Replicated;
-use crate::repository::{JudgedAt, Principal, Repository, RepositoryError, Role};
+use crate::repository::{Ahead, JudgedAt, Principal, Repository, RepositoryError, Role};
+use crate::store;
 use crate::units::{Bytes, Timestamp};
 
 /// How far two clocks may be apart. Beyond, one of both is wrong, and what is dated by it proves nothing.
@@ -149,12 +150,31 @@ impl<'r> Judge<'r> {
         let prefix = component.map_or_else(|| "snapshots/".to_owned(), |label| format!("snapshots/{label}/"));
         let objects =
             self.repository.store().list(&prefix).map_err(|error| RepositoryError::store(&prefix, error))?;
+        let _ahead = self.look_ahead(&objects);
         for object in objects {
             if let Some(Place::Snapshot(component, run)) = place(&object.name) {
                 visit(self.judge(object.name, component, run, object.length)?);
             }
         }
         Ok(())
+    }
+
+    /// Each snapshot that is not expired will be read, and then the object of its run.
+    fn look_ahead(&self, objects: &[store::Listed]) -> Ahead<'_> {
+        let mut runs: HashMap<RunId, &ObjectName> = HashMap::new();
+        for name in &self.runs {
+            if let Some(Place::Run(_, run)) = place(name) {
+                runs.insert(run, name);
+            }
+        }
+        let read = objects.iter().filter(|object| !self.condemned.snapshot(&object.name));
+        self.repository.expect(read.flat_map(|object| {
+            let run = match place(&object.name) {
+                Some(Place::Snapshot(_, run)) => runs.get(&run).map(|name| (*name).clone()),
+                _ => None,
+            };
+            [Some(object.name.clone()), run].into_iter().flatten()
+        }))
     }
 
     /// Snapshots that would count and are not `there`: the ledgers name them, and no gc record expires them. In a replica

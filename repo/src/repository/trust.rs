@@ -10,7 +10,7 @@ use crate::format::records::Head;
 use crate::format::trust::TrustHeader;
 use crate::format::{RECORD_MAX, names::place};
 use crate::ids::{Label, ObjectHash, ObjectName};
-use crate::repository::{JudgedAt, Principal, RepositoryError};
+use crate::repository::{Ahead, JudgedAt, Principal, RepositoryError};
 use crate::store::{Listed, Store};
 use crate::units::Timestamp;
 
@@ -60,6 +60,12 @@ impl Trust {
         pins: &[VerifyingKey],
     ) -> Result<Option<Self>, RepositoryError> {
         let mut expected = Seq(0);
+        let known = newest.as_ref().map(|known| known.head.0);
+        let unknown = listed.iter().filter(|object| match place(&object.name) {
+            Some(Place::Trust(seq)) => known.is_none_or(|known| seq > known),
+            _ => false,
+        });
+        let _ahead = Ahead::of(store, unknown.map(|object| object.name.clone()).collect());
         for object in listed {
             let Some(Place::Trust(found)) = place(&object.name) else {
                 tracing::warn!(object = %object.name, "no trust file has such a name; passed over");

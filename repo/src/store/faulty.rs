@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::contract::Check;
-use super::versions::{VersionId, Versioned};
 use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
+use crate::units::{Bytes, LockClass, Timestamp};
 
 /// A store that passes everything on to another, counts it, and fails where it is told to.
 pub struct FaultyStore<S> {
@@ -159,9 +157,8 @@ impl<S: Store> FaultyStore<S> {
 }
 
 impl<S: Store> Store for FaultyStore<S> {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
+    crate::forward_store!([inner]; location expect expect_whole lock_terms locked_until lock versioned
+        read_version reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
         self.create_as(name, bytes, LockClass::Normal)
@@ -219,22 +216,6 @@ impl<S: Store> Store for FaultyStore<S> {
     fn now(&self) -> Result<Timestamp, StoreError> {
         self.run(Operation::Now, "", || self.inner.now())
     }
-
-    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
-        self.inner.expect(name, offset, length);
-    }
-
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.locked_until(name)
-    }
-
-    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
-        self.inner.lock(name, until)
-    }
-
-    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
-        self.inner.probes(scratch)
-    }
 }
 
 struct FaultyUpload<'s, S> {
@@ -254,100 +235,9 @@ impl<S: Store> Upload for FaultyUpload<'_, S> {
 
 /// A shared store is a store, so that wrappers take `Arc<dyn Store>` as well.
 impl<S: Store + ?Sized> Store for Arc<S> {
-    fn location(&self) -> String {
-        (**self).location()
-    }
-
-    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
-        (**self).create(name, bytes)
-    }
-
-    fn create_as(&self, name: &ObjectName, bytes: &[u8], class: LockClass) -> Result<Created, StoreError> {
-        (**self).create_as(name, bytes, class)
-    }
-
-    fn stage(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
-        (**self).stage(name, bytes)
-    }
-
-    fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        (**self).upload()
-    }
-
-    fn barrier(&self) -> Result<(), StoreError> {
-        (**self).barrier()
-    }
-
-    fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
-        (**self).read(name, limit)
-    }
-
-    fn read_range(
-        &self,
-        name: &ObjectName,
-        offset: Bytes,
-        length: Bytes,
-        into: &mut Vec<u8>,
-    ) -> Result<(), StoreError> {
-        (**self).read_range(name, offset, length, into)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        (**self).list(prefix)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<Listed>, StoreError> {
-        (**self).stat(name)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<bool, StoreError> {
-        (**self).delete(name)
-    }
-
-    fn now(&self) -> Result<Timestamp, StoreError> {
-        (**self).now()
-    }
-
-    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
-        (**self).expect(name, offset, length);
-    }
-
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
-        (**self).locked_until(name)
-    }
-
-    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
-        (**self).lock(name, until)
-    }
-
-    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
-        (**self).upload_as(class)
-    }
-
-    fn lock_terms(&self, class: LockClass) -> Option<LockTerms> {
-        (**self).lock_terms(class)
-    }
-
-    fn versioned(&self, prefix: &str) -> Result<Vec<Versioned>, StoreError> {
-        (**self).versioned(prefix)
-    }
-
-    fn read_version(
-        &self,
-        name: &ObjectName,
-        version: &VersionId,
-        limit: Bytes,
-    ) -> Result<Vec<u8>, StoreError> {
-        (**self).read_version(name, version, limit)
-    }
-
-    fn reinstate(&self, name: &ObjectName, version: &VersionId, limit: Bytes) -> Result<(), StoreError> {
-        (**self).reinstate(name, version, limit)
-    }
-
-    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
-        (**self).probes(scratch)
-    }
+    crate::forward_store!([as_ref()]; location create create_as stage upload upload_as barrier read
+        read_range expect expect_whole list stat delete now lock_terms locked_until lock versioned
+        read_version reinstate probes);
 }
 
 #[cfg(test)]

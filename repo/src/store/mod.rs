@@ -20,6 +20,7 @@ use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
 pub mod contract;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+mod forward;
 pub mod given;
 pub mod local;
 #[cfg(any(test, feature = "testing"))]
@@ -100,6 +101,10 @@ pub trait Store: Send + Sync {
     /// Says that [`Self::read_range`] will soon ask for exactly this; a store that is far away sets out to read it. Only
     /// ever a hint: it may be forgotten, and changes nothing of what is read.
     fn expect(&self, _name: &ObjectName, _offset: Bytes, _length: Bytes) {}
+
+    /// Says that [`Self::read`] will soon ask for these, in this order: a hint like [`Self::expect`], of objects that are
+    /// there and mostly small. It replaces what was said so before; with none, what nobody came for is forgotten.
+    fn expect_whole(&self, _names: Vec<ObjectName>) {}
 
     /// Every object whose name starts with `prefix` (empty, or ending in `/`), sorted by name.
     /// What is no object name (a stray file) is left out and told to `tracing`.

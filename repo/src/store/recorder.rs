@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::contract::Check;
 use super::lossy::mix;
 use super::memory::MemoryStore;
-use super::{Created, Listed, Store, StoreError, Upload};
+use super::{Created, Store, StoreError, Upload};
 use crate::ids::ObjectName;
-use crate::units::{Bytes, LockClass, Timestamp};
+use crate::units::{LockClass, Timestamp};
 
 /// A store that passes everything on to another and records each change that succeeded.
 ///
@@ -103,9 +102,8 @@ impl<S: Store> RecordingStore<S> {
 }
 
 impl<S: Store> Store for RecordingStore<S> {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
+    crate::forward_store!([inner]; location read read_range expect expect_whole list stat now lock_terms
+        locked_until lock versioned read_version reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
         self.create_as(name, bytes, LockClass::Normal)
@@ -126,7 +124,11 @@ impl<S: Store> Store for RecordingStore<S> {
     }
 
     fn upload(&self) -> Result<Box<dyn Upload + '_>, StoreError> {
-        let inner = self.inner.upload()?;
+        self.upload_as(LockClass::Normal)
+    }
+
+    fn upload_as(&self, class: LockClass) -> Result<Box<dyn Upload + '_>, StoreError> {
+        let inner = self.inner.upload_as(class)?;
         Ok(Box::new(RecordingUpload { store: self, inner, bytes: Vec::new() }))
     }
 
@@ -134,50 +136,8 @@ impl<S: Store> Store for RecordingStore<S> {
         self.record(|| self.inner.barrier(), |()| Change::Barrier)
     }
 
-    fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(name, limit)
-    }
-
-    fn read_range(
-        &self,
-        name: &ObjectName,
-        offset: Bytes,
-        length: Bytes,
-        into: &mut Vec<u8>,
-    ) -> Result<(), StoreError> {
-        self.inner.read_range(name, offset, length, into)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<Listed>, StoreError> {
-        self.inner.stat(name)
-    }
-
     fn delete(&self, name: &ObjectName) -> Result<bool, StoreError> {
         self.record(|| self.inner.delete(name), |_| Change::Delete { name: name.clone() })
-    }
-
-    fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner.now()
-    }
-
-    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
-        self.inner.expect(name, offset, length);
-    }
-
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.locked_until(name)
-    }
-
-    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
-        self.inner.lock(name, until)
-    }
-
-    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
-        self.inner.probes(scratch)
     }
 }
 

@@ -21,7 +21,7 @@ use super::{Created, Listed, Store, StoreError, StoreErrorKind, Upload, contract
 use crate::ids::ObjectName;
 use crate::store::versions::{VersionId, Versioned};
 use crate::units::{Bytes, LockClass, LockTerms, Timestamp};
-use ahead::Ahead;
+use ahead::{Ahead, WholeAhead};
 use attempts::Gate;
 use client::ServerDate;
 use fault::{Fault, FaultKind};
@@ -54,6 +54,7 @@ pub struct S3Store {
     lost: Mutex<Option<String>>,
     room: Arc<Semaphore>,
     ahead: Ahead,
+    whole_ahead: WholeAhead,
     runtime: Option<Runtime>,
 }
 
@@ -104,6 +105,7 @@ impl S3Store {
             lost: Mutex::default(),
             room,
             ahead,
+            whole_ahead: WholeAhead::default(),
             runtime: Some(runtime),
         })
     }
@@ -113,6 +115,16 @@ impl S3Store {
         match &self.runtime {
             Some(runtime) => runtime.block_on(work),
             None => Err(Fault::last("the store is closed")),
+        }
+    }
+
+    /// What was read ahead, where that went well: what did not is asked for anew.
+    fn came(&self, name: &ObjectName, limit: Bytes) -> Option<Vec<u8>> {
+        let runtime = self.runtime.as_ref()?;
+        let coming = self.whole_ahead.take(runtime.handle(), &self.bucket, name)?;
+        match runtime.block_on(coming) {
+            Ok(Ok(get::Whole::Read(bytes))) if Bytes::of(&bytes) <= limit => Some(bytes),
+            _ => None,
         }
     }
 
@@ -262,6 +274,9 @@ impl Store for S3Store {
     }
 
     fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
+        if let Some(bytes) = self.came(name, limit) {
+            return Ok(bytes);
+        }
         let read = self.wait(self.bucket.read(name, limit));
         match read.map_err(|fault| self.fail("read", name.as_str(), fault))? {
             get::Whole::Read(bytes) => Ok(bytes),
@@ -293,6 +308,12 @@ impl Store for S3Store {
             get::Part::Short(length) => {
                 Err(self.bucket.fail("read", name.as_str(), StoreErrorKind::Short { length }))
             }
+        }
+    }
+
+    fn expect_whole(&self, names: Vec<ObjectName>) {
+        if let Some(runtime) = &self.runtime {
+            self.whole_ahead.expect(runtime.handle(), &self.bucket, names);
         }
     }
 

@@ -11,12 +11,11 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use super::contract::Check;
-use super::{Created, Listed, Store, StoreError, Upload};
+use super::{Created, Store, StoreError, Upload};
 use crate::clock::Clock;
 use crate::ids::ObjectName;
-use crate::store::versions::{VersionId, Versioned};
-use crate::units::{ByteRate, Bytes, LockClass, LockTerms, Timestamp};
+use crate::store::versions::VersionId;
+use crate::units::{ByteRate, Bytes, LockClass, Timestamp};
 
 /// What is let through at once. Small, so that a change of the rate is felt soon and nobody waits long unasked.
 const STEP: Bytes = Bytes::kib(256);
@@ -162,9 +161,8 @@ impl Upload for ThrottledUpload<'_> {
 }
 
 impl Store for ThrottledStore {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
+    crate::forward_store!([inner]; location barrier expect expect_whole list stat delete now lock_terms
+        locked_until lock versioned reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
         self.create_as(name, bytes, LockClass::Normal)
@@ -190,14 +188,6 @@ impl Store for ThrottledStore {
         Ok(Box::new(ThrottledUpload { inner, throttle: &self.throttle }))
     }
 
-    fn lock_terms(&self, class: LockClass) -> Option<LockTerms> {
-        self.inner.lock_terms(class)
-    }
-
-    fn barrier(&self) -> Result<(), StoreError> {
-        self.inner.barrier()
-    }
-
     /// How much comes is known only afterwards, so that is when the wait is.
     fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {
         let bytes = self.inner.read(name, limit)?;
@@ -218,38 +208,6 @@ impl Store for ThrottledStore {
         Ok(())
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<Listed>, StoreError> {
-        self.inner.stat(name)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<bool, StoreError> {
-        self.inner.delete(name)
-    }
-
-    fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner.now()
-    }
-
-    fn expect(&self, name: &ObjectName, offset: Bytes, length: Bytes) {
-        self.inner.expect(name, offset, length);
-    }
-
-    fn locked_until(&self, name: &ObjectName) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.locked_until(name)
-    }
-
-    fn lock(&self, name: &ObjectName, until: Timestamp) -> Result<(), StoreError> {
-        self.inner.lock(name, until)
-    }
-
-    fn versioned(&self, prefix: &str) -> Result<Vec<Versioned>, StoreError> {
-        self.inner.versioned(prefix)
-    }
-
     fn read_version(
         &self,
         name: &ObjectName,
@@ -259,13 +217,5 @@ impl Store for ThrottledStore {
         let bytes = self.inner.read_version(name, version, limit)?;
         self.throttle.wait_for(Bytes::of(&bytes));
         Ok(bytes)
-    }
-
-    fn reinstate(&self, name: &ObjectName, version: &VersionId, limit: Bytes) -> Result<(), StoreError> {
-        self.inner.reinstate(name, version, limit)
-    }
-
-    fn probes(&self, scratch: &ObjectName) -> Vec<Check> {
-        self.inner.probes(scratch)
     }
 }

@@ -7,6 +7,7 @@ use lifeboat_repo::clock::{SystemClock, SystemEntropy};
 use lifeboat_repo::format::names::{Place, place};
 use lifeboat_repo::ids::{ObjectName, PackId, SegmentPrefix};
 use lifeboat_repo::observe::Silent;
+use lifeboat_repo::repository::ledger::Ledger;
 use lifeboat_repo::repository::maintainer::Maintainer;
 use lifeboat_repo::repository::{index, repair};
 use lifeboat_repo::store::Store;
@@ -30,6 +31,8 @@ pub(crate) struct Harm {
     beside: BTreeSet<SegmentPrefix>,
     /// Those that index objects named which were damaged: until the next repair or replication nobody may know of them.
     pub(crate) unnamed: BTreeSet<SegmentPrefix>,
+    /// Those in packs whose own tables were damaged: with the index object nothing is left that names them.
+    untabled: BTreeSet<SegmentPrefix>,
     pub(crate) flipped: u64,
     pub(crate) deleted: u64,
     /// Objects that a copy healed.
@@ -38,6 +41,14 @@ pub(crate) struct Harm {
     pub(crate) moved: u64,
     /// Segments given up.
     pub(crate) lost: u64,
+}
+
+impl Harm {
+    /// Whether damage may have cost a segment.
+    pub(crate) fn hurt(&self, segment: SegmentPrefix) -> bool {
+        self.segments.contains(&segment)
+            || (self.unnamed.contains(&segment) && self.untabled.contains(&segment))
+    }
 }
 
 impl Simulation {
@@ -98,8 +109,11 @@ impl Simulation {
         let recovery = self.world.recovery(&repository);
         let there = repository.over(Arc::new(store.clone()));
         let Ok(index) = index::read(&there, recovery.catalog(), name) else { return false };
+        // Repair believes no table of a pack that no ledger names: of what is not recorded yet, an index object is all.
+        let ledgers = Ledger::load_all(&repository).unwrap_or_default();
+        let recorded = ledgers.values().any(|ledger| ledger.recorded().contains_key(name));
         let harm = &mut *self.harm.lock().unwrap();
-        let hurt = if for_good { &mut harm.segments } else { &mut harm.unnamed };
+        let hurt = if for_good || !recorded { &mut harm.segments } else { &mut harm.unnamed };
         hurt.extend(index.segments.iter().map(|line| line.segment.prefix()));
         true
     }
@@ -111,9 +125,13 @@ impl Simulation {
         let there = repository.over(Arc::new(store.clone()));
         let Ok((_, lines)) = repair::read_table(&there, recovery.catalog(), pack) else { return false };
         let mut harm = self.harm.lock().unwrap();
+        let end = lines.iter().map(|line| line.offset.0 + line.length.0).max().unwrap_or_default();
         for line in lines {
             let (from, to) = (line.offset.0, line.offset.0 + line.length.0);
             harm.beside.insert(line.segment.prefix());
+            if at.is_some_and(|at| at >= end) {
+                harm.untabled.insert(line.segment.prefix());
+            }
             if at.is_none_or(|at| (from..to).contains(&at)) {
                 harm.segments.insert(line.segment.prefix());
             }

@@ -69,10 +69,10 @@ impl Simulation {
                 Err(error) => error.to_string(),
             };
             let harm = self.harm.lock().unwrap();
-            let needs = |hurt: &BTreeSet<SegmentPrefix>| {
-                snapshot.keys.iter().flat_map(|share| &share.segments).any(|one| hurt.contains(one))
+            let needs = |hurt: &dyn Fn(SegmentPrefix) -> bool| {
+                snapshot.keys.iter().flat_map(|share| &share.segments).any(|one| hurt(*one))
             };
-            let back = match (needs(&harm.segments), needs(&harm.unnamed)) {
+            let back = match (needs(&|one| harm.hurt(one)), needs(&|one| harm.unnamed.contains(&one))) {
                 (true, _) => Back::Damaged,
                 (false, true) => Back::Unnamed,
                 _ => return Err(lost(wrong)),

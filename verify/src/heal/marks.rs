@@ -1,6 +1,6 @@
 //! What no copy heals: marked in a gc record, with all that can still be had copied out before.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use lifeboat_repo::crypto::sign::Kind;
@@ -8,12 +8,12 @@ use lifeboat_repo::format::RECORD_MAX;
 use lifeboat_repo::format::index::{PackRef, SegmentLine};
 use lifeboat_repo::format::names::{self, Place, place};
 use lifeboat_repo::format::records::Task;
-use lifeboat_repo::ids::{ObjectName, PackId, SegmentId, SegmentPrefix};
+use lifeboat_repo::ids::{KeyId, Label, ObjectName, PackId, SegmentId, SegmentPrefix};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::catalog::Catalog;
 use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
-use lifeboat_repo::repository::repair::{read_table, refill, segment_at};
+use lifeboat_repo::repository::repair::{read_table, read_table_alone, refill, segment_at};
 use lifeboat_repo::repository::{JudgedAt, Repository, RepositoryError, index};
 use lifeboat_repo::store::Store;
 use serde::Serialize;
@@ -116,15 +116,27 @@ pub fn plan_marks(
     let wanted: BTreeSet<SegmentPrefix> =
         needs.shares.iter().flat_map(|share| &share.share.segments).copied().collect();
     let rebuild = rebuild || !marks.indexes.is_empty();
-    read_back(here, catalog, &condemned, &broken, (rebuild, &wanted), &mut marks)?;
+    let salvage = read_back(here, catalog, &condemned, &broken, (rebuild, &wanted), &mut marks)?;
     let there: HashSet<PackId> = packs_of(here.store())?;
-    let elsewhere = Elsewhere::load(here, catalog, copies)?;
-    let mut known: HashSet<_> =
-        marks.tables.iter().flat_map(|(_, lines)| lines).map(|line| line.segment.prefix()).collect();
+    let in_tables = marks.tables.iter().flat_map(|(_, lines)| lines).map(|line| line.segment.prefix());
+    let mut told: HashSet<SegmentPrefix> = in_tables.collect();
+    let mut named = told.clone();
+    for holdings in &needs.holdings {
+        for segment in holdings.segments() {
+            let prefix = segment.needed.id.prefix();
+            named.insert(prefix);
+            // Of what was moved a place alone may be left, while what told its chunks is lost.
+            if holdings.chunks_of(segment).next().is_some() {
+                told.insert(prefix);
+            }
+        }
+    }
+    let untold: BTreeMap<(KeyId, SegmentPrefix), &Label> =
+        needs.wanted().filter(|((_, prefix), _)| !told.contains(prefix)).collect();
+    let elsewhere = Elsewhere::load(here, catalog, copies, &untold)?;
     let whole_pack = |pack: &PackId| there.contains(pack) && !broken.contains(pack) && !condemned.pack(*pack);
     for holdings in &needs.holdings {
         for segment in holdings.segments() {
-            known.insert(segment.needed.id.prefix());
             if segment.needed.places.iter().any(|place| whole_pack(&place.pack)) {
                 continue;
             }
@@ -142,7 +154,22 @@ pub fn plan_marks(
             }
         }
     }
-    marks.unknown = wanted.iter().filter(|prefix| !known.contains(*prefix)).count() as u64;
+    for segment in untold.keys() {
+        let in_broken = salvage.get(segment).map(Vec::as_slice).unwrap_or_default();
+        if let Some(line) = in_broken.iter().find(|line| segment_at(here.store(), line).is_some()) {
+            marks.sources.push((line.clone(), None));
+            continue;
+        }
+        let told = in_broken.iter().chain(elsewhere.told.get(segment).into_iter().flatten());
+        let mut found =
+            told.filter_map(|line| elsewhere.find(line.segment, std::slice::from_ref(line), copies));
+        match (found.next(), in_broken.first()) {
+            (Some((line, copy)), _) => marks.sources.push((line, Some(copy))),
+            (None, Some(line)) if condemned.lost(line.segment).is_none() => marks.lost.push(line.segment),
+            (None, Some(_)) => {}
+            (None, None) => marks.unknown += u64::from(!named.contains(&segment.1)),
+        }
+    }
     marks.moved = marks.sources.iter().map(|(line, _)| line.segment).collect();
     marks.lost.sort_unstable();
     marks.lost.dedup();
@@ -233,7 +260,7 @@ fn lines_of(segment: &Segment, chunks: Vec<lifeboat_repo::format::index::ChunkRe
 
 /// The tables of packs that tell what no index object does: of all that none names, where everything is to be read back;
 /// otherwise what is needed. Where a segment was moved to, index objects tell its place alone, and only what its writer put
-/// tells its chunks.
+/// tells its chunks. What only the tables of broken packs tell of what is needed is returned: their segments must leave them.
 fn read_back(
     here: &Repository,
     catalog: &Catalog,
@@ -241,7 +268,7 @@ fn read_back(
     broken: &HashSet<PackId>,
     (rebuild, wanted): (bool, &BTreeSet<SegmentPrefix>),
     marks: &mut Marks,
-) -> Result<(), VerifyError> {
+) -> Result<HashMap<(KeyId, SegmentPrefix), Vec<SegmentLine>>, VerifyError> {
     let mut named: HashSet<PackId> = HashSet::new();
     let (mut told, mut places): (HashSet<SegmentPrefix>, HashMap<SegmentPrefix, Vec<PackId>>) =
         Default::default();
@@ -275,15 +302,21 @@ fn read_back(
     // A condemned pack may be all that has something yet; its collector moves that, and reads the same table.
     let all = |pack: &PackId| rebuild && !named.contains(pack) && !condemned.pack(*pack);
     packs.retain(|pack| holders.contains(pack) || (unknown && !named.contains(pack)) || all(pack));
-    packs.retain(|pack| !broken.contains(pack));
     packs.sort_unstable();
+    let mut salvage: HashMap<(KeyId, SegmentPrefix), Vec<SegmentLine>> = HashMap::new();
     for pack in packs {
         // What no ledger names, nobody signed for.
         if !names::pack(pack).is_ok_and(|name| recorded.contains_key(&name)) {
             continue;
         }
         let tells = |line: &SegmentLine| !line.chunks.is_empty() && lacking.contains(&line.segment.prefix());
-        match read_table(here, catalog, pack) {
+        let read = if broken.contains(&pack) { read_table_alone } else { read_table };
+        match read(here, catalog, pack) {
+            Ok((_, lines)) if broken.contains(&pack) => {
+                for line in lines.into_iter().filter(tells) {
+                    salvage.entry((line.key, line.segment.prefix())).or_default().push(line);
+                }
+            }
             Ok((pack, lines)) if lines.iter().any(tells) || all(&pack.0) => {
                 marks.read_back.push(pack.0);
                 marks.tables.push((pack, lines));
@@ -293,29 +326,43 @@ fn read_back(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(salvage)
 }
 
 /// Where copies have segments: at the places they have here, and wherever index objects of the copies say besides.
 struct Elsewhere {
     places: Vec<HashMap<SegmentId, Vec<SegmentLine>>>,
+    /// What is in segments that nothing here tells of: their writer's own index objects in the copies say it, or a
+    /// maintainer's. What others say of them, nobody would believe here either.
+    told: HashMap<(KeyId, SegmentPrefix), Vec<SegmentLine>>,
 }
 
 impl Elsewhere {
-    fn load(here: &Repository, catalog: &Catalog, copies: &[Copy]) -> Result<Self, VerifyError> {
-        let mut all = Vec::new();
+    fn load(
+        here: &Repository,
+        catalog: &Catalog,
+        copies: &[Copy],
+        untold: &BTreeMap<(KeyId, SegmentPrefix), &Label>,
+    ) -> Result<Self, VerifyError> {
+        let mut all = Self { places: Vec::new(), told: HashMap::new() };
         for copy in copies {
             let mut places: HashMap<SegmentId, Vec<SegmentLine>> = HashMap::new();
             let theirs = here.over(Arc::clone(&copy.store));
             for object in copy.store.list("index/")? {
                 let Ok(index) = index::read(&theirs, catalog, &object.name) else { continue };
+                let teller = index.header.writer;
                 for line in index.segments {
+                    let segment = (line.key, line.segment.prefix());
+                    let believed = |owner: &Label| *owner == teller || here.trust().is_maintainer(&teller);
+                    if !line.chunks.is_empty() && untold.get(&segment).is_some_and(|owner| believed(owner)) {
+                        all.told.entry(segment).or_default().push(line.clone());
+                    }
                     places.entry(line.segment).or_default().push(line);
                 }
             }
-            all.push(places);
+            all.places.push(places);
         }
-        Ok(Self { places: all })
+        Ok(all)
     }
 
     fn find(&self, id: SegmentId, lines: &[SegmentLine], copies: &[Copy]) -> Option<(SegmentLine, usize)> {

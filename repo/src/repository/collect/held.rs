@@ -128,6 +128,7 @@ pub(super) fn each_index(
         .filter(|name| matches!(place(name), Some(Place::Index(..))))
         .collect();
     observer.tell(Event::Planned { items: named.len() as u64, bytes: Bytes::ZERO });
+    let _ahead = repository.expect(named.iter().cloned());
     for name in named {
         if observer.cancelled() {
             return Err(RepositoryError::cancelled("collection"));

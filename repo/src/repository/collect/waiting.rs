@@ -62,6 +62,7 @@ pub(super) struct Due {
 pub(super) fn records(repository: &Repository) -> Result<Vec<Record>, RepositoryError> {
     let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
     let mut records = Vec::new();
+    let _ahead = repository.expect(listed.iter().map(|object| object.name.clone()));
     for object in listed {
         let Some(Place::Gc(seq)) = place(&object.name) else { continue };
         let body = gc::read(repository, &object.name, seq)?;

@@ -202,6 +202,6 @@ impl Repository {
     /// newest yet.
     #[must_use]
     pub fn replica_in(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, trust: self.trust.clone(), role: Role::Replica }
+        Self::by(store, self.trust.clone(), Role::Replica)
     }
 }

@@ -18,7 +18,7 @@ use crate::observe::{Event, Observer};
 use crate::repository::catalog::Catalog;
 use crate::repository::maintainer::{Maintainer, MaintenanceRun};
 use crate::repository::{JudgedAt, Principal, RepositoryError, ledger, pack};
-use crate::store::{Created, StoreErrorKind};
+use crate::store::{Created, Store, StoreErrorKind};
 use crate::units::{Bytes, LockClass};
 
 /// Packs are read in pieces of this length.
@@ -69,8 +69,9 @@ pub(super) fn run(
     let whole: Vec<&Wanted> =
         facts.snapshots.iter().filter(|one| !unfinished && needs.is_whole(one, &work)).collect();
     observer.tell(Event::Phase("copying snapshots"));
-    let records = Records { job, facts: &facts, observer };
+    let records = Records { job, facts: &facts, observer, damaged: Mutex::default() };
     let copied = records.copy(&needs, &work, &whole)?;
+    problems.extend(records.damaged.into_inner().unwrap_or_else(PoisonError::into_inner));
     let named = named_by_own(maintainer)?;
     record(job, &mut run, &facts, &work, copied, &named)?;
     let fresh: Vec<Recorded> =
@@ -178,6 +179,8 @@ struct Records<'c> {
     job: &'c Job<'c>,
     facts: &'c Facts,
     observer: &'c dyn Observer,
+    /// What is damaged in the replica itself.
+    damaged: Mutex<Vec<Problem>>,
 }
 
 /// A signed object to be copied: its hash, where somebody said it.
@@ -214,15 +217,39 @@ impl Records<'_> {
         Ok(all)
     }
 
-    fn one(&self, (name, kind, hash): &Signed) -> Result<Recorded, RepositoryError> {
-        let there = self.facts.replica.get(name);
-        if let (Some(length), Some(hash)) = (there, hash) {
+    /// Copies an object that is not there yet. Nobody has to have said its hash: what was put just before its run was cut
+    /// off is in no ledger. Then one that is there is read, and where it is damaged the replica's ledger names what the
+    /// source has, by which `repair` finds it and puts it right.
+    fn one(&self, one: &Signed) -> Result<Recorded, RepositoryError> {
+        let (name, _, hash) = one;
+        let Some(length) = self.facts.replica.get(name) else {
+            let (recorded, bytes) = self.read(one, self.job.source.store())?;
+            put_same(self.job, name, &bytes)?;
+            self.observer.tell(Event::Progress { items: 1, bytes: Bytes::of(&bytes) });
+            return Ok(recorded);
+        };
+        if let Some(hash) = hash {
             return Ok(Recorded(name.clone(), *hash, *length));
         }
-        let store = if there.is_some() { self.job.replica.as_ref() } else { self.job.source.store() };
+        match self.read(one, self.job.replica.as_ref()) {
+            Err(error) if error.is_damage() && self.facts.source.contains_key(name) => {
+                let (recorded, _) = self.read(one, self.job.source.store())?;
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                damaged.push(Problem::new(name.as_str(), "it is damaged in the replica: repair the replica"));
+                Ok(recorded)
+            }
+            other => Ok(other?.0),
+        }
+    }
+
+    fn read(
+        &self,
+        (name, kind, hash): &Signed,
+        store: &dyn Store,
+    ) -> Result<(Recorded, Vec<u8>), RepositoryError> {
         let bytes = store
             .read(name, CATALOGED_STORED_MAX)
-            .map_err(|error| RepositoryError::store(name.as_str(), error))?;
+            .map_err(|error| RepositoryError::store_read(name.as_str(), error))?;
         let at = match place(name) {
             Some(Place::Index(_, run, _) | Place::Run(_, run) | Place::Snapshot(_, run)) => run.moment(),
             _ => return Err(RepositoryError::damaged(name.as_str(), "no such object is copied")),
@@ -234,11 +261,7 @@ impl Records<'_> {
                 "it is well signed, but not the object that its writer's ledger names; `lifeboat verify` says more",
             ));
         }
-        if there.is_none() {
-            put_same(self.job, name, &bytes)?;
-            self.observer.tell(Event::Progress { items: 1, bytes: Bytes::of(&bytes) });
-        }
-        Ok(Recorded(name.clone(), signed.hash, signed.length))
+        Ok((Recorded(name.clone(), signed.hash, signed.length), bytes))
     }
 }
 
