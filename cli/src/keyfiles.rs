@@ -62,15 +62,22 @@ fn read(path: &Path, whose: &str) -> Result<Vec<u8>> {
         }
         fs::read(path)
     });
-    text.map_err(|error| {
-        let missing = error.kind() == ErrorKind::NotFound;
-        let what = if missing {
-            format!("there is no {whose}")
-        } else {
-            format!("cannot read the {whose}: {error}")
-        };
-        Failure::usage(what).code(Code::NoKeyFile).at(shown(path))
-    })
+    text.map_err(|error| unread(path, whose, &error))
+}
+
+fn unread(path: &Path, whose: &str, error: &std::io::Error) -> Failure {
+    let what = match error.kind() {
+        ErrorKind::NotFound => format!("there is no {whose}"),
+        _ => format!("cannot read the {whose}: {error}"),
+    };
+    let failure = Failure::usage(what).code(Code::NoKeyFile).at(shown(path));
+    match error.kind() {
+        // It is there: whoever is told to make one would make another.
+        ErrorKind::PermissionDenied => {
+            failure.next("run this as the user whose key that is; backups usually run as root")
+        }
+        _ => failure,
+    }
 }
 
 fn unusable(path: &Path, whose: &str, why: &str) -> Failure {
@@ -175,5 +182,13 @@ mod tests {
         assert_eq!(too_open(&path), Some(0o640));
         assert_eq!(read_signing_key(&path, "key").unwrap_err().exit, Exit::Refused);
         assert_eq!(read_identity(&directory.path().join("none"), "identity").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn whose_key_may_not_be_read_is_not_told_to_make_another() {
+        let unread =
+            |kind: ErrorKind| unread(Path::new("keys/host-1"), "signing key", &kind.into()).next("make one");
+        assert_eq!(unread(ErrorKind::NotFound).next.as_deref(), Some("make one"));
+        assert!(unread(ErrorKind::PermissionDenied).next.unwrap().starts_with("run this as the user"));
     }
 }

@@ -78,6 +78,7 @@ fn what_erase_says_to_run_next_runs() {
             "{said}"
         );
     }
+    assert!(flat(&erase(&["--sign", "0", "--irrevocably"], 7)).contains("alice signed it already"));
     // Whoever asks again is told the same.
     let said = erase(&["acme", "--irrevocably"], 7);
     assert!(flat(&said).contains("--region eu-fra --prove 0 --officer-key keys/officer-alice"), "{said}");
@@ -112,12 +113,54 @@ fn what_is_refused_leaves_nothing_and_says_what_to_do() {
         said.contains("the replica is empty") && said.contains("`lifeboat replicate` fills it"),
         "{said}"
     );
+    // Nor is that of another repository its replica.
+    let other = fs::read_to_string(&path).unwrap().replace("repositories/eu-fra", "other");
+    let other = other.lines().filter(|line| !line.starts_with("officers =")).collect::<Vec<_>>().join("\n");
+    fs::write(at.join("other.toml"), other).unwrap();
+    ends(at, &["init", "--config", "other.toml", "--officer", "alice"], 0);
+    with_replica("other");
+    let said = flat(&ends(at, &["doctor"], 7));
+    assert!(said.contains("replica of eu-fra in other is of another repository"), "{said}");
     with_replica("nowhere/copy");
     let said = ends(at, &["replicate"], 1);
     assert!(said.contains("mount its disk"), "{said}");
 
     let said = ends(at, &["kit", "--out", "nowhere/kit"], 1);
     assert!(said.contains("next:") && said.contains("mount its disk"), "{said}");
+    // Half a kit is none.
+    let script = "trap '' XFSZ; ulimit -f 64; exec lifeboat kit --out half";
+    let said = told(script, &run(at, "/bin/sh", &["-c", script]), 1);
+    assert!(said.contains("cannot write the kit") && !at.join("half").exists(), "{said}");
     let said = ends(at, &["restore", "chats", "--target", "out", "--identity", "nowhere.txt"], 2);
     assert!(said.contains("LB-208") && said.contains("next:") && said.contains("the safe"), "{said}");
+}
+
+#[test]
+fn whoever_lacks_something_is_told_what() {
+    let directory = made();
+    let at = directory.path();
+    // A component that came later, on a host whose user has no name.
+    let path = at.join("lifeboat.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let docs = "\n[components.docs]\nregion = \"eu-fra\"\npath = \"data/chats\"\nsystem = \"ours\"\n";
+    fs::write(&path, text.clone() + docs).unwrap();
+    fs::rename(at.join("keys/officer-alice"), at.join("officer-alice")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+    let output = command.current_dir(at).arg("init").env_clear().output().unwrap();
+    let said = flat(&told("init", &output, 0));
+    assert!(
+        said.contains("an officer runs: lifeboat keys writer add host-1 --component chats --component docs"),
+        "{said}"
+    );
+    let keys = ["--officer-key", "officer-alice", "--identity", "keys/recovery-eu-fra.txt"];
+    let said = ends(at, &[&["init"], &keys[..]].concat(), 0);
+    assert!(said.contains("enrolled now, for chats and docs"), "{said}");
+
+    fs::write(at.join("mine.md"), "---\ncomponent chats\n---\n# Mine\n").unwrap();
+    let said = flat(&ends(at, &["drill", "check", "mine.md"], 2));
+    assert!(said.contains("mine, line 2: front matter: it is no list of fields"), "{said}");
+    // A page begins with what it says.
+    fs::rename(at.join("repositories"), at.join("away")).unwrap();
+    let said = ends(at, &["status"], 7);
+    assert!(said.trim_start_matches('\n') == said && said.contains("could not look"), "{said:?}");
 }

@@ -45,8 +45,11 @@ impl Page {
         self.painted(&painted)
     }
 
-    /// An empty line.
+    /// An empty line, where something stands above.
     pub(crate) fn gap(&mut self) -> &mut Self {
+        if self.text.is_empty() {
+            return self;
+        }
         self.raw("")
     }
 

@@ -323,14 +323,14 @@ fn enrol(
     }
     let mut files = args.identities.files(context).to_vec();
     files.extend(Some(recovery_file(keys, region)).filter(|file| file.exists()));
-    let officer_path = officer_file(args, keys)?;
-    if files.is_empty() || !officer_path.exists() {
+    let officer_path = officer_file(args, keys).ok().filter(|path| path.exists());
+    let Some(officer_path) = officer_path.filter(|_| !files.is_empty()) else {
         let list = components.iter().map(|name| format!(" --component {name}")).collect::<String>();
         return Ok(Enrolled::NotYet(format!(
             "an officer runs: lifeboat keys writer add {}{list}",
             host.writer
         )));
-    }
+    };
     let signing = keyfiles::read_signing_key(&officer_path, "officer's signing key")?;
     let name = trusted::officer_of(&repository, &signing)?;
     let recovery = context.recover(&repository, &files)?;

@@ -274,6 +274,12 @@ fn write(out: &Path, pieces: &[Piece]) -> Result<()> {
         ),
         _ => Failure::file("make the directory", out, &error),
     })?;
+    // Half a kit looks like one.
+    fill(out, pieces).inspect_err(|_| drop(fs::remove_dir_all(out)))
+}
+
+/// Writes them into a directory that was made for them.
+fn fill(out: &Path, pieces: &[Piece]) -> Result<()> {
     for piece in pieces {
         let path = out.join(&piece.name);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {

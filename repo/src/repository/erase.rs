@@ -139,6 +139,15 @@ pub fn sign(acting: &Acting<'_>, seq: Seq) -> Result<Put, RepositoryError> {
     let act = erasures.acts().iter().find(|act| act.body.seq == seq).ok_or_else(|| {
         RepositoryError::refused(format!("erasures/{seq}"), "there is no such tombstone; look at the number")
     })?;
+    if act.officers.contains_key(&acting.officer.name) {
+        return Err(RepositoryError::refused(
+            format!("erasures/{seq}"),
+            format!(
+                "{} signed it already; another officer must sign, or `lifeboat erase --sweep` goes on where enough have",
+                acting.officer.name
+            ),
+        ));
+    }
     let body = act.body.clone();
     put_body(acting, &body)
 }

@@ -237,8 +237,14 @@ fn front_matter(line: usize, text: &str) -> Result<FrontMatter, BookError> {
         let before = |index| text.chars().take(index).filter(|c| *c == '\n').count() + 1;
         let told = error.location().map(|at| before(at.index())).filter(|own| *own > 1);
         let why = placeless(&error);
+        let said = match why.strip_suffix("expected struct FrontMatter") {
+            Some(_) => {
+                "it is no list of fields; write each on a line of its own, as `component: chats`".to_owned()
+            }
+            None => why.clone(),
+        };
         let own = told.unwrap_or_else(|| first_line_with(text, &why));
-        BookError { line: line + own, why: format!("front matter: {why}") }
+        BookError { line: line + own, why: format!("front matter: {said}") }
     })
 }
 

@@ -62,8 +62,14 @@ pub(super) fn check_snapshots(
     }
 }
 
-/// Whether the region's replica opens.
-pub(super) fn check_replica(context: &Context, region: &Region, area: &str, findings: &mut Findings) {
+/// Whether the region's replica opens, and is its.
+pub(super) fn check_replica(
+    context: &Context,
+    region: &Region,
+    repository: &Repository,
+    area: &str,
+    findings: &mut Findings,
+) {
     if region.replica.is_none() || context.replica {
         return;
     }
@@ -87,6 +93,13 @@ pub(super) fn check_replica(context: &Context, region: &Region, area: &str, find
         );
     }
     match context.open(&there) {
+        Ok(replica) if replica.id() != repository.id() => findings.fail(
+            area,
+            Exit::Refused,
+            format!("{} is of another repository: {}", repository_place(&there), replica.id()),
+            "nothing of this repository is copied there: name another place, and keep what lies in that one until you know \
+             whose it is",
+        ),
         Ok(_) => findings.ok(area, format!("the replica opens: {}", repository_place(&there))),
         Err(failure) => findings.failure(area, failure),
     }

@@ -63,7 +63,7 @@ pub(super) fn check(
     check_identity(context, &repository, identities, &area, findings);
     check_versions(&repository, &area, findings);
     beyond::check_snapshots(context, config, &repository, identities, &area, findings);
-    beyond::check_replica(context, region, &area, findings);
+    beyond::check_replica(context, region, &repository, &area, findings);
     beyond::check_witness(context, region, &repository, &area, findings);
     if passive {
         return findings.warn(&area, "the store was not tried", "run `lifeboat doctor` without --passive");

@@ -70,7 +70,7 @@ fn safe(page: &mut Page, config: &Config, keys: &Keys, done: &[Done]) {
     let recovery: Vec<&PathBuf> = done.iter().filter_map(|region| region.recovery_file.as_ref()).collect();
     page.heading("What must go to the safe");
     if recovery.is_empty() {
-        page.paragraph(2, "Whoever holds the recovery identities of the recipients that you gave: without one of them no backup can ever be opened.");
+        page.paragraph(2, "The recovery identities (they do not lie here): without one of them no backup can ever be opened.");
     }
     let mut numbers = (1..).map(|number| format!("{number}."));
     let mut next = || numbers.next().unwrap_or_default();

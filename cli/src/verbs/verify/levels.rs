@@ -91,8 +91,8 @@ fn inventory(
     Ok(Report {
         value: serde_json::to_value(&report).unwrap_or_default(),
         summary: format!(
-            "{} need {} ({}) in {}: looked for each",
-            count_of(report.snapshots, "snapshot", "snapshots"),
+            "{} {} ({}) in {}: looked for each",
+            count_of(report.snapshots, "snapshot needs", "snapshots need"),
             count_of(report.segments, "segment", "segments"),
             report.bytes,
             count_of(report.packs, "pack", "packs"),
