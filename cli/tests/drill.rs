@@ -438,6 +438,41 @@ fn a_drill_that_cannot_write_its_evidence_loses_nothing() {
     assert_eq!(facts["steps"][0]["attempt"], 1);
 }
 
+/// What was said of a component before is held against what the drill measured, and what it measured is kept: by the whole, five
+/// of them give probabilities.
+#[test]
+fn a_drill_holds_what_was_said_before_against_what_it_measured() {
+    let world = World::new();
+    let notes = world.at("host/state/predictions.jsonl");
+    let kept = || -> Vec<Value> {
+        let text = fs::read_to_string(&notes).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["measured"].clone()).collect()
+    };
+    let drill = || {
+        let done = world.json(&[&DRILL[..], &IDENTITY].concat(), 0);
+        let components = world.facts(&done["result"]).0["components"].clone();
+        [0, 1].map(|at| components[at]["rto"]["note"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(drill(), ["", ""]);
+    let lines = kept();
+    let names: Vec<&Value> = lines.iter().map(|line| &line["component"]).collect();
+    assert_eq!(names, [&Value::from("identity"), &Value::from("chats"), &Value::Null]);
+    assert!(lines[2]["took"].as_f64().unwrap() > 23_400.0, "with what people do: {}", lines[2]);
+    let said = |line: &Value, high: f64| {
+        let (at, component, work) = (&line["at"], &line["component"], &line["work"]);
+        let range = serde_json::json!({ "low": 0.0, "high": high });
+        let predicted = serde_json::json!({ "at": at, "component": component, "time": high, "range": range, "full": work, "factor": 5.0 });
+        serde_json::json!({ "predicted": predicted }).to_string()
+    };
+    let text = fs::read_to_string(&notes).unwrap();
+    fs::write(&notes, format!("{text}{}\n{}\n", said(&lines[0], 0.000_001), said(&lines[1], 3600.0)))
+        .unwrap();
+    let [identity, chats] = drill();
+    assert!(identity.ends_with("which did NOT hold"), "{identity}");
+    assert!(chats.ends_with("which held"), "{chats}");
+    assert_eq!(kept().iter().filter(|line| line.is_object() && line["component"].is_null()).count(), 2);
+}
+
 /// The server holds the step's output open and is there for the next step; in the end nothing of it is left.
 #[test]
 fn a_server_that_a_step_starts_lives_until_the_drill_ends() {

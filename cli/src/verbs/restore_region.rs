@@ -14,6 +14,7 @@ use lifeboat_repo::repository::witness::Depth;
 use lifeboat_repo::units::Bytes;
 use lifeboat_restore::diff::{Against, Aspect, Change, with_directory};
 use lifeboat_restore::{Choice, Selection, Status, choose};
+use lifeboat_verify::objective::Work;
 
 use super::restore::{self, Args};
 use crate::codes::Code;
@@ -28,7 +29,7 @@ use journal::{Journal, Stage, Step};
 mod journal;
 mod page;
 
-pub(super) use journal::times;
+pub(super) use journal::brought;
 
 /// What became of one component now.
 struct Part<'c> {
@@ -257,7 +258,10 @@ fn perform(
     let damaged = restore::exit_of(report) == Exit::Damaged;
     // Of a restore that was cut off, what went before counts too.
     let took = begun.elapsed() + journal.spent(&component.name);
-    let step = Step { run, stage, damaged, took: Some(took), entries: report.entries, bytes: report.bytes };
+    let plan = &done.plan;
+    let work = Work { bytes: plan.bytes, fetched: plan.fetch, requests: plan.segments, files: plan.entries };
+    let (took, work) = (Some(took), Some(work));
+    let step = Step { run, stage, damaged, took, entries: report.entries, bytes: report.bytes, work };
     journal.end(&component.name, step.clone())?;
     Ok(Ended::Restored(step, done.passed_over))
 }

@@ -19,12 +19,13 @@ use lifeboat_verify::evidence::facts::{Facts, Moment};
 use lifeboat_verify::loss::{Found, Loss};
 
 use super::run::{Drill, book_label};
-use super::{evidence, failures, page, setup};
+use super::{backtest, evidence, failures, page, setup};
 use crate::codes::Code;
 use crate::config::{Component, Placed};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
 use crate::losses;
+use crate::predictions;
 use crate::render::{Outcome, Tone};
 use crate::verbs::restore_region;
 use crate::when::count_of;
@@ -153,7 +154,9 @@ impl Drill<'_> {
             return Err(self.interrupted());
         }
         let (own, attachments) = evidence::repository(self.context, region, &repository)?;
-        let facts = result::facts(Findings {
+        let brought = restore_region::brought(&body.target.restored());
+        let took = |(name, (took, _)): (&Label, &(_, _))| (name.clone(), *took);
+        let mut facts = result::facts(Findings {
             book: &self.setup.book,
             name: book_label(&self.setup.found.name)?,
             journal: body,
@@ -161,12 +164,20 @@ impl Drill<'_> {
             repositories: vec![own],
             wanted: &self.setup.wanted,
             found: found.map_err(|error| error.to_string()),
-            took: restore_region::times(&body.target.restored()),
+            took: brought.iter().map(took).collect(),
             kept: body.keep,
             looked: Moment::new(self.context.now()),
             history: evidence::history(&self.args.out, &self.setup.found.name)?,
         });
+        let state = self.setup.config.host.as_ref().map(|host| host.state.as_path());
+        let lines =
+            state.map(|state| (state, backtest::tell(&mut facts, &self.setup.config, &brought, state)));
         self.journal.conclude(&facts, &attachments).map_err(failures::journal)?;
+        for (state, line) in
+            lines.iter().flat_map(|(state, lines)| lines.iter().map(move |line| (state, line)))
+        {
+            predictions::keep(state, line);
+        }
         Ok((facts, attachments))
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::units::{Bytes, Timestamp};
+use lifeboat_verify::objective::Work;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::Code;
@@ -56,6 +57,9 @@ pub(super) struct Step {
     pub(super) entries: u64,
     /// Bytes of content written.
     pub(super) bytes: Bytes,
+    /// All that there was to do; none until it is done.
+    #[serde(default)]
+    pub(super) work: Option<Work>,
 }
 
 /// How far a component came.
@@ -72,14 +76,14 @@ pub(super) enum Stage {
     Partial,
 }
 
-/// How long each component took that a region's restore brought there; nothing where none did.
-pub(in super::super) fn times(target: &Path) -> BTreeMap<Label, Duration> {
+/// How long each component took that a region's restore brought there, and what there was to do; nothing where none did.
+pub(in super::super) fn brought(target: &Path) -> BTreeMap<Label, (Duration, Option<Work>)> {
     let path = target.join(NAME);
     let short = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LENGTH_MAX);
     let body =
         short.then(|| fs::read(&path).ok()).flatten().map(|text| serde_json::from_slice::<Body>(&text));
     let components = body.and_then(|body| body.ok()).map(|body| body.components).unwrap_or_default();
-    components.into_iter().filter_map(|(name, step)| Some((name, step.took?))).collect()
+    components.into_iter().filter_map(|(name, step)| Some((name, (step.took?, step.work)))).collect()
 }
 
 impl Journal {
@@ -139,8 +143,15 @@ impl Journal {
 
     /// Chooses a component's snapshot.
     pub(super) fn decide(&mut self, component: &Label, run: RunId) {
-        let step =
-            Step { run, stage: Stage::Chosen, damaged: false, took: None, entries: 0, bytes: Bytes::ZERO };
+        let step = Step {
+            run,
+            stage: Stage::Chosen,
+            damaged: false,
+            took: None,
+            entries: 0,
+            bytes: Bytes::ZERO,
+            work: None,
+        };
         self.body.components.insert(component.clone(), step);
     }
 
