@@ -104,7 +104,13 @@ fn a_verdict_is_never_better_than_what_it_rests_on() {
         change(&mut facts);
         facts.contradictions()
     };
-    let cases: [fn(&mut Facts); 6] = [
+    let cases: [fn(&mut Facts); 12] = [
+        |facts| facts.components[0].rto.as_mut().unwrap().verdict = Verdict::TargetMissed,
+        |facts| facts.components[0].rto.as_mut().unwrap().verdict = Verdict::Insufficient,
+        |facts| facts.components[0].rpo.as_mut().unwrap().verdict = facts::Met::Missed,
+        |facts| facts.components[0].rpo.as_mut().unwrap().verdict = facts::Met::Insufficient,
+        |facts| facts.projection.as_mut().unwrap().verdict = Verdict::LimitMissed,
+        |facts| facts.projection.as_mut().unwrap().verdict = Verdict::Insufficient,
         |facts| facts.assertions.clear(),
         |facts| facts.assertions[0].met = facts::Met::Insufficient,
         |facts| facts.planted[0].caught_by = None,
@@ -115,6 +121,26 @@ fn a_verdict_is_never_better_than_what_it_rests_on() {
     for (number, case) in cases.into_iter().enumerate() {
         assert_eq!(bad(case).len(), 1, "case {number}");
     }
+    // More lost than promised, or too late, is no lack of evidence.
+    let late: [fn(&mut Facts); 2] = [
+        |facts| facts.components[0].rpo.as_mut().unwrap().verdict = facts::Met::Missed,
+        |facts| facts.projection.as_mut().unwrap().verdict = Verdict::LimitMissed,
+    ];
+    for case in late {
+        for (verdict, allowed) in [(Verdict::Insufficient, false), (Verdict::LimitMissed, true)] {
+            let mut facts = good();
+            facts.verdict = verdict;
+            case(&mut facts);
+            assert_eq!(facts.contradictions().is_empty(), allowed, "{verdict:?}");
+        }
+    }
+    // Of what nobody brought back, nothing need be known.
+    let mut nothing = good();
+    let component = &mut nothing.components[0];
+    component.rpo.as_mut().unwrap().verdict = facts::Met::Insufficient;
+    component.rto = None;
+    component.checks.clear();
+    assert_eq!(nothing.contradictions(), Vec::<String>::new());
 }
 
 #[test]

@@ -1,6 +1,14 @@
 //! What a verdict must not rest on.
 
-use super::{Facts, Met, Outcome, Seconds, Verdict, What};
+use super::{ComponentFact, Facts, Met, Outcome, Seconds, Verdict, What};
+
+/// Verdicts that say that it went well, if slowly.
+const GOOD: [Verdict; 2] = [Verdict::Met, Verdict::TargetMissed];
+/// Those that say of nothing that it is beyond what was promised.
+const WITHIN: [Verdict; 3] = [Verdict::Met, Verdict::TargetMissed, Verdict::Insufficient];
+/// Those that say that everything worked.
+const NOT_FAILED: [Verdict; 4] =
+    [Verdict::Met, Verdict::TargetMissed, Verdict::Insufficient, Verdict::LimitMissed];
 
 impl Facts {
     /// Why the verdict is better than the facts allow; nothing where it follows from them.
@@ -15,8 +23,7 @@ impl Facts {
                 found.push(format!("the verdict is {:?}, although {why}", self.verdict.words()));
             }
         };
-        let good = [Verdict::Met, Verdict::TargetMissed];
-        let not_failed = [Verdict::Met, Verdict::TargetMissed, Verdict::Insufficient, Verdict::LimitMissed];
+        let (good, not_failed) = (GOOD, NOT_FAILED);
         if self.assertions.is_empty() {
             must_not(&good, "nothing was asserted".into());
         }
@@ -42,19 +49,35 @@ impl Facts {
             }
         }
         for component in &self.components {
-            for check in &component.checks {
-                match &check.outcome {
-                    Outcome::Passed => {}
-                    Outcome::Failed => {
-                        must_not(&not_failed, format!("{} of {} failed", check.level, component.name));
-                    }
-                    Outcome::NotRun(_) => {
-                        must_not(&good, format!("{} of {} did not run", check.level, component.name));
-                    }
-                }
-            }
+            self.of_component(component, &mut must_not);
+        }
+        if let Some(projection) = &self.projection {
+            in_time("the whole", projection.verdict, &mut must_not);
         }
         found
+    }
+
+    fn of_component(&self, component: &ComponentFact, must_not: &mut impl FnMut(&[Verdict], String)) {
+        let name = &component.name;
+        for check in &component.checks {
+            match &check.outcome {
+                Outcome::Passed => {}
+                Outcome::Failed => must_not(&NOT_FAILED, format!("{} of {name} failed", check.level)),
+                Outcome::NotRun(_) => must_not(&GOOD, format!("{} of {name} did not run", check.level)),
+            }
+        }
+        if let Some(rto) = &component.rto {
+            in_time(name.as_str(), rto.verdict, must_not);
+        }
+        // What nobody brought back says nothing of what was lost of it, and need not.
+        let looked = component.rto.is_some() || !component.checks.is_empty();
+        match component.rpo.as_ref().map(|rpo| rpo.verdict) {
+            Some(Met::Missed) => must_not(&WITHIN, format!("more of {name} is lost than was promised")),
+            Some(Met::Insufficient) if looked => {
+                must_not(&GOOD, format!("nobody knows what is lost of {name}"));
+            }
+            Some(Met::Insufficient | Met::Met) | None => {}
+        }
     }
 
     /// The largest loss of any component; nothing: unknown, in one of them at least, or none was looked at.
@@ -69,5 +92,17 @@ impl Facts {
         self.steps
             .iter()
             .any(|other| other.name == step && other.attempt > attempt && other.what == What::Ran)
+    }
+}
+
+/// A whole is no quicker than what it consists of.
+fn in_time(what: &str, verdict: Verdict, must_not: &mut impl FnMut(&[Verdict], String)) {
+    let why = format!("the recovery time of {what}: {}", verdict.words());
+    match verdict {
+        Verdict::Met => {}
+        Verdict::TargetMissed => must_not(&[Verdict::Met], why),
+        Verdict::Insufficient => must_not(&GOOD, why),
+        Verdict::LimitMissed => must_not(&WITHIN, why),
+        Verdict::Failed => must_not(&NOT_FAILED, why),
     }
 }
