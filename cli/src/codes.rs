@@ -191,6 +191,10 @@ codes! {
         "It is whole and signed, and speaks of another book, configuration or version of the program than there is now, or is \
          older than a quarter of a year. It says how things were, not how they are.",
         "Run the drill again.";
+    EvidenceUnsigned = 551: "evidence is not signed yet",
+        "Every file has its hash, is what the facts make, and agrees with the others, and nobody's word is behind it. Whoever may \
+         write all of them can write others that agree.",
+        "Read it where the drill ran; whoever led it signs it with `lifeboat evidence sign DIR --officer-key FILE`.";
 
     Missed = 600: "an objective is missed",
         "A restore takes longer than was promised, or the newest snapshot is older than was promised.",

@@ -197,6 +197,9 @@ impl From<EvidenceError> for Failure {
             EvidenceErrorKind::Exists => {
                 Self::new(Exit::Refused, what).code(Code::Exists).next(Code::Exists.next())
             }
+            EvidenceErrorKind::Signed => Self::new(Exit::Refused, what)
+                .code(Code::Exists)
+                .next("`lifeboat evidence verify` says by whom; there is nothing left to do"),
             EvidenceErrorKind::NotEvidence(_) => {
                 Self::usage(what).code(Code::NoEvidence).next(Code::NoEvidence.next())
             }

@@ -59,9 +59,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     #[cfg(feature = "recover")]
     {
         let mut outcome = look_at(context, &args.asked)?;
-        html::tell(context, &mut outcome, &args.from)?;
+        // The line on the terminal and the page say the same: there is one judgement.
+        let (readiness, newest) = html::judge(context, &outcome, &args.from);
+        html::tell(context, &mut outcome, &readiness, newest.as_ref());
         if let Some(file) = &args.html {
-            html::write(context, &outcome.value, file, &args.from)?;
+            html::write(&readiness, file)?;
         }
         Ok(outcome)
     }
@@ -135,7 +137,7 @@ pub(crate) fn look_at(context: &Context, asked: &Asked) -> Result<Outcome> {
         .collect();
     let told = witnesses
         .iter()
-        .map(|(region, said)| json!({ "region": region, "freshness": said.value(), "says": said.words() }));
+        .map(|(region, said)| json!({ "region": region, "freshness": said.value(), "says": said.words(), "exit": said.exit().code() }));
     let told: Vec<Value> = told.collect();
     #[cfg_attr(not(feature = "recover"), expect(unused_mut, reason = "agents schedule no recovery"))]
     let mut value = json!({ "components": components, "unreachable": regions, "witnesses": told });

@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use crate::world::{World, said};
 
+const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
+
 fn json(world: &World, arguments: &[&str], code: i32) -> Value {
     let output = world.ends(&[arguments, &["--json"]].concat(), code);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -85,6 +87,8 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
         (&"LB-750".into(), &"wrong-key".into())
     );
     world.ends(&["evidence", "verify", "data"], 2);
+    let nowhere = said(&world.ends(&["evidence", "verify", "nosuch"], 2));
+    assert!(nowhere.contains("evidence list") && nowhere.contains("--from"), "{nowhere}");
 
     let configuration = world.at().join("lifeboat.toml");
     let text = fs::read_to_string(&configuration).unwrap();
@@ -101,12 +105,21 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
     later.id = "2026-11-28t09-00-00z-later".parse().unwrap();
     let unsigned = write_unsigned(&world.at().join("drills"), &later, &[]).unwrap();
     let unsigned = unsigned.to_str().unwrap();
-    assert_eq!(json(&world, &["evidence", "verify", unsigned], 4)["problems"][0]["reason"], "unsigned");
+    let waits = json(&world, &["evidence", "verify", unsigned], 5);
+    assert_eq!((&waits["code"], &waits["problems"][0]["reason"]), (&"LB-551".into(), &"unsigned".into()));
+    let listed = said(&world.ends(&["evidence", "list"], 5));
+    assert!(listed.contains("not signed yet") && !listed.contains("NO:"), "{listed}");
+    assert!(page(&world).contains("nobody signed it yet"));
     world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/host-1"], 7);
     let signed = json(&world, &["evidence", "sign", unsigned, "--officer-key", "keys/officer-alice"], 0);
     assert_eq!(signed["principal"], "officer:alice");
     json(&world, &["evidence", "verify", unsigned], 0);
-    world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/officer-alice"], 7);
+    let again = world.ends(&["evidence", "sign", unsigned, "--officer-key", "keys/officer-alice"], 7);
+    assert!(said(&again).contains("it is signed already"), "{}", said(&again));
+    // Who took a signature away did not unsign it.
+    let signature = PathBuf::from(unsigned).join("SHA256SUMS.sig");
+    fs::remove_file(&signature).unwrap();
+    assert_eq!(json(&world, &["evidence", "verify", unsigned], 4)["code"], "LB-450");
     fs::remove_dir_all(unsigned).unwrap();
 
     let facts = directory.join("evidence.json");
@@ -115,6 +128,64 @@ fn evidence_holds_until_somebody_changes_it_or_what_it_speaks_of() {
     assert_eq!((&changed["code"], &changed["problems"][0]["reason"]), (&"LB-450".into(), &"changed".into()));
     assert!(said(&world.ends(&["evidence", "list"], 4)).contains("NO: changed"));
     assert!(page(&world).contains("cannot be believed"));
+}
+
+fn answer(world: &World, arguments: &[&str], code: i32) -> (String, String) {
+    let status = json(world, &[&["status"], arguments].concat(), code);
+    let answer = status["ready"]["answer"].as_str().unwrap().to_owned();
+    let page = fs::read_to_string(world.at().join("ready.html")).unwrap_or_default();
+    assert!(arguments.is_empty() || page.contains(&format!("<strong>{answer}</strong>")), "{status}");
+    (answer, status["ready"]["reasons"].to_string())
+}
+
+#[test]
+fn status_and_the_page_say_the_same() {
+    const PAGE: [&str; 2] = ["--html", "ready.html"];
+    let world = World::backed_up();
+    let told = said(&world.ends(&["status"], 0));
+    assert!(told.contains("could we recover today? Not proven"), "{told}");
+    evidence(&world, &drill(&world));
+    assert_eq!(answer(&world, &PAGE, 0).0, "Yes");
+    // Evidence that nobody can read may be the newest, and say that nothing comes back.
+    let broken = world.at().join("drills/broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("evidence.json"), "{}").unwrap();
+    let (word, why) = answer(&world, &PAGE, 0);
+    assert!(word == "Not proven" && why.contains("evidence broken: "), "{word}: {why}");
+    fs::File::create(broken.join("evidence.json")).unwrap().set_len((64 << 20) + 1).unwrap();
+    let (word, why) = answer(&world, &PAGE, 0);
+    assert!(word == "Not proven" && why.contains("evidence broken: cannot be read"), "{word}: {why}");
+    fs::remove_dir_all(&broken).unwrap();
+    // So may evidence where nobody can look.
+    let (word, why) = answer(&world, &[&PAGE[..], &["--books", "nosuch"]].concat(), 0);
+    assert!(word == "Not proven" && why.contains("evidence cannot be looked at"), "{word}: {why}");
+    fs::write(world.at().join("file"), "").unwrap();
+    let (word, why) = answer(&world, &[&PAGE[..], &["--evidence", "file"]].concat(), 0);
+    assert!(word == "Not proven" && why.contains("evidence cannot be looked at"), "{word}: {why}");
+    // What was timed on this host counts as well as what a drill showed.
+    world.ends(&["verify", "--level", "objective", IDENTITY], 0);
+    assert_eq!(answer(&world, &PAGE, 0).0, "Yes");
+    let measured = world.at().join("state/measured/chats.json");
+    let text = fs::read_to_string(&measured).unwrap();
+    for (verdict, code, word) in
+        [("limit_missed", 6, "No"), ("target_missed", 6, "No"), ("insufficient_evidence", 0, "Not proven")]
+    {
+        let other = text.replacen("\"verdict\": \"met\"", &format!("\"verdict\": \"{verdict}\""), 1);
+        assert_ne!(other, text);
+        fs::write(&measured, other).unwrap();
+        let (found, why) = answer(&world, &PAGE, code);
+        assert!(found == word && why.contains("its last timed restore"), "{verdict}: {found}: {why}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let world = World::backed_up();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let told = said(&world.ends(&["serve", "--listen", &address], 1));
+    assert!(told.contains("another program listens there already"), "{told}");
+    assert!(told.contains("next:") && told.contains("--listen 127.0.0.1:"), "{told}");
 }
 
 /// What a server answers: its status line, and all of it.

@@ -179,7 +179,7 @@ fn now(facts: &Facts, name: &str, minutes: u64) -> Now {
         region: one.region.clone(),
         recovery_point: Some(Moment::new(Timestamp::new(at, 0))),
         allowed: Seconds::new(Duration::from_secs(86_400)),
-        note: None,
+        against: Vec::new(),
     }
 }
 
@@ -188,6 +188,7 @@ fn ready(facts: &Facts, names: &[&str]) -> Readiness {
         now: facts.exercise.ended.plus(Duration::from_secs(3 * 86_400)),
         components: names.iter().map(|name| now(facts, name, 10)).collect(),
         unreachable: Vec::new(),
+        against: Vec::new(),
         evidence: vec![Held { facts: facts.clone(), problem: None, expired: Vec::new() }],
     }
 }
@@ -224,10 +225,18 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
     show("ready.html", &fresh().page());
     assert_eq!(fresh().standing(), Standing::Shown, "{:?}", fresh().ready());
     type Case = (&'static str, Standing, fn(&mut Readiness));
-    let cases: [Case; 15] = [
+    let cases: [Case; 17] = [
+        ("a schedule that is too long", Standing::NotShown, |it| {
+            it.against.push((Standing::NotShown, "all together: too long".into()));
+        }),
+        ("evidence that cannot be read", Standing::Insufficient, |it| {
+            it.against.push((Standing::Insufficient, "evidence x cannot be read".into()));
+        }),
         ("old backups", Standing::NotShown, |it| it.now = it.now.plus(Duration::from_secs(2 * 86_400))),
         ("no snapshot", Standing::NotShown, |it| it.components[0].recovery_point = None),
-        ("a partial snapshot", Standing::Insufficient, |it| it.components[0].note = Some("partial".into())),
+        ("a partial snapshot", Standing::Insufficient, |it| {
+            it.components[0].against.push((Standing::Insufficient, "partial".into()))
+        }),
         ("never rehearsed", Standing::Insufficient, |it| it.evidence.clear()),
         ("changed evidence", Standing::Insufficient, |it| it.evidence[0].problem = Some("changed".into())),
         ("expired evidence", Standing::Insufficient, |it| {

@@ -134,6 +134,8 @@ pub struct Checked {
     pub principal: Option<String>,
     /// Everything that is wrong; nothing where all is well.
     pub problems: Vec<Problem>,
+    /// Whether nothing is wrong but that nobody signed it yet: nobody took a signature away, either.
+    pub unsigned: bool,
     /// What was not compared, and why.
     pub notes: Vec<String>,
 }
@@ -167,6 +169,9 @@ pub(super) fn judge(found: &files::Found, vouch: &Vouch, version: &str) -> Check
         ledgers::compare(facts, files, &mut problems);
         verdict(facts, &mut problems);
     }
+    let unsigned = problems.iter().map(|one| one.reason).eq([Reason::Unsigned])
+        && files.contains_key(SUMS)
+        && !files.contains_key(SIGNERS);
     let principal = principal(files);
     if let (Some(facts), Some(key), Some(principal)) = (&facts, &signer, &principal)
         && facts.tool.version == version
@@ -176,7 +181,7 @@ pub(super) fn judge(found: &files::Found, vouch: &Vouch, version: &str) -> Check
         let what = "it is not what lifeboat writes for these facts and this signer";
         problems.push(Problem::new(Reason::NotDerived, instructions::FILE, what));
     }
-    Checked { facts, signer, principal, problems, notes }
+    Checked { facts, signer, principal, problems, unsigned, notes }
 }
 
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -206,7 +211,12 @@ fn signature(
 ) -> Option<VerifyingKey> {
     let mut wrong = |reason, what: String| problems.push(Problem::new(reason, SIGNATURE, what));
     let (Some(signature), Some(sums)) = (files.get(SIGNATURE), files.get(SUMS)) else {
-        wrong(Reason::Unsigned, format!("{SUMS} or its signature is missing"));
+        let what = match (files.contains_key(SUMS), files.contains_key(SIGNERS)) {
+            (false, _) => format!("{SUMS} is missing"),
+            (true, true) => format!("it was signed once, as {SIGNERS} shows, and the signature is gone"),
+            (true, false) => "nobody signed it yet".to_owned(),
+        };
+        wrong(Reason::Unsigned, what);
         return None;
     };
     let signed = [signature.as_slice(), sums.as_slice()].concat();

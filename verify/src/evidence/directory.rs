@@ -129,7 +129,7 @@ pub fn sign(directory: &Path, signer: &Signer<'_>, version: &str) -> Result<Vec<
     let shown = directory.display().to_string();
     let found = files::read(directory)?;
     if found.files.contains_key(SIGNATURE) {
-        return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Exists });
+        return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Signed });
     }
     let refused = |why: String| Err(EvidenceError::not_evidence(shown.clone(), why));
     if !found.files.contains_key(SUMS) {

@@ -24,6 +24,9 @@ pub enum EvidenceErrorKind {
     /// There is something of that name already, and evidence is never overwritten.
     #[error("it is there already, and evidence is never overwritten")]
     Exists,
+    /// Somebody signed it already.
+    #[error("it is signed already, and nobody's signature is replaced")]
+    Signed,
     /// It is no evidence directory at all.
     #[error("{0}")]
     NotEvidence(String),

@@ -56,6 +56,8 @@ fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     let path = write_unsigned(scratch.path(), &facts(), &[Attachment::new("note.txt", "x")]).unwrap();
     let key = SigningKey::from_seed([7; 32]);
     assert_eq!(reasons(&path, &key), [Reason::Unsigned]);
+    let waits = || check(&path, &Vouch::Keys(Vec::new()), "0.1.0").unwrap().unsigned;
+    assert!(waits());
     let signer = Signer { principal: "officer:alice".into(), key: &key };
     let sign = || sign(&path, &signer, "0.1.0");
     let sums = std::fs::read_to_string(path.join("SHA256SUMS")).unwrap();
@@ -81,7 +83,12 @@ fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     }
     assert_eq!(sign().unwrap(), Vec::<String>::new());
     assert_eq!(reasons(&path, &key), []);
-    assert!(matches!(sign().unwrap_err().kind, EvidenceErrorKind::Exists));
+    assert!(matches!(sign().unwrap_err().kind, EvidenceErrorKind::Signed));
+    assert!(!waits());
+    // A signature that was taken away is no signature that is still to come.
+    std::fs::rename(path.join("SHA256SUMS.sig"), scratch.path().join("sig")).unwrap();
+    assert_eq!((waits(), reasons(&path, &key)), (false, vec![Reason::Unsigned]));
+    std::fs::rename(scratch.path().join("sig"), path.join("SHA256SUMS.sig")).unwrap();
     let (_aside, whole, _) = written();
     let names = |path: &std::path::Path| std::fs::read_dir(path).unwrap().count();
     assert_eq!(names(&path), names(&whole) + 1, "as if it had been signed at once");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_verify::evidence::{Checked, Current, Expired, Vouch, check, expired};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, tame};
 
 /// One evidence directory, checked.
 pub(crate) struct Held {
@@ -25,6 +25,24 @@ impl Held {
         let facts = checked.as_ref().ok().and_then(|checked| checked.facts.as_ref());
         let expired = facts.zip(current).map(|(facts, current)| expired(facts, current)).unwrap_or_default();
         Self { path, checked, expired }
+    }
+
+    /// Why it cannot be believed, in words; nothing where it can.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let checked = match &self.checked {
+            Err(failure) => return Some(format!("cannot be read: {}", failure.what)),
+            Ok(checked) => checked,
+        };
+        if checked.unsigned {
+            return Some("nobody signed it yet".to_owned());
+        }
+        let first = checked.problems.first()?;
+        Some(format!("{}: {}: {}", first.reason.word(), tame(&first.file), tame(&first.what)))
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> String {
+        tame(&self.path.file_name().unwrap_or_default().to_string_lossy())
     }
 
     /// Whether it is whole, signed by somebody known, and still speaks of how things are.

@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(Outcome { exit, value: json!({ "evidence": list }), page: page.finish() })
 }
 
-/// What is not whole is damage; what expired is no more than old.
+/// What is not whole is damage; what nobody signed yet proves nothing; what expired is no more than old.
 fn exit(held: &Held) -> Exit {
     match &held.checked {
         Err(failure) => failure.exit,
@@ -47,11 +47,10 @@ fn exit(held: &Held) -> Exit {
 fn table(all: &[Held]) -> Table {
     let mut table = Table::new(&[Column::Left("evidence"), Column::Left("verdict"), Column::Left("holds")]);
     for held in all {
-        let name = held.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let facts = held.checked.as_ref().ok().and_then(|checked| checked.facts.as_ref());
         let verdict = facts.map_or("?", |facts| facts.verdict.words());
         // Names begin with the moment.
-        table.row([tame(&name).into(), verdict.into(), holds(held)]);
+        table.row([held.name().into(), verdict.into(), holds(held)]);
     }
     table
 }
@@ -59,6 +58,7 @@ fn table(all: &[Held]) -> Table {
 fn holds(held: &Held) -> Cell {
     match (&held.checked, held.expired.first()) {
         (Err(failure), _) => Cell::toned(Tone::Bad, failure.what.clone()),
+        (Ok(checked), _) if checked.unsigned => Cell::toned(Tone::Warn, "not signed yet"),
         (Ok(checked), _) if !checked.problems.is_empty() => {
             let first = checked.problems.first().map_or("", |problem| problem.reason.word());
             Cell::toned(Tone::Bad, format!("NO: {first}"))

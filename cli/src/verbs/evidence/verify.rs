@@ -46,6 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     let mut page = context.page();
     let (tone, words) = match exit {
+        Exit::Unchecked if checked.unsigned => (Tone::Warn, "not signed yet: nobody's word is behind it"),
         Exit::Ok => (Tone::Good, "whole, and signed by somebody you vouch for"),
         Exit::Unchecked => (Tone::Warn, "whole and signed, and expired"),
         Exit::Refused => (Tone::Bad, "signed by a key that nobody vouches for: believe nothing of it"),
@@ -72,7 +73,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for note in &checked.notes {
         page.item("·", &tame(note));
     }
-    if let Some(code) = code(exit) {
+    let code = code(exit, checked);
+    if let Some(code) = code {
         page.gap().raw(&format!("{code}: {}", code.title())).item("→", code.next());
     }
     let value = json!({
@@ -80,13 +82,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         "kind": checked.facts.as_ref().map(|facts| facts.kind), "verdict": checked.facts.as_ref().map(|facts| facts.verdict),
         "signer": checked.signer.map(|key| key.fingerprint()), "principal": checked.principal,
         "problems": checked.problems, "expired": held.expired.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "notes": checked.notes, "code": code(exit).map(|code| code.to_string()),
+        "notes": checked.notes, "code": code.map(|code| code.to_string()),
     });
     Ok(Outcome { exit, value, page: page.finish() })
 }
 
-/// Where only the signer is unknown it is refused; where anything does not fit it is damage.
+/// Where only the signer is unknown it is refused; where there is none yet nothing is known; where anything does not fit it
+/// is damage.
 pub(super) fn exit(checked: &Checked) -> Exit {
+    if checked.unsigned {
+        return Exit::Unchecked;
+    }
     let worst = checked.problems.iter().map(|problem| match problem.reason {
         Reason::WrongKey => Exit::Refused,
         _ => Exit::Damaged,
@@ -94,9 +100,10 @@ pub(super) fn exit(checked: &Checked) -> Exit {
     worst.fold(Exit::Ok, Exit::worst)
 }
 
-const fn code(exit: Exit) -> Option<Code> {
+const fn code(exit: Exit, checked: &Checked) -> Option<Code> {
     match exit {
         Exit::Ok => None,
+        Exit::Unchecked if checked.unsigned => Some(Code::EvidenceUnsigned),
         Exit::Unchecked => Some(Code::EvidenceExpired),
         Exit::Refused => Some(Code::EvidenceSigner),
         _ => Some(Code::EvidenceChanged),

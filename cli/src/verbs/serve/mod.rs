@@ -1,5 +1,6 @@
 //! `serve`: the readiness page and metrics over HTTP, for this machine.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -115,7 +116,23 @@ fn listen(args: &Args) -> Result<TcpListener> {
         Ok(listener)
     });
     listener.map_err(|error| {
-        Failure::failed(format!("cannot listen on {address}: {error}")).code(Code::Machine).at("--listen")
+        let (what, next) = match error.kind() {
+            ErrorKind::AddrInUse => (
+                "another program listens there already, perhaps another `lifeboat serve`".to_owned(),
+                "end that one, or say another port: --listen 127.0.0.1:9418",
+            ),
+            ErrorKind::AddrNotAvailable => {
+                (error.to_string(), "name an address of this machine, such as 127.0.0.1")
+            }
+            ErrorKind::PermissionDenied => {
+                (error.to_string(), "ports below 1024 are the system's: say another, such as 9417")
+            }
+            _ => (error.to_string(), "say another address or port: --listen 127.0.0.1:9418"),
+        };
+        Failure::failed(format!("cannot listen on {address}: {what}"))
+            .code(Code::Machine)
+            .at("--listen")
+            .next(next)
     })
 }
 
@@ -171,12 +188,8 @@ impl Served<'_> {
 
     fn page(&self) -> Answer {
         let seen = self.look();
-        let page = match &seen.status {
-            Ok(outcome) => html::readiness(self.context, &outcome.value, &self.args.from),
-            Err(failure) => Err(failure.clone()),
-        };
-        match page {
-            Ok(readiness) => Answer::html(readiness.page()),
+        match &seen.status {
+            Ok(outcome) => Answer::html(html::judge(self.context, outcome, &self.args.from).0.page()),
             Err(failure) => Answer::text(503, &format!("could not look: {}\n", failure.coded())),
         }
     }

@@ -1,13 +1,17 @@
 //! The readiness page, from what `status` found and the evidence there is.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lifeboat_repo::ids::Label;
+use lifeboat_verify::evidence::controls::Standing;
 use lifeboat_verify::evidence::facts::{Moment, Seconds};
 use lifeboat_verify::evidence::readiness::{Held, Now, Readiness};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
 use crate::render::{Outcome, Tone};
 use crate::verbs::evidence::{self, held};
@@ -23,27 +27,67 @@ pub(crate) struct Where {
     pub(crate) books: Option<PathBuf>,
 }
 
-/// The page, of what `status` printed for programs.
-pub(crate) fn readiness(context: &Context, status: &Value, from: &Where) -> Result<Readiness> {
-    let vouch = evidence::pinned(context)?;
-    let current = evidence::current(context, from.books.as_deref())?;
-    let all = held::all(&from.evidence, &vouch, Some(&current))?;
-    let list = |name: &str| status.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+/// Whether all could be recovered today, by what `status` found and the evidence there is; and the newest of that.
+pub(crate) fn judge(context: &Context, status: &Outcome, from: &Where) -> (Readiness, Option<held::Held>) {
+    let value = &status.value;
+    let list = |name: &str| value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let unreachable = list("unreachable").iter().filter_map(|one| {
         let why = one.pointer("/error/what").and_then(Value::as_str).unwrap_or("unknown");
         Some((text(one, "region").parse().ok()?, why.to_owned()))
     });
-    Ok(Readiness {
+    let mut readiness = Readiness {
         now: Moment::new(context.now()),
         components: list("components").iter().filter_map(now).collect(),
         unreachable: unreachable.collect(),
-        evidence: all.into_iter().filter_map(of).collect(),
-    })
+        against: whole(value).into_iter().chain(list("witnesses").iter().filter_map(witness)).collect(),
+        evidence: Vec::new(),
+    };
+    let newest = match held(context, from) {
+        Ok(mut all) => {
+            readiness.against.extend(all.iter().filter_map(unreadable));
+            readiness.evidence = all.iter().filter_map(of).collect();
+            all.pop()
+        }
+        // What cannot be looked at hides nothing of the rest, and proves nothing.
+        Err(failure) => {
+            let place = failure.place.as_deref().map_or_else(String::new, |place| format!(" ({place})"));
+            let why = format!("evidence cannot be looked at: {}{place}", failure.what);
+            readiness.against.push((Standing::Insufficient, why));
+            None
+        }
+    };
+    if status.exit != Exit::Ok && readiness.standing() == Standing::Shown {
+        let why = format!("`lifeboat status` ends with {} ({})", status.exit.code(), status.exit.word());
+        readiness.against.push((Standing::Insufficient, why));
+    }
+    (readiness, newest)
+}
+
+fn held(context: &Context, from: &Where) -> Result<Vec<held::Held>> {
+    // Where there never was any there is nothing that could be wrong with it.
+    if matches!(from.evidence.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
+    let vouch = evidence::pinned(context)?;
+    let current = evidence::current(context, from.books.as_deref())?;
+    held::all(&from.evidence, &vouch, Some(&current))
 }
 
 fn now(one: &Value) -> Option<Now> {
     let point: Option<jiff::Timestamp> = text(one, "recovery_point").parse().ok();
-    let partial = text(one, "status") == "partial";
+    let mut against = Vec::new();
+    if text(one, "status") == "partial" {
+        against.push((Standing::Insufficient, "its newest snapshot is partial".to_owned()));
+    }
+    if let Some(why) = one.get("dated_ahead").and_then(Value::as_str) {
+        against.push((Standing::Insufficient, why.to_owned()));
+    }
+    if let Some(void) = one.get("void").filter(|void| !void.is_null()) {
+        let why = format!("{} is newer and does not count: {}", text(void, "run"), text(void, "why"));
+        against.push((Standing::NotShown, why));
+    }
+    let rto = one.get("rto").map(|rto| text(rto, "verdict")).unwrap_or_default();
+    against.extend(of_time("its last timed restore", rto));
     Some(Now {
         name: text(one, "component").parse().ok()?,
         region: text(one, "region").parse().ok()?,
@@ -51,61 +95,110 @@ fn now(one: &Value) -> Option<Now> {
         allowed: Seconds::new(Duration::from_secs(
             one.get("rpo_seconds").and_then(Value::as_u64).unwrap_or(0),
         )),
-        note: partial.then(|| "its newest snapshot is partial".to_owned()),
+        against,
     })
 }
 
-/// Evidence that can be read, with what is wrong with it; what cannot be read shows nothing.
-fn of(held: held::Held) -> Option<Held> {
-    let checked = match held.checked {
-        Ok(checked) => checked,
-        Err(failure) => {
-            tracing::warn!(path = %held.path.display(), why = failure.what, "evidence cannot be read");
-            return None;
+/// What speaks against the schedule of all components, where there is one.
+fn whole(status: &Value) -> Option<(Standing, String)> {
+    let whole = status.get("whole").filter(|whole| !whole.is_null())?;
+    match whole.get("projection").filter(|projection| !projection.is_null()) {
+        None => Some((Standing::Insufficient, "all together: components do not hold together".to_owned())),
+        Some(projection) => {
+            let (standing, why) = of_time("all together", text(projection, "verdict"))?;
+            let reason = text(projection, "reason");
+            Some((standing, if reason.is_empty() { why } else { format!("{why}: {reason}") }))
         }
+    }
+}
+
+/// What a verdict on recovery time speaks against.
+fn of_time(what: &str, verdict: &str) -> Option<(Standing, String)> {
+    match verdict {
+        "target_missed" => Some((Standing::NotShown, format!("{what}: target missed"))),
+        "limit_missed" => Some((Standing::NotShown, format!("{what}: limit missed"))),
+        "insufficient_evidence" => Some((Standing::Insufficient, format!("{what}: insufficient evidence"))),
+        _ => None,
+    }
+}
+
+/// What a witness says against a region.
+fn witness(one: &Value) -> Option<(Standing, String)> {
+    let standing = match one.get("exit").and_then(Value::as_u64)? {
+        0 => return None,
+        code if code == u64::from(Exit::Damaged.code()) => Standing::NotShown,
+        _ => Standing::Insufficient,
     };
-    let problem = checked
-        .problems
-        .first()
-        .map(|first| format!("{}: {}: {}", first.reason.word(), tame(&first.file), tame(&first.what)));
-    Some(Held { facts: checked.facts?, problem, expired: held.expired })
+    Some((standing, format!("region {}: freshness {}", text(one, "region"), text(one, "says"))))
+}
+
+/// Evidence of which not even the facts can be read: it may be the newest, and say that nothing comes back.
+fn unreadable(one: &held::Held) -> Option<(Standing, String)> {
+    let read = one.checked.as_ref().is_ok_and(|checked| checked.facts.is_some());
+    let why = one.doubt().filter(|_| !read)?;
+    Some((Standing::Insufficient, format!("evidence {}: {why}", one.name())))
+}
+
+/// Evidence that can be read, with what is wrong with it.
+fn of(one: &held::Held) -> Option<Held> {
+    let facts = one.checked.as_ref().ok()?.facts.clone()?;
+    Some(Held { facts, problem: one.doubt(), expired: one.expired.clone() })
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Says of the newest evidence, if there is any, whether it holds. How `status` ends hangs on backups, not on this.
-pub(super) fn tell(context: &Context, status: &mut Outcome, from: &Where) -> Result<()> {
-    if !from.evidence.is_dir() {
-        return Ok(());
-    }
-    let vouch = evidence::pinned(context)?;
-    let current = evidence::current(context, from.books.as_deref())?;
-    let Some(newest) = held::all(&from.evidence, &vouch, Some(&current))?.pop() else { return Ok(()) };
-    let name = newest.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let problem = newest.checked.as_ref().ok().and_then(|checked| checked.problems.first());
-    let (tone, words) = match (&newest.checked, problem, newest.expired.first()) {
-        (Err(failure), ..) => (Tone::Bad, format!("cannot be read: {}", failure.what)),
-        (Ok(_), Some(problem), _) => (Tone::Bad, format!("cannot be believed: {}", problem.reason.word())),
-        (Ok(_), None, Some(expired)) => (Tone::Warn, expired.to_string()),
-        (Ok(checked), None, None) => {
-            let verdict = checked.facts.as_ref().map_or("unknown", |facts| facts.verdict.words());
-            (Tone::Plain, format!("holds, {verdict}"))
-        }
-    };
+/// Says of the newest evidence, if there is any, whether it holds, and whether all could be recovered today. How `status`
+/// ends hangs on backups, not on this.
+pub(super) fn tell(
+    context: &Context,
+    status: &mut Outcome,
+    readiness: &Readiness,
+    newest: Option<&held::Held>,
+) {
     let mut page = context.page();
-    page.gap().toned(tone, &format!("  evidence {}: {}", tame(&name), tame(&words)));
+    if let Some(newest) = newest {
+        let (tone, words) = match (newest.doubt(), newest.expired.first(), &newest.checked) {
+            (Some(doubt), ..) => (Tone::Bad, format!("cannot be believed: {doubt}")),
+            (None, Some(expired), _) => (Tone::Warn, expired.to_string()),
+            (None, None, checked) => {
+                let facts = checked.as_ref().ok().and_then(|checked| checked.facts.as_ref());
+                let verdict = facts.map_or("unknown", |facts| facts.verdict.words());
+                (Tone::Plain, format!("holds, {verdict}"))
+            }
+        };
+        page.gap().toned(tone, &format!("  evidence {}: {}", newest.name(), tame(&words)));
+    }
+    let tone = match readiness.standing() {
+        Standing::Shown => Tone::Good,
+        Standing::NotShown => Tone::Bad,
+        Standing::Insufficient | Standing::NotLooked => Tone::Warn,
+    };
+    let reasons: Vec<String> = readiness.reasons().into_iter().map(said).collect();
+    page.gap().toned(tone, &format!("  could we recover today? {}", readiness.answer()));
+    for reason in &reasons {
+        page.item("   ", reason);
+    }
     status.page.push_str(&page.finish());
     if let Some(value) = status.value.as_object_mut() {
-        value.insert("evidence".to_owned(), evidence::value(&newest));
+        if let Some(newest) = newest {
+            value.insert("evidence".to_owned(), evidence::value(newest));
+        }
+        value.insert("ready".to_owned(), json!({ "answer": readiness.answer(), "reasons": reasons }));
     }
-    Ok(())
+}
+
+fn said((component, why): (Option<&Label>, String)) -> String {
+    match component {
+        None => tame(&why),
+        Some(component) => format!("{component}: {}", tame(&why)),
+    }
 }
 
 /// Writes the page where it was asked for, in one step.
-pub(super) fn write(context: &Context, status: &Value, file: &std::path::Path, from: &Where) -> Result<()> {
-    let page = readiness(context, status, from)?.page();
+pub(super) fn write(readiness: &Readiness, file: &std::path::Path) -> Result<()> {
+    let page = readiness.page();
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let fresh = file.with_file_name(format!(".{name}.new"));
     std::fs::write(&fresh, page)
