@@ -66,7 +66,8 @@ pub(crate) fn look<T>(
     for region in regions {
         let repository = context.open(region)?;
         let recovery = context.recover(&repository, asked.identities.files(context))?;
-        let listed = Judge::new(&repository, recovery.catalog()).and_then(|judge| judge.list(named.as_ref()));
+        let listed =
+            Judge::to_read(&repository, recovery.catalog()).and_then(|judge| judge.list(named.as_ref()));
         let listed = listed.map_err(|error| Failure::from(error).at(repository_place(region)))?;
         let Some((component, choice)) = meant(context, asked, &listed, named.as_ref())? else { continue };
         return into(&Look { region, recovery: &recovery, listed: &listed, component, choice });

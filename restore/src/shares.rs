@@ -61,7 +61,7 @@ pub(crate) fn open<'s>(
     observer: &dyn Observer,
 ) -> Result<Shares<'s>, RestoreError> {
     observer.tell(Event::Phase("opening tenant keys"));
-    let condemned = Condemned::load(recovery.repository())?;
+    let condemned = Condemned::load_to_read(recovery.repository())?;
     let name = names::snapshot(&snapshot.component, snapshot.run).map_err(RepositoryError::from)?;
     let living: Vec<&Share> = snapshot.keys.iter().filter(|share| !condemned.key(&name, share.key)).collect();
     let expired = snapshot.keys.len() - living.len();

@@ -163,7 +163,7 @@ pub fn restore_in(
     target: &Path,
 ) -> Result<Report, RestoreError> {
     let recovery = Recovery::open(repository, &[world.recovery_identity()], &SystemClock)?;
-    let judge = Judge::new(repository, recovery.catalog())?;
+    let judge = Judge::to_read(repository, recovery.catalog())?;
     let listed = judge.list(Some(component))?;
     let chosen = choose(&listed, component, run.map_or(Choice::Latest, Choice::Run))?;
     let plan = plan(&recovery, chosen.snapshot, &Selection::default(), &Silent)?;

@@ -242,7 +242,7 @@ allow_http = true
         command.env("AWS_ACCESS_KEY_ID", "admin").env("AWS_SECRET_ACCESS_KEY", secret_of("admin"));
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
         // A collection takes longer than a backup, and some are to get as far as deleting.
-        let at = Duration::from_millis(self.below(if word == "backup" { 1500 } else { 6000 }));
+        let at = Duration::from_millis(self.below(if word == "backup" { 1000 } else { 6000 }));
         let fate = match (self.below(16), word) {
             (0..7, "backup") | (0..3, _) => Some((at, true)),
             (7, "backup") => Some((at, false)),

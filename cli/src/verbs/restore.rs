@@ -219,7 +219,7 @@ pub(crate) fn one(context: &Context, config: &Config, args: &Args) -> Result<Don
     let at = |failure: Failure| failure.at(repository_place(region));
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
-    let listed = Judge::new(&repository, recovery.catalog())
+    let listed = Judge::to_read(&repository, recovery.catalog())
         .and_then(|judge| judge.list_with_gone(Some(&component.name)))
         .map_err(|error| at(error.into()))?;
     let choice = part.choice(args, context, &listed, component)?;

@@ -150,7 +150,7 @@ fn decide(
     }
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
-    let listed = Judge::new(&repository, recovery.catalog())
+    let listed = Judge::to_read(&repository, recovery.catalog())
         .and_then(|judge| judge.list_with_gone(None))
         .map_err(|error| Failure::from(error).at(repository_place(region)))?;
     for component in order {
@@ -224,7 +224,7 @@ fn no_snapshot(context: &Context, args: &Args, config: &Config, component: &Comp
     let region = config.region(&component.region)?;
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
-    let listed = Judge::new(&repository, recovery.catalog())?.list(Some(&component.name))?;
+    let listed = Judge::to_read(&repository, recovery.catalog())?.list(Some(&component.name))?;
     let choice = args.which.choice(context, &listed, &component.name)?;
     let chosen = choose(&listed, &component.name, choice).map_err(restore_failure)?;
     Err(Failure::new(
@@ -295,8 +295,9 @@ fn again(context: &Context, args: &Args, component: &Component, step: &Step) -> 
     let at = |failure: Failure| failure.at(repository_place(region));
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
-    let listed =
-        Judge::new(&repository, recovery.catalog())?.list(Some(&component.name)).map_err(|e| at(e.into()))?;
+    let listed = Judge::to_read(&repository, recovery.catalog())?
+        .list(Some(&component.name))
+        .map_err(|e| at(e.into()))?;
     let chosen = choose(&listed, &component.name, Choice::Run(step.run))
         .map_err(|error| at(restore_failure(error)))?;
     let progress = context.progress_of(&component.name, "look at the restored");

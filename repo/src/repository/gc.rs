@@ -33,6 +33,20 @@ impl Condemned {
     /// # Errors
     /// The store failed, or a record is damaged or not a maintainer's: then nothing may be assumed.
     pub fn load(repository: &Repository) -> Result<Self, RepositoryError> {
+        Self::read_all(repository, false)
+    }
+
+    /// The same for whoever only brings data back. A damaged record is told to `tracing` and passed over: what it expired
+    /// is taken for what counts, and what it condemned is read if it is there. One flipped bit must not keep back everything
+    /// there is; who writes, deletes or proves anything asks [`Self::load`].
+    ///
+    /// # Errors
+    /// The store failed, or a tombstone is damaged: what officers erased must stay away.
+    pub fn load_to_read(repository: &Repository) -> Result<Self, RepositoryError> {
+        Self::read_all(repository, true)
+    }
+
+    fn read_all(repository: &Repository, pass_over: bool) -> Result<Self, RepositoryError> {
         let listed = repository.store().list("gc/").map_err(|error| RepositoryError::store("gc/", error))?;
         let mut packs = HashSet::new();
         let mut snapshots = HashMap::new();
@@ -48,7 +62,13 @@ impl Condemned {
                 continue;
             };
             records.push(&object.name);
-            let body = read(repository, &object.name, seq)?;
+            let body = match read(repository, &object.name, seq) {
+                Err(error) if pass_over && error.is_damage() => {
+                    tracing::warn!(%error, "passed over: what it expired is listed; `lifeboat verify` says more");
+                    continue;
+                }
+                read => read?,
+            };
             packs.extend(body.packs);
             for name in body.snapshots {
                 snapshots.entry(name).or_insert_with(|| object.name.clone());

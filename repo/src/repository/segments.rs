@@ -72,7 +72,7 @@ impl SegmentMap {
     /// [`Self::unreadable`].
     ///
     /// # Errors
-    /// The store failed, gc records are damaged, or a name is none of an index object. Segments that no index names are
+    /// The store failed, or a name is none of an index object. Segments that no index names are
     /// simply not in the map.
     pub fn load(
         repository: &Repository,
@@ -113,7 +113,7 @@ impl SegmentMap {
         writer: &Label,
         wanted: impl Fn(&SegmentLine) -> bool,
     ) -> Result<Self, RepositoryError> {
-        let condemned = Condemned::load(repository)?;
+        let condemned = Condemned::load_to_read(repository)?;
         let mut map = Self::default();
         let mut numbers: HashMap<SegmentId, Taken> = HashMap::new();
         let names = index::names_for(repository, writer)?;

@@ -79,7 +79,22 @@ impl<'r> Judge<'r> {
     /// The store failed, or gc records are damaged. A damaged ledger is no error here: its whole entries vouch
     /// for what they name, but for a revoked writer, whose ledger must hold up to its cutoff.
     pub fn new(repository: &'r Repository, catalog: &'r Catalog) -> Result<Self, RepositoryError> {
-        let condemned = Condemned::load(repository)?;
+        Self::by(repository, catalog, Condemned::load(repository)?)
+    }
+
+    /// The same for whoever only brings data back: gc records that are damaged are passed over.
+    ///
+    /// # Errors
+    /// The store failed, or a tombstone is damaged.
+    pub fn to_read(repository: &'r Repository, catalog: &'r Catalog) -> Result<Self, RepositoryError> {
+        Self::by(repository, catalog, Condemned::load_to_read(repository)?)
+    }
+
+    fn by(
+        repository: &'r Repository,
+        catalog: &'r Catalog,
+        condemned: Condemned,
+    ) -> Result<Self, RepositoryError> {
         let mut ledgers = BTreeMap::new();
         for (writer, newest) in ledger::newest(repository)? {
             let names = vouched(repository, &writer, newest)?;
