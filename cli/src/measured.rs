@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat_repo::clock::{Clock, SystemClock};
+use lifeboat_repo::clock::{Clock, PROOF_AGE_MAX, SystemClock};
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::units::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use crate::config::Component;
 use crate::exit::Exit;
 use crate::failure::tame;
 use crate::render::Tone;
-use crate::verbs::status::recent;
 use crate::when::show_duration;
 
 /// What a measurement came to.
@@ -160,7 +159,7 @@ pub(crate) fn load(state: &Path, component: &Component) -> Option<Measured> {
     let text = std::fs::read(file(state, &component.name)).ok()?;
     let measured: Measured = serde_json::from_slice(&text).ok()?;
     let fits = measured.component == component.name && measured.region == component.region;
-    (fits && recent(SystemClock.now().since(measured.at))).then_some(measured)
+    (fits && SystemClock.now().since(measured.at) <= PROOF_AGE_MAX).then_some(measured)
 }
 
 /// Remembers a measurement, unless it says less than the one that is remembered: that one is given back, and stays. That it

@@ -1,8 +1,11 @@
 //! Time and randomness, passed in so that tests own them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::units::Timestamp;
+
+/// What was measured or shown longer ago proves little: a drill a quarter is what auditors ask for at least.
+pub const PROOF_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {

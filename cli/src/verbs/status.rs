@@ -25,9 +25,6 @@ mod replica;
 #[cfg(feature = "recover")]
 mod whole;
 
-/// A drill a quarter is what auditors ask for at least; a measurement older than that proves little.
-const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -269,9 +266,4 @@ fn value(look: &Look<'_>) -> Value {
         "replica": look.replica.as_ref().map(Copied::value),
         "exit": look.exit.code(),
     })
-}
-
-/// Whether a measurement is recent enough to be shown as one.
-pub(crate) const fn recent(age: Duration) -> bool {
-    age.as_secs() <= MEASUREMENT_AGE_MAX.as_secs()
 }

@@ -1,14 +1,11 @@
 //! Evidence speaks of one book, one configuration and one version of the program. With another of these it has expired.
 
-use std::time::Duration;
-
 use lifeboat_repo::ids::{Label, ObjectHash};
 use serde::Serialize;
 
 use super::facts::{Facts, Moment};
 
-/// A drill a quarter is what auditors ask for at least; what was shown longer ago proves little.
-pub const AGE_MAX: Duration = Duration::from_secs(92 * 24 * 60 * 60);
+pub use lifeboat_repo::clock::PROOF_AGE_MAX as AGE_MAX;
 
 /// How things are now.
 #[derive(Clone, Debug)]

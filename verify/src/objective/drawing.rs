@@ -15,6 +15,9 @@ use lifeboat_restore::Selection;
 use super::trials::Stratum;
 use crate::sample::Seed;
 
+#[cfg(test)]
+mod tests;
+
 /// A block is never larger.
 const BLOCK_MAX: Bytes = Bytes::mib(16);
 /// Nor has it more files, whatever its content.
@@ -95,8 +98,8 @@ pub(super) struct Drawing {
     /// By class: how far the counting is, and a block that is not full.
     open: BTreeMap<usize, (f64, Block)>,
     tenant: Option<Current>,
-    /// The largest tenant so far, and what to draw if nothing of it is.
-    largest: (Bytes, bool, Block),
+    /// The size of the largest tenant so far, and what to draw if nothing of it is.
+    largest: (Bytes, Block),
     drawn: Vec<Block>,
     strata: Vec<Stratum>,
 }
@@ -108,7 +111,6 @@ struct Current {
     files: u64,
     block: Block,
     first: Option<Block>,
-    drawn: bool,
 }
 
 impl Drawing {
@@ -135,7 +137,7 @@ impl Drawing {
             block_files: part(files, each).clamp(least.files / 16, BLOCK_FILES_MAX).max(1),
             open: BTreeMap::new(),
             tenant: None,
-            largest: (Bytes::ZERO, true, Block::default()),
+            largest: (Bytes::ZERO, Block::default()),
             drawn: Vec::new(),
             strata: names.map(|name| Stratum { name: name.into(), ..Stratum::default() }).into(),
         })
@@ -172,8 +174,7 @@ impl Drawing {
         if current.first.is_none() {
             current.first = Some(block.clone());
         }
-        let taken = self.count(block);
-        current.drawn |= taken;
+        self.count(block);
         self.tenant = Some(current);
     }
 
@@ -194,12 +195,10 @@ impl Drawing {
         }
         if current.bytes > self.largest.0 {
             let first = current.first.take().unwrap_or_else(|| rest.clone());
-            self.largest = (current.bytes, current.drawn, first);
+            self.largest = (current.bytes, first);
         }
-        if large {
-            // The end of a tenant is short: it goes with what comes next of its kind.
-            self.gather(rest);
-        } else if rest.files() > 0 {
+        // The end of a large tenant is short: it goes with what comes next of its kind.
+        if rest.files() > 0 {
             self.gather(rest);
         }
     }
@@ -217,17 +216,15 @@ impl Drawing {
         }
     }
 
-    /// Counts a block; whether it is in the sample.
-    fn count(&mut self, block: Block) -> bool {
+    /// Counts a block, and draws it where it is its turn.
+    fn count(&mut self, block: Block) {
         let class = block.class;
         let (at, _) = self.open.entry(class).or_insert_with(|| (offset(&self.seed, class), Block::default()));
         let before = at.floor();
         *at += self.share;
-        let taken = at.floor() > before;
-        if taken {
+        if at.floor() > before {
             self.draw(block);
         }
-        taken
     }
 
     fn draw(&mut self, block: Block) {
@@ -261,7 +258,7 @@ impl Drawing {
         let in_sample = |drawn: &[Block], tenants: &BTreeSet<Tenant>| {
             drawn.iter().any(|block| !block.selection.tenants.is_disjoint(tenants))
         };
-        let (_, _, first) = std::mem::take(&mut self.largest);
+        let (_, first) = std::mem::take(&mut self.largest);
         if first.files() > 0 && !in_sample(&self.drawn, &first.selection.tenants) {
             self.draw(first);
         }
@@ -273,7 +270,7 @@ impl Drawing {
 impl Current {
     fn new(name: &Tenant) -> Self {
         let (bytes, files, block) = (Bytes::ZERO, 0, Block::default());
-        Self { name: name.clone(), bytes, files, block, first: None, drawn: false }
+        Self { name: name.clone(), bytes, files, block, first: None }
     }
 }
 
@@ -323,88 +320,4 @@ fn part(of: u64, share: f64) -> u64 {
 fn offset(seed: &Seed, class: usize) -> f64 {
     let score = u64::from_be_bytes(seed.score(format!("stratum {class}").as_bytes()));
     score as f64 / u64::MAX as f64 * 0.999_999
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lifeboat_repo::format::manifest::{Metadata, Tail};
-    use lifeboat_repo::ids::ObjectHash;
-
-    const LEAST: Least = Least { bytes: Bytes::mib(1), files: 100 };
-
-    fn seed(nonce: u8) -> Seed {
-        Seed::from_checkpoint(&ObjectHash::from_bytes([7; 32]), &[nonce])
-    }
-
-    /// A tenant with 400 files of 100 kB, 500 tenants with 10 files of 3 kB each.
-    fn files() -> Vec<(Tenant, String, Bytes)> {
-        let mut all = Vec::new();
-        for file in 0..400 {
-            all.push(("big".parse().unwrap(), format!("big/{file}"), Bytes(100_000)));
-        }
-        for tenant in 0..500 {
-            for file in 0..10 {
-                all.push((format!("t{tenant}").parse().unwrap(), format!("t{tenant}/{file}"), Bytes(3000)));
-            }
-        }
-        all
-    }
-
-    fn draw(share: f64, nonce: u8) -> Drawn {
-        let files = files();
-        let bytes = files.iter().map(|file| file.2).sum();
-        let size = TrialSize::Share { share, seed: seed(nonce) };
-        let mut drawing = Drawing::new(size, bytes, files.len() as u64, LEAST).unwrap();
-        for (tenant, path, size) in &files {
-            let entry = Entry {
-                path: path.clone().into_bytes(),
-                kind: EntryKind::File,
-                metadata: Metadata::default(),
-                size: *size,
-                tail: Tail::default(),
-            };
-            drawing.take(tenant, &entry);
-        }
-        drawing.finish(12)
-    }
-
-    #[test]
-    fn a_sample_has_its_share_of_tenants_of_every_size() {
-        for nonce in 0..20 {
-            let drawn = draw(0.2, nonce);
-            for stratum in &drawn.strata {
-                let share = stratum.drawn_files as f64 / stratum.files as f64;
-                assert!((0.12..0.3).contains(&share), "{nonce}: {stratum:?}");
-            }
-            assert_eq!(drawn.strata.iter().map(|s| s.tenants).collect::<Vec<_>>(), [500, 1]);
-            assert!((8..=12).contains(&drawn.trials.len()), "{}", drawn.trials.len());
-            let of = |trial: &Block| trial.bytes.0 / trial.files();
-            let sizes: Vec<u64> = drawn.trials.iter().map(of).collect();
-            assert!(sizes.first().unwrap() > &90_000 && sizes.last().unwrap() < &4000, "{sizes:?}");
-        }
-        let paths =
-            |nonce| draw(0.2, nonce).trials.iter().map(|t| t.selection.paths.clone()).collect::<Vec<_>>();
-        assert_eq!(paths(1), paths(1));
-        assert_ne!(paths(1), paths(2));
-    }
-
-    #[test]
-    fn the_largest_tenant_is_always_in() {
-        for nonce in 0..20 {
-            let drawn = draw(0.01, nonce);
-            let big: Tenant = "big".parse().unwrap();
-            assert!(drawn.trials.iter().any(|trial| trial.selection.tenants.contains(&big)), "{nonce}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_much_more_than_a_sample_is_taken_whole() {
-        let all = |bytes, files| {
-            let size = TrialSize::Sample { bytes: Bytes::mib(1), seed: seed(1) };
-            Drawing::new(size, bytes, files, LEAST).is_none()
-        };
-        assert!(all(Bytes::ZERO, 0) && all(Bytes::mib(1), 1000) && all(Bytes::mib(100), 110));
-        assert!(!all(Bytes::mib(100), 1000));
-    }
 }
