@@ -4,9 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use lifeboat_backup::{Environment as Variables, Program};
+use lifeboat_backup::Environment as Variables;
 use lifeboat_repo::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::agent::{Agent, Credentials};
@@ -14,24 +13,25 @@ use lifeboat_repo::repository::catalog::Catalog;
 #[cfg(feature = "recover")]
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::{Repository, Role};
-use lifeboat_repo::store::local::LocalStore;
-use lifeboat_repo::store::s3::S3Store;
-use lifeboat_repo::store::throttled::{Pause, Throttle, ThrottledStore};
-use lifeboat_repo::store::{Store, StoreErrorKind};
+use lifeboat_repo::store::throttled::Throttle;
 use lifeboat_repo::units::Timestamp;
 
 use crate::codes::Code;
-use crate::config::{Config, FILE, Host, LimitArgs, Overrides, Place, Region};
+use crate::config::{Config, FILE, Host, LimitArgs, Overrides, Region};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, shown};
+#[cfg(feature = "recover")]
+use crate::failure::shown;
+use crate::failure::{Failure, Result};
 use crate::keyfiles;
 use crate::log::{Log, LogFormat};
 use crate::progress::{Progress, Show};
 use crate::render::{Page, Paint};
-use crate::witness_command::WitnessCommand;
+use stores::Patience;
+#[cfg(feature = "recover")]
+pub(crate) use stores::open_store;
+pub(crate) use stores::repository_place;
 
-/// How soon a wait for bandwidth notices that somebody asked to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+mod stores;
 
 /// What every verb starts from.
 #[derive(Clone)]
@@ -58,20 +58,6 @@ pub(crate) struct Context {
     pub(crate) clock: SystemClock,
     /// The machine's randomness.
     pub(crate) entropy: SystemEntropy,
-}
-
-/// Waits as long as nobody asks to stop.
-struct Patience(Arc<AtomicBool>);
-
-impl Pause for Patience {
-    fn pause(&self, how_long: Duration) {
-        let mut left = how_long;
-        while !left.is_zero() && !self.0.load(Ordering::Relaxed) {
-            let part = left.min(LOOK_EVERY);
-            std::thread::sleep(part);
-            left -= part;
-        }
-    }
 }
 
 /// What the environment says. A variable that is empty says nothing.
@@ -233,39 +219,6 @@ impl Context {
         Ok(repository)
     }
 
-    /// The store of a region, held back to what this host may use of the network.
-    pub(crate) fn store(&self, region: &Region) -> Result<Arc<dyn Store>> {
-        Ok(self.throttled(open_store(region)?))
-    }
-
-    /// The witness of a region, if it has one.
-    pub(crate) fn witness(&self, region: &Region) -> Result<Option<Arc<dyn Store>>> {
-        if let Some(program) = &region.witness_command {
-            let program = Program { inherited: inherited(), ..program.clone() };
-            return Ok(Some(Arc::new(WitnessCommand::new(program, Arc::clone(&self.cancelled)))));
-        }
-        let Some(place) = &region.witness else { return Ok(None) };
-        if let Place::Directory(directory) = place
-            && !directory.exists()
-        {
-            // Its parent must be there: a disk that is not mounted must not look like a new witness.
-            std::fs::create_dir(directory)
-                .map_err(|error| Failure::file("make the witness", directory, &error))
-                .map_err(|failure| failure.next("mount its disk, or make the directory it is to lie in"))?;
-        }
-        let opened = open_store(&Region { repository: place.clone(), ..region.clone() });
-        let store = opened.map_err(|failure| failure.at(format!("witness of {} in {place}", region.name)))?;
-        Ok(Some(self.throttled(store)))
-    }
-
-    /// The store, held back to what this host may use of the network.
-    fn throttled(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-        match self.throttle.get() {
-            Some(throttle) => Arc::new(ThrottledStore::new(store, Arc::clone(throttle))),
-            None => store,
-        }
-    }
-
     /// Reads what this host holds.
     pub(crate) fn credentials(&self, host: &Host) -> Result<Credentials> {
         let help = "a host that never had keys makes them with `lifeboat keys writer new`, and an officer enrols it. Where \
@@ -370,43 +323,6 @@ impl Reader<'_> {
             Self::Agent(agent) => agent.catalog(),
             #[cfg(feature = "recover")]
             Self::Recovery(recovery) => recovery.catalog(),
-        }
-    }
-}
-
-/// A region's repository in words.
-pub(crate) fn repository_place(region: &Region) -> String {
-    let what = match region.role {
-        Role::Primary => "repository",
-        Role::Replica => "replica",
-    };
-    format!("{what} of {} in {}", region.name, region.repository)
-}
-
-/// The store of a region's repository.
-pub(crate) fn open_store(region: &Region) -> Result<Arc<dyn Store>> {
-    let directory = match &region.repository {
-        Place::Directory(directory) => directory,
-        Place::Bucket(settings) => {
-            let opened = S3Store::open(settings.as_ref().clone());
-            let store = opened.map_err(|error| Failure::from(error).at(repository_place(region)))?;
-            return Ok(Arc::new(store));
-        }
-    };
-    match LocalStore::open(directory) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(error) => {
-            let missing =
-                matches!(&error.kind, StoreErrorKind::Io(io) if io.kind() == io::ErrorKind::NotFound);
-            let failure = Failure::from(error);
-            Err(if missing {
-                Failure::new(Exit::Refused, format!("there is no repository of region {} here", region.name))
-                    .code(Code::NoRepository)
-                    .next(Code::NoRepository.next())
-            } else {
-                failure
-            }
-            .at(shown(directory)))
         }
     }
 }

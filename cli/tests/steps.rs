@@ -4,7 +4,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
@@ -27,6 +27,12 @@ fn told(what: &str, output: &Output, code: i32) -> String {
     let all = String::from_utf8(all).unwrap();
     assert_eq!(output.status.code(), Some(code), "{what}\n{all}");
     all
+}
+
+/// Every file below a directory.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 /// A directory with a configuration, data of two tenants, keys and a repository.
@@ -131,6 +137,12 @@ fn what_is_refused_leaves_nothing_and_says_what_to_do() {
     let script = "trap '' XFSZ; ulimit -f 64; exec lifeboat kit --out half";
     let said = told(script, &run(at, "/bin/sh", &["-c", script]), 1);
     assert!(said.contains("cannot write the kit") && !at.join("half").exists(), "{said}");
+    // What is damaged here may be whole in the replica.
+    let packs = walk(&at.join("repositories/eu-fra/packs"));
+    packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    let keys = ["--identity", "keys/recovery-eu-fra.txt"];
+    let said = flat(&ends(at, &[&["restore", "chats", "--target", "back"], &keys[..]].concat(), 4));
+    assert!(said.contains("the same with --replica") && said.contains("repair --from replica"), "{said}");
     let said = ends(at, &["restore", "chats", "--target", "out", "--identity", "nowhere.txt"], 2);
     assert!(said.contains("LB-208") && said.contains("next:") && said.contains("the safe"), "{said}");
 }
@@ -163,4 +175,18 @@ fn whoever_lacks_something_is_told_what() {
     fs::rename(at.join("repositories"), at.join("away")).unwrap();
     let said = ends(at, &["status"], 7);
     assert!(said.trim_start_matches('\n') == said && said.contains("could not look"), "{said:?}");
+}
+
+#[test]
+fn policy_check_says_once_what_is_true_of_several() {
+    let directory = made();
+    let at = directory.path();
+    let path = at.join("lifeboat.toml");
+    let keep = "\n[components.chats.keep]\ndaily = 7\n[tenants.acme]\nkeep = \"5d\"\n";
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + keep).unwrap();
+    ends(at, &["backup", "--all"], 0);
+    let said = flat(&ends(at, &["policy", "check"], 0));
+    assert_eq!(said.matches("deleted today, gone by").count(), 2, "{said}");
+    assert_eq!(said.matches("what shares a segment").count(), 1, "{said}");
 }

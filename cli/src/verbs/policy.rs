@@ -176,8 +176,13 @@ fn render(page: &mut Page, found: &Found<'_>) {
         for step in &forecast.steps {
             page.item("·", &format!("{}  {}", show_moment(step.until), step.why));
         }
-        for note in &forecast.notes {
+    }
+    // What is true of several is said once.
+    let mut said: Vec<&String> = Vec::new();
+    for note in found.forecasts.iter().flat_map(|forecast| &forecast.notes) {
+        if !said.contains(&note) {
             page.item("·", note);
+            said.push(note);
         }
     }
     for why in found.broken() {

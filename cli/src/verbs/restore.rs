@@ -4,34 +4,30 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use lifeboat_repo::format::snapshot::{Counts, Snapshot, Status as SnapshotStatus};
-use lifeboat_repo::format::text;
+use lifeboat_repo::format::snapshot::{Counts, Snapshot};
 use lifeboat_repo::ids::{Label, RunId};
 use lifeboat_repo::observe::{Event, Observer};
 use lifeboat_repo::repository::snapshots::{Judge, Standing};
 use lifeboat_repo::repository::witness::Depth;
 use lifeboat_restore::ids::parse_mapping;
 use lifeboat_restore::report::LossKind;
-use lifeboat_restore::{Changes, Choice, IdMap, InPlace, Loss, Options, Plan, Report, Severity, Status};
-use serde_json::{Value, json};
+use lifeboat_restore::{Changes, Choice, IdMap, InPlace, Options, Plan, Report, Status};
+use serde_json::json;
 
 use crate::choosing::Which;
 use crate::config::{Component, Config, Region};
 use crate::context::{Context, repository_place};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, restore_failure, shown, tame};
+use crate::failure::{Failure, Result, restore_failure, shown};
 use crate::looking::{Asked, look};
-use crate::render::{Outcome, Page, Tone, short_hashes};
+use crate::render::Outcome;
 use crate::survey::{self, Identities, status_word};
-use crate::when::{count_of, show_count, show_duration, show_moment};
 use crate::witnessed::{self, Said};
 
 mod guard;
+mod page;
 mod part;
 mod stdout;
-
-/// Losses and findings a page names; `--json` names more.
-const SHOWN: usize = 20;
 
 /// Where values begin in the lines that tell of changes.
 const CHANGES_COLUMN: usize = 12;
@@ -204,8 +200,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                         "recovery_point": done.snapshot.recovery_point.rfc3339(),
                         "snapshot_status": status_word(done.snapshot.status), "unrecorded": done.unrecorded,
                         "passed_over": done.passed_over, "freshness": done.freshness.value(), "part": done.part,
-                        "target": shown(args.target()?), "status": report.status(), "report": report_value(report) });
-    let page = render(context, args.target()?, component, &done, report);
+                        "target": shown(args.target()?), "status": report.status(), "report": page::report_value(report) });
+    let page = page::render(context, args.target()?, component, &done, report);
     let exit = exit_of(report).worst(done.freshness.exit_of_restore());
     Ok(Outcome { exit, value, page })
 }
@@ -306,113 +302,4 @@ fn dry_run(context: &Context, target: &Path, region: &Region, done: &Done) -> Ou
     let value = json!({ "dry_run": true, "region": region.name, "target": shown(target), "part": done.part,
                         "plan": plan, "changes": done.changes, "freshness": done.freshness.value() });
     Outcome { exit, value, page: page.finish() }
-}
-
-fn render(context: &Context, target: &Path, component: &Component, done: &Done, report: &Report) -> String {
-    let mut page: Page = context.page();
-    let snapshot = &done.snapshot;
-    page.heading(&format!("{}{} restored to {}", done.part.words(), component.name, shown(target)));
-    let (tone, words) = match report.status() {
-        Status::Complete if done.part.is_shard() => (Tone::Good, "all files of this shard are there"),
-        Status::Complete => (Tone::Good, "everything asked for is there"),
-        Status::Partial => (Tone::Bad, "NOT everything asked for is there: see below"),
-    };
-    page.field_toned("status", tone, words);
-    page.field("snapshot", &snapshot.run.to_string());
-    page.field("holds data to", &show_moment(snapshot.recovery_point));
-    done.freshness.show(&mut page);
-    if let Some(why) = &done.passed_over {
-        page.field_toned("not newest", Tone::Bad, why);
-    }
-    if done.unrecorded {
-        page.field_toned(
-            "note",
-            Tone::Warn,
-            "no ledger names this snapshot yet: only its signature vouches for it",
-        );
-    }
-    if snapshot.status == SnapshotStatus::Partial {
-        page.field_toned(
-            "note",
-            Tone::Warn,
-            &format!("the snapshot itself is partial{}", partial_words(&snapshot.counts)),
-        );
-    }
-    page.field(
-        "restored",
-        &format!(
-            "{}, {}, {}",
-            count_of(report.files, "file", "files"),
-            count_of(report.entries, "entry", "entries"),
-            report.bytes
-        ),
-    );
-    page.field("took", &format!("{}, {} fetched", show_duration(report.duration), report.fetched));
-    if let Some(changes) = &report.changes {
-        page.raw("  beside what was there:");
-        page.columns(CHANGES_COLUMN, &changes.to_string());
-    }
-    render_losses(&mut page, &report.losses);
-    render_findings(&mut page, report);
-    if done.part.is_shard() {
-        page.item("→", "when all shards are complete: the same with --finish in place of --shard");
-    }
-    page.finish()
-}
-
-fn render_losses(page: &mut Page, losses: &[Loss]) {
-    if losses.is_empty() {
-        return;
-    }
-    page.toned(Tone::Bad, "  lost:");
-    for loss in losses.iter().take(SHOWN) {
-        let whose = loss
-            .tenant
-            .as_ref()
-            .map_or_else(|| format!("key {}", loss.key), |tenant| format!("tenant {tenant}"));
-        let paths: Vec<_> = loss.paths.iter().take(3).map(|path| text::display(path).into_owned()).collect();
-        let named = if paths.is_empty() { String::new() } else { format!(" ({}, …)", paths.join(", ")) };
-        let count = count_of(loss.path_count, "path", "paths");
-        page.item(
-            "-",
-            &format!("{whose}: {count}, {}{named}: {}", loss.bytes, short_hashes(&tame(&loss.why))),
-        );
-    }
-    if losses.len() > SHOWN {
-        page.item("-", &format!("and {} more", losses.len() - SHOWN));
-    }
-    if losses.iter().any(|loss| loss.why.contains("in no index")) {
-        page.item(
-            "→",
-            "a maintainer's `lifeboat repair index` writes lost index objects anew from packs; --replica restores from the \
-             replica meanwhile",
-        );
-    }
-    page.item("→", "look for them in an earlier snapshot: `lifeboat snapshots`, then --snapshot RUN");
-}
-
-fn render_findings(page: &mut Page, report: &Report) {
-    let counts = report.finding_counts;
-    let grave = || report.findings.iter().filter(|finding| finding.severity > Severity::Note);
-    let total = counts.warnings + counts.missing;
-    if total == 0 {
-        return;
-    }
-    page.toned(Tone::Warn, "  to know:");
-    for finding in grave().take(SHOWN) {
-        page.item("-", &format!("{}: {}", text::display(&finding.path), tame(&finding.what)));
-    }
-    let rest = total.saturating_sub(grave().take(SHOWN).count() as u64);
-    if rest > 0 {
-        page.item("-", &format!("and {} more", show_count(rest)));
-    }
-}
-
-fn report_value(report: &Report) -> Value {
-    // Nothing in a report can fail to be JSON.
-    let mut value = serde_json::to_value(report).unwrap_or_default();
-    if let Some(object) = value.as_object_mut() {
-        object.insert("duration".into(), json!(report.duration.as_secs_f64()));
-    }
-    value
 }
