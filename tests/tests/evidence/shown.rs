@@ -223,6 +223,10 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
         fresh
     };
     show("ready.html", &fresh().page());
+    // A time is green where all that it rests on is.
+    let time =
+        |page: &str| page.split("In what time").next().unwrap().rsplit("<li").next().unwrap().to_owned();
+    assert!(time(&fresh().page()).contains("good") && !time(&whole.page()).contains("good"));
     assert_eq!(fresh().standing(), Standing::Shown, "{:?}", fresh().ready());
     type Case = (&'static str, Standing, fn(&mut Readiness));
     let cases: [Case; 17] = [

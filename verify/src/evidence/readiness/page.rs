@@ -88,7 +88,11 @@ impl Readiness {
             .into_iter()
             .filter_map(|held| held.facts.projection.as_ref())
             .map(|whole| (whole.seconds, whole.target, whole.verdict));
-        let slowest = parts.chain(wholes).max_by_key(|(time, ..)| *time);
+        let times: Vec<_> = parts.chain(wholes).collect();
+        let slowest = times.iter().max_by_key(|(time, ..)| *time);
+        // A time in green is one that all of what it rests on met.
+        let ended = latest(ready).into_iter().map(|held| held.facts.verdict);
+        let gravest = times.iter().map(|(.., verdict)| *verdict).chain(ended).max();
         let unknown = ready.iter().filter(|one| rto(one).is_none()).count();
         let ages =
             || ready.iter().filter_map(|one| Some((one, self.now.since(one.component.recovery_point?))));
@@ -101,9 +105,9 @@ impl Readiness {
         html! {
             ul.tiles {
                 @match slowest {
-                    Some((time, target, verdict)) => (tile("In what time", &time.show(),
-                        if unknown > 0 { "warn" } else { tone(verdict) },
-                        &format!("until everything is back{}, target {}", and(unknown, "never measured"), promise(target)))),
+                    Some((time, target, _)) => (tile("In what time", &time.show(),
+                        match gravest.map(tone) { Some("good") if unknown > 0 || !holds => "warn", known => known.unwrap_or("warn") },
+                        &format!("until everything is back{}, target {}", and(unknown, "never measured"), promise(*target)))),
                     None => (tile("In what time", "unknown", "bad", "nothing was ever measured")),
                 }
                 @match lost {
