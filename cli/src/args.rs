@@ -190,10 +190,11 @@ impl Verb {
 }
 
 /// The environment, each variable with what it does.
-pub(crate) const ENVIRONMENT: [(&str, &str); 13] = [
+pub(crate) const ENVIRONMENT: [(&str, &str); 14] = [
     ("LIFEBOAT_CONFIG", "the configuration, as --config"),
     ("LIFEBOAT_IDENTITY", "recovery identities, as --identity, colons between"),
     ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
+    ("LIFEBOAT_REPLICA", "if set: --replica for what only reads"),
     ("LIFEBOAT_SIGNING_KEY", "instead of signing_key in [host]"),
     ("LIFEBOAT_CARD_IDENTITY", "instead of card_identity in [host]"),
     ("LIFEBOAT_STATE", "instead of state in [host]"),

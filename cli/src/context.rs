@@ -69,6 +69,8 @@ pub(crate) struct Environment {
     pub(crate) identities: Vec<PathBuf>,
     /// `LIFEBOAT_OFFICER_KEY`
     pub(crate) officer_key: Option<PathBuf>,
+    /// `LIFEBOAT_REPLICA`: whether verbs that only read look at replicas.
+    pub(crate) replica: bool,
     /// What it sets instead of the configuration.
     pub(crate) overrides: Overrides,
 }
@@ -105,6 +107,7 @@ impl Environment {
                 .filter(|path| !path.as_os_str().is_empty())
                 .collect(),
             officer_key: path("LIFEBOAT_OFFICER_KEY"),
+            replica: value("LIFEBOAT_REPLICA").is_some(),
             overrides: Overrides {
                 signing_key: path("LIFEBOAT_SIGNING_KEY"),
                 card_identity: path("LIFEBOAT_CARD_IDENTITY"),
@@ -118,6 +121,11 @@ impl Context {
     /// The same, to look at regions' replicas instead of their repositories, if so.
     pub(crate) fn at(&self, side: Side) -> Self {
         Self { replica: side.replica, ..self.clone() }
+    }
+
+    /// The same, for a verb that only reads: the environment may say so, too.
+    pub(crate) fn reading(&self, side: Side) -> Self {
+        self.at(Side { replica: side.replica || self.environment.replica })
     }
 
     /// Whether somebody asked to stop.

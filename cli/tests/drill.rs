@@ -250,6 +250,33 @@ fn a_lost_region_is_rehearsed_with_every_step() {
     assert_eq!(compared["result"]["worse"], false);
 }
 
+/// The repository went with the region. Every command of the book looks at the replica, by hand and in a drill.
+#[test]
+fn a_region_that_is_lost_with_its_repository_comes_back_from_the_replica() {
+    let world = World::new();
+    for lost in ["host", "data", "repositories"] {
+        fs::remove_dir_all(world.at(lost)).unwrap();
+    }
+    let drill = [&DRILL[..], &IDENTITY].concat();
+    world.json(&drill, 7);
+    let done = world.json(&[&drill[..], &["--replica"]].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    assert_eq!(
+        (&facts["verdict"], &facts["repositories"][0]["role"]),
+        (&"met".into(), &"replica".into()),
+        "{facts:#}"
+    );
+    assert_eq!(facts["components"][1]["checks"][0]["outcome"], "passed", "{facts:#}");
+    // The replica is no target, whichever side is looked at.
+    let mut bad = [&drill[..], &["--replica"]].concat();
+    bad[8] = "repositories/eu-fra";
+    fs::create_dir_all(world.at("repositories/eu-fra")).unwrap();
+    assert_eq!(world.json(&bad, 7)["error"]["code"], "LB-730");
+    let replica = [("LIFEBOAT_REPLICA", "yes".to_owned())];
+    assert_eq!(follow(&world, "region-loss", &replica, &|_| {}).len(), 5);
+    assert!(world.at("back/chats/uploads/acme/0.txt").exists());
+}
+
 #[test]
 fn a_target_that_is_a_source_is_refused_by_whatever_name() {
     let world = World::new();

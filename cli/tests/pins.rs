@@ -7,9 +7,14 @@
 #[test]
 fn what_is_said_is_what_is_pinned() {
     let cases = trycmd::TestCases::new();
-    for name in
-        ["LIFEBOAT_CONFIG", "LIFEBOAT_IDENTITY", "LIFEBOAT_LOG", "LIFEBOAT_LOG_FORMAT", "CLICOLOR_FORCE"]
-    {
+    for name in [
+        "LIFEBOAT_CONFIG",
+        "LIFEBOAT_IDENTITY",
+        "LIFEBOAT_REPLICA",
+        "LIFEBOAT_LOG",
+        "LIFEBOAT_LOG_FORMAT",
+        "CLICOLOR_FORCE",
+    ] {
         cases.env(name, "");
     }
     cases.env("USER", "alice").env("NO_COLOR", "1").case("tests/pins/*.trycmd");

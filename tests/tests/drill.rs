@@ -165,6 +165,7 @@ fn body(world: &World, book: &Book, wanted: &[Wanted]) -> Body {
         not_run: Vec::new(),
         resume: String::new(),
         keep: false,
+        replica: false,
         cleanup: None,
     }
 }

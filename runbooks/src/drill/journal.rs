@@ -76,6 +76,8 @@ pub struct Body {
     pub not_run: Vec<NotRun>,
     /// Whether what was restored is left where it is.
     pub keep: bool,
+    /// Whether the region's replica is looked at, not its repository.
+    pub replica: bool,
     /// The command that goes on with it, should it be cut off.
     pub resume: String,
     /// What became of the target, once it was cleaned up.

@@ -5,7 +5,9 @@
 
 use std::ffi::OsString;
 use std::io::PipeReader;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -113,14 +115,16 @@ pub fn run(script: &str, shell: Shell<'_>, watch: &dyn Watch) -> Ran {
     Ran { started, ended: clock.now(), took: begun.elapsed(), end, printed }
 }
 
-/// Ends what an earlier attempt of a drill left running: its steps bear the drill's id in their environment. How many there
-/// were.
+/// Ends what steps of a drill left running: they bear the drill's id and its target in their environment, since another drill
+/// of the same second may have the same id. How many there were.
 #[must_use]
-pub fn end_leftovers(id: &str) -> usize {
-    let mark = format!("LIFEBOAT_DRILL={id}");
+pub fn end_leftovers(id: &str, restored: &Path) -> usize {
+    let marks =
+        [mark("LIFEBOAT_DRILL", id.as_bytes()), mark("DRILL_TARGET", restored.as_os_str().as_bytes())];
     let bears = |pid: &i32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
+        let all: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
+        marks.iter().all(|mark| all.contains(&mark.as_slice()))
     };
     let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let own = i32::try_from(std::process::id()).unwrap_or_default();
@@ -136,6 +140,10 @@ pub fn end_leftovers(id: &str) -> usize {
         std::thread::sleep(LOOK_EVERY);
     }
     left.len()
+}
+
+fn mark(name: &str, value: &[u8]) -> Vec<u8> {
+    [name.as_bytes(), b"=", value].concat()
 }
 
 fn start(script: &str, environment: &[(OsString, OsString)]) -> std::io::Result<(Child, PipeReader)> {

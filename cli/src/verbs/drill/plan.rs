@@ -25,6 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    let context = &context.reading(args.asked.side);
     let setup = Setup::new(context, &args.asked, &args.book)?;
     let nowhere = Target { directory: "TARGET".into(), made: false };
     let values = setup.values(context, &args.asked, &nowhere)?;

@@ -16,7 +16,7 @@ use super::failures;
 use super::setup::{self, Asked, Setup};
 use super::watching::Watching;
 use crate::codes::Code;
-use crate::context::Context;
+use crate::context::{Context, Side};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown};
 use crate::render::{Outcome, Tone};
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) keep: bool,
     /// Go on with the drill that was cut off, or of several this one
-    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["book", "target", "region", "component", "disruption", "window", "seed", "nonce", "values", "erased", "operator"])]
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["book", "target", "region", "component", "disruption", "window", "seed", "nonce", "values", "erased", "operator", "replica"])]
     resume: Option<String>,
     #[command(flatten)]
     officer: OfficerKey,
@@ -64,11 +64,14 @@ pub(super) struct Drill<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let drill = match &args.resume {
-        Some(id) => resume(context, args, id)?,
-        None => begin(context, args)?,
-    };
-    drill.perform()
+    match &args.resume {
+        Some(id) => {
+            let directory = unfinished(&args.out, id)?;
+            let replica = journal::peek(&directory).map_err(failures::journal)?.replica;
+            resume(&context.at(Side { replica }), args, &directory)?.perform()
+        }
+        None => begin(&context.reading(args.asked.side), args)?.perform(),
+    }
 }
 
 fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
@@ -86,7 +89,7 @@ fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
     let files = args.asked.identities.files(context);
     // What is missing is told before anything is made.
     setup.values(context, &args.asked, &Target::in_place(&asked))?;
-    let sources = setup::sources(&setup.config, files);
+    let sources = setup::sources(context, files)?;
     let target = Target::claim(&asked, &sources, id.as_str()).map_err(failures::target)?;
     let body = body(context, args, &setup, id.clone(), operator.clone(), now, target.clone());
     let body = body.inspect_err(|_| drop(target.clean(id.as_str())))?;
@@ -143,6 +146,7 @@ fn body(
         interruptions: Vec::new(),
         not_run,
         keep: args.keep,
+        replica: context.replica,
         cleanup: None,
     })
 }
@@ -165,10 +169,9 @@ fn resume_line(context: &Context, args: &Args, id: &Label) -> String {
     line
 }
 
-fn resume<'a>(context: &'a Context, args: &'a Args, id: &str) -> Result<Drill<'a>> {
-    let directory = unfinished(&args.out, id)?;
+fn resume<'a>(context: &'a Context, args: &'a Args, directory: &Path) -> Result<Drill<'a>> {
     let key = args.officer.key(context)?;
-    let mut journal = Journal::resume(&directory).map_err(failures::journal)?;
+    let mut journal = Journal::resume(directory).map_err(failures::journal)?;
     let body = journal.body.clone();
     let asked = Asked {
         region: Some(body.region.clone()),
@@ -187,20 +190,20 @@ fn resume<'a>(context: &'a Context, args: &'a Args, id: &str) -> Result<Drill<'a
     if let Some((what, _)) = changed.iter().find(|(_, same)| !same) {
         return Err(Failure::new(Exit::Refused, format!("{what} is another than when the drill began"))
             .code(Code::NoDrill)
-            .at(shown(&directory))
+            .at(shown(directory))
             .next("put it back, or begin a new drill"));
     }
     setup.complete(&body.values)?;
     let done = args.done.read(&setup.book, &body.steps)?;
     let files = args.asked.identities.files(context);
-    let sources = setup::sources(&setup.config, files);
+    let sources = setup::sources(context, files)?;
     // Once all was looked at, the target may be gone already.
     if journal.concluded().map_err(failures::journal)?.is_none() {
         journal.body.keep |= args.keep;
         body.target.reclaim(&sources, body.id.as_str()).map_err(failures::target)?;
     }
     // What the step that was cut off started may still be at it.
-    let left = step::end_leftovers(body.id.as_str());
+    let left = step::end_leftovers(body.id.as_str(), &body.target.restored());
     run::resume(&mut journal, Moment::new(context.now())).map_err(failures::journal)?;
     let watching = Watching::new(context, &body.operator, done);
     watching.say(

@@ -1,7 +1,7 @@
 //! What a drill is about, worked out before anything is done: book, region, components, snapshots, disruption, values.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::clock::Entropy;
@@ -20,7 +20,7 @@ use lifeboat_verify::evidence::facts::EntryFact;
 use super::books::{self, Found};
 use crate::codes::Code;
 use crate::config::{Component, Config, Place, Region};
-use crate::context::{Context, repository_place};
+use crate::context::{Context, Side, repository_place};
 use crate::failure::{Failure, Result, shown};
 use crate::keyfiles;
 use crate::survey::Identities;
@@ -57,6 +57,8 @@ pub(crate) struct Asked {
     /// A tenant that was erased and must be absent; may be given several times
     #[arg(long, value_name = "TENANT")]
     pub(crate) erased: Vec<Tenant>,
+    #[command(flatten)]
+    pub(crate) side: Side,
     #[command(flatten)]
     pub(crate) identities: Identities,
 }
@@ -174,8 +176,9 @@ impl Setup {
     }
 }
 
-/// Everything that the configuration names and a drill must not touch.
-pub(crate) fn sources(config: &Config, identities: &[PathBuf]) -> Vec<Source> {
+/// Everything that the configuration names and a drill must not touch, whichever side it looks at.
+pub(crate) fn sources(context: &Context, identities: &[PathBuf]) -> Result<Vec<Source>> {
+    let config = context.at(Side::default()).config()?;
     let mut all = Vec::new();
     let mut add = |what: String, path: &Path| all.push(Source { what, path: path.to_owned() });
     for component in &config.components {
@@ -202,7 +205,7 @@ pub(crate) fn sources(config: &Config, identities: &[PathBuf]) -> Vec<Source> {
     }
     add("the configuration".into(), &config.path);
     identities.iter().for_each(|path| add("a recovery identity".into(), path));
-    all
+    Ok(all)
 }
 
 /// Names and values of environment variables.
@@ -228,6 +231,11 @@ pub(crate) fn environment(
     let config = context.config_file();
     all.insert("LIFEBOAT_CONFIG".into(), std::path::absolute(&config).unwrap_or(config).into());
     all.insert("NO_COLOR".into(), "1".into());
+    // Commands of steps look where the drill does.
+    all.remove(OsStr::new("LIFEBOAT_REPLICA"));
+    if context.replica {
+        all.insert("LIFEBOAT_REPLICA".into(), "yes".into());
+    }
     all.extend(set);
     let secrets = all
         .iter()

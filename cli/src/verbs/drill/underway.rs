@@ -239,7 +239,7 @@ impl Drill<'_> {
         if body.keep || body.cleanup.is_some() {
             return Ok(());
         }
-        let ended = step::end_leftovers(body.id.as_str());
+        let ended = step::end_leftovers(body.id.as_str(), &body.target.restored());
         let mut cleanup = body.target.clean(body.id.as_str());
         if ended > 0 {
             cleanup.removed.push(count_of(

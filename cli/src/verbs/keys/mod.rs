@@ -6,6 +6,8 @@ use clap::Subcommand;
 pub(super) use writers::OfficerArgs;
 
 use crate::context::Context;
+#[cfg(feature = "recover")]
+use crate::context::Reading;
 use crate::failure::Result;
 use crate::render::Outcome;
 #[cfg(feature = "recover")]
@@ -55,7 +57,7 @@ enum What {
     Catalog(Catalog),
     /// Try whether a recovery identity opens everything
     #[cfg(feature = "recover")]
-    Check(check::Args),
+    Check(Reading<check::Args>),
     /// Put a copy of seals and keys under a lock, every day
     #[cfg(feature = "recover")]
     Bundle(bundle::Args),
@@ -171,7 +173,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         #[cfg(feature = "recover")]
         What::Catalog(Catalog::Renew(args)) => renewal::renew(context, args),
         #[cfg(feature = "recover")]
-        What::Check(args) => check::run(context, args),
+        What::Check(args) => check::run(&context.reading(args.side), &args.args),
         #[cfg(feature = "recover")]
         What::Paper(args) => paper::run(context, args),
         #[cfg(feature = "recover")]

@@ -75,14 +75,17 @@ fn a_step_that_leaves_a_server_behind_ends() {
     let mark = format!("step-test-{}", std::process::id());
     let script = "echo before; setsid sleep 10000 & while [ \"$(cut -d' ' -f6 /proc/$!/stat)\" != $! ]; do :; done; \
                   head -c 70000 /dev/zero | tr '\\0' '\\n'; echo after";
-    let done = ran(script, &[("LIFEBOAT_DRILL", &mark)], None);
+    let marked = [("LIFEBOAT_DRILL", mark.as_str()), ("DRILL_TARGET", "/srv/one")];
+    let done = ran(script, &marked, None);
     assert_eq!((done.end, done.printed.bytes), (End::Exit(0), Bytes(70_013)));
     assert_eq!(done.printed.tail.last().map(String::as_str), Some("after"));
-    assert_eq!(end_leftovers(&mark), 1);
-    assert_eq!(end_leftovers(&mark), 0);
+    // Another drill of the same second bears the same id, and is let alone.
+    assert_eq!(end_leftovers(&mark, Path::new("/srv/other")), 0);
+    assert_eq!(end_leftovers(&mark, Path::new("/srv/one")), 1);
+    assert_eq!(end_leftovers(&mark, Path::new("/srv/one")), 0);
     // Nor does one that prints for ever; it does not die of it either.
-    let done = ran(&script.replace("sleep 10000", "yes"), &[("LIFEBOAT_DRILL", &mark)], None);
-    assert_eq!((done.end, end_leftovers(&mark)), (End::Exit(0), 1));
+    let done = ran(&script.replace("sleep 10000", "yes"), &marked, None);
+    assert_eq!((done.end, end_leftovers(&mark, Path::new("/srv/one"))), (End::Exit(0), 1));
 }
 
 /// A secret lies across each place where a long line is cut: neither half of it is shown.
