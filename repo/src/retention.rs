@@ -82,6 +82,8 @@ pub enum Fate {
     Kept(Vec<Because>),
     /// It expires: what each rule says to it. Empty for one that no ledger names.
     Expired(Vec<Passed>),
+    /// It expires because somebody named it.
+    Named,
     /// It takes no place and is left as it is.
     Left(Untaken),
 }
@@ -103,7 +105,7 @@ impl Decision {
     /// Whether it expires.
     #[must_use]
     pub fn expires(&self) -> bool {
-        matches!(self.fate, Fate::Expired(_))
+        matches!(self.fate, Fate::Expired(_) | Fate::Named)
     }
 
     /// Whether it is kept because it counts; what is left alone is not.

@@ -2,6 +2,8 @@
 //!
 //! Whose keys are in a snapshot only a recovery identity can tell. Without one, tenants with rules of their own are left
 //! out, and the verb ends "partly done".
+//!
+//! One that nobody can read any more takes no place by any rule; it expires by its name.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,12 +27,16 @@ use crate::failure::{Failure, Result, tame};
 use crate::render::Outcome;
 use crate::survey::Asked;
 
+mod named;
 mod page;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     asked: Asked,
+    /// Expire this snapshot of the component named, and nothing else, whatever the rules say; even one that cannot be read
+    #[arg(long, value_name = "SNAPSHOT")]
+    snapshot: Option<String>,
     /// Only say what would expire
     #[arg(long)]
     dry_run: bool,
@@ -112,6 +118,16 @@ fn plan<'c>(
     let files = args.asked.identities.files(context);
     let reader = context.reader(config, repository, files)?;
     let judge = Judge::new(repository, reader.catalog())?;
+    if let Some(snapshot) = &args.snapshot {
+        let [component] = args.asked.components.as_slice() else {
+            return Err(Failure::usage(
+                "--snapshot is about one component, and there is none before it, or several",
+            )
+            .next("write `lifeboat retain COMPONENT --snapshot SNAPSHOT`"));
+        };
+        let components = vec![named::decide(&judge, config.component(component)?, snapshot)?];
+        return Ok(Plan { region, components, tenants_unknown: false });
+    }
     let recovery = match &reader {
         crate::context::Reader::Recovery(recovery) => Some(recovery),
         crate::context::Reader::Agent(_) => None,

@@ -33,6 +33,42 @@ fn what_retain_says_it_records_once() {
     assert_eq!(value["result"]["snapshots"].as_array().unwrap().len(), 1);
 }
 
+/// Nobody can tell what a snapshot needs that cannot be read: nothing is collected until it expires by its name.
+#[test]
+fn what_cannot_be_read_expires_by_its_name() {
+    let world = World::with("\n[components.chats.keep]\nlast = 9\n");
+    for _ in 0..3 {
+        world.ends(&["backup", "--all"], 0);
+    }
+    let text = std::fs::read_to_string(world.at().join("lifeboat.toml")).unwrap().replace("host-1", "m1");
+    std::fs::write(world.at().join("m1.toml"), text).unwrap();
+    world.ends(&["keys", "maintainer", "new", "--config", "m1.toml"], 0);
+    world.ends(&["keys", "maintainer", "add", "m1", "--config", "m1.toml", OFFICER, IDENTITY], 0);
+    let below = world.at().join("repositories/eu-fra/snapshots/chats");
+    let mut names: Vec<String> = std::fs::read_dir(&below)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let m1 = ["--config", "m1.toml"];
+    let retain = |name: &str, exit| {
+        said(&world.ends(&[&["retain", "chats", "--snapshot", name][..], &m1].concat(), exit))
+    };
+    std::fs::write(below.join(&names[0]), "spoilt").unwrap();
+    let told = said(&world.ends(&[&["gc"][..], &m1].concat(), 4));
+    assert!(told.contains("retain COMPONENT --snapshot SNAPSHOT"), "{told}");
+    assert!(retain(&names[0], 0).contains("1 snapshot expired, by gc/00000000"));
+    world.ends(&[&["gc"][..], &m1].concat(), 0);
+    // One that is gone, too; once, and never the newest.
+    std::fs::remove_file(below.join(&names[1])).unwrap();
+    retain(&names[1], 0);
+    retain(&names[0], 7);
+    assert!(retain(&names[2], 7).contains("always kept"));
+    retain("2026nothere", 2);
+    world.ends(&["retain", "--snapshot", &names[2], "--config", "m1.toml"], 2);
+    world.ends(&["verify", "--level", "inventory"], 0);
+}
+
 /// What is erased stays in the lists of older snapshots; nobody trips over it.
 #[test]
 fn an_erased_tenant_is_in_nobodys_way() {

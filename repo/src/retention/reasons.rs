@@ -91,7 +91,7 @@ impl Decision {
     pub const fn word(&self) -> &'static str {
         match self.fate {
             Fate::Kept(_) => "kept",
-            Fate::Expired(_) => "expired",
+            Fate::Expired(_) | Fate::Named => "expired",
             Fate::Left(_) => "left",
         }
     }
@@ -105,6 +105,7 @@ impl Decision {
                 "no ledger names it, and it is older than all that is kept".to_owned()
             }
             Fate::Expired(passed) => format!("no rule keeps it: {}", joined(passed)),
+            Fate::Named => "by its name".into(),
             Fate::Left(why) => why.to_string(),
         }
     }

@@ -43,7 +43,7 @@ fn render_component(page: &mut Page, decided: &Decided) {
     for decision in &decided.decisions {
         let mark = match decision.fate {
             Fate::Kept(_) => "+",
-            Fate::Expired(_) => "-",
+            Fate::Expired(_) | Fate::Named => "-",
             Fate::Left(_) => "·",
         };
         page.item(mark, &format!("{}  {}", show_moment(decision.moment), tame(&decision.to_string())));

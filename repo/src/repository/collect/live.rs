@@ -45,7 +45,7 @@ impl Live {
                 first.as_str(),
                 format!(
                     "what it needs cannot be told, so nothing may be collected ({}{more}); heal it with \
-                     `lifeboat repair`, or expire it by name",
+                     `lifeboat repair`, or expire it: `lifeboat retain COMPONENT --snapshot SNAPSHOT`",
                     told.join("; ")
                 ),
             ));
