@@ -170,14 +170,16 @@ pub fn judge_tenant(known: &Known<'_>, tenant: Option<TenantToken>) -> Loss {
     for (_, canary) in known.found.canaries.iter().filter(|(token, _)| *token == tenant) {
         writers.entry(&canary.writer).or_default().insert(canary.seq, canary.time);
     }
-    // Each writer's records are a proof of their own; the best one counts.
-    let proofs = writers.iter().map(|(writer, found)| prove(known, tenant, writer, found));
-    let best = proofs.max_by_key(|proof| proof.proven.map(|(_, time)| time));
+    // Each writer's records are a proof of their own, and the best one counts; but a hole is one, whoever's records it is in.
+    let proofs: Vec<Proof> =
+        writers.iter().map(|(writer, found)| prove(known, tenant, writer, found)).collect();
+    let holes = proofs.iter().fold(0_u64, |holes, proof| holes.saturating_add(proof.holes));
+    let best = proofs.into_iter().max_by_key(|proof| proof.proven.map(|(_, time)| time));
     let proof = best.unwrap_or_else(|| Proof { note: NONE.into(), ..Proof::default() });
     let bound = proof.proven.map(|(_, time)| known.disaster.since(time));
     Loss {
         verdict: match bound {
-            Some(bound) if bound <= known.objective && proof.holes == 0 => RpoVerdict::Met,
+            Some(bound) if bound <= known.objective && holes == 0 => RpoVerdict::Met,
             Some(_) => RpoVerdict::Missed,
             None => RpoVerdict::InsufficientEvidence(proof.note.clone()),
         },
@@ -188,7 +190,7 @@ pub fn judge_tenant(known: &Known<'_>, tenant: Option<TenantToken>) -> Loss {
         low: proof.absent.map(|written| Span(known.disaster.since(written))).filter(|_| bound.is_some()),
         proven: proof.proven.map(|(_, time)| time),
         seq: proof.proven.map(|(seq, _)| seq),
-        holes: proof.holes,
+        holes,
         strange: known.found.strange,
         lost: Vec::new(),
         note: proof.note,

@@ -135,6 +135,12 @@ pub fn sign(directory: &Path, signer: &Signer<'_>, version: &str) -> Result<Vec<
     if !found.files.contains_key(SUMS) {
         return refused(format!("{SUMS} is gone, so nothing says that it is what was written"));
     }
+    if found.files.contains_key(SIGNERS) {
+        return refused(format!(
+            "{SIGNERS} is there and no signature: it was taken away, or whoever signed was cut off; sign a copy of what \
+             the drill wrote"
+        ));
+    }
     let checked = judge(&found, &Vouch::Keys(Vec::new()), version);
     if let Some(first) = checked.problems.iter().find(|one| one.reason != Reason::Unsigned) {
         return refused(format!("{}: {}; what was changed is not signed", first.file, first.what));

@@ -88,6 +88,7 @@ fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     // A signature that was taken away is no signature that is still to come.
     std::fs::rename(path.join("SHA256SUMS.sig"), scratch.path().join("sig")).unwrap();
     assert_eq!((waits(), reasons(&path, &key)), (false, vec![Reason::Unsigned]));
+    assert!(sign().unwrap_err().to_string().contains("it was taken away"));
     std::fs::rename(scratch.path().join("sig"), path.join("SHA256SUMS.sig")).unwrap();
     let (_aside, whole, _) = written();
     let names = |path: &std::path::Path| std::fs::read_dir(path).unwrap().count();

@@ -178,16 +178,22 @@ fn of_two_writers_the_newest_record_counts_and_not_the_highest_number() {
     let mut other = Scene::new();
     let card = Identity::generate().recipient();
     other.key = CanaryKey::new(RepositoryId::from_bytes([1; 16]), label("w2"), &card);
-    let mut found = scene.found(1..=10);
     // The second writer took over at 900, and begins with 1.
     let lines: Vec<u8> = (1..=4)
         .flat_map(|seq| {
             other.key.make(&label("chats"), &Tenant::System, seq, at(1000 + 10 * seq as i64)).line().unwrap()
         })
         .collect();
-    found.extend(Found::among(&lines, &label("chats"), &[other.key], &|_| None));
-    let loss = judged(&found, None, 1050, 1060);
-    assert_eq!((loss.seq, seconds(loss.bound)), (Some(4), Some(20)));
+    let second = Found::among(&lines, &label("chats"), &[other.key], &|_| None);
+    let both = |mut first: Found| {
+        first.extend(second.clone());
+        judged(&first, None, 1050, 1060)
+    };
+    let loss = both(scene.found(1..=10));
+    assert_eq!((loss.seq, seconds(loss.bound), loss.verdict), (Some(4), Some(20), RpoVerdict::Met));
+    // What is lost in the middle of the first one's is lost, however new the second's are.
+    let loss = both(scene.found((1..=10).filter(|seq| *seq != 5)));
+    assert_eq!((loss.seq, loss.holes, loss.verdict), (Some(4), 1, RpoVerdict::Missed));
 }
 
 #[test]
