@@ -171,6 +171,9 @@ fn whoever_lacks_something_is_told_what() {
     fs::write(at.join("mine.md"), "---\ncomponent chats\n---\n# Mine\n").unwrap();
     let said = flat(&ends(at, &["drill", "check", "mine.md"], 2));
     assert!(said.contains("mine, line 2: front matter: it is no list of fields"), "{said}");
+    let said = ends(at, &["explain", "LB-220"], 0);
+    assert!(flat(&said).contains("`lifeboat drill check` names those that come along"), "{said}");
+    assert!(ends(at, &["drill", "check"], 0).contains("- region-loss: "));
     // A page begins with what it says.
     fs::rename(at.join("repositories"), at.join("away")).unwrap();
     let said = ends(at, &["status"], 7);

@@ -57,6 +57,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for remark in &remarks {
         page.marked("mend", Tone::Bad, &tame(&remark.to_string()));
     }
+    for (name, book) in &read {
+        page.item("-", &format!("{}: {}", tame(name), count_of(book.steps.len() as u64, "step", "steps")));
+    }
     let steps: usize = read.iter().map(|(_, book)| book.steps.len()).sum();
     let size = format!(
         "{}, {}",
