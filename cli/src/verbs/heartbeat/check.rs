@@ -88,7 +88,10 @@ pub(super) fn run(
             mark(&loss.verdict).1,
             &format!("{}  {}", loss.component, loss_words(loss)),
         );
-        page.item("   ", &tame(&loss.note));
+        // What is unknown has said why already.
+        if loss.bound.is_some() {
+            page.item("   ", &tame(&loss.note));
+        }
         for lost in &loss.lost {
             let whose = lost.tenant.map_or_else(|| "nobody".to_owned(), |token| token.to_string());
             let whose: String = whose.chars().take(16).collect();
@@ -96,6 +99,9 @@ pub(super) fn run(
                 lost.records.map_or_else(|| "unknown".to_owned(), |records| format!("at least {records}"));
             page.item("   ", &format!("records lost of {whose}…: {records}"));
         }
+    }
+    if args.snapshot.is_empty() {
+        page.item("→", "say which snapshot was restored: --snapshot RUN, or --snapshot latest");
     }
     for (component, failure) in &failures {
         page.marked("unknown", Tone::Bad, &format!("{component}  {}", failure.coded()));

@@ -180,7 +180,11 @@ pub(super) fn tell(
     for reason in &reasons {
         page.item("   ", reason);
     }
-    status.page.push_str(&page.finish());
+    let told = page.finish();
+    if !status.page.is_empty() && !told.is_empty() {
+        status.page.push('\n');
+    }
+    status.page.push_str(&told);
     if let Some(value) = status.value.as_object_mut() {
         if let Some(newest) = newest {
             value.insert("evidence".to_owned(), evidence::value(newest));
