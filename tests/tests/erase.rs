@@ -273,16 +273,23 @@ fn a_run_that_begins_during_an_erasure_finds_a_grave_and_no_damage() {
     let cards = log.iter().position(|call| call.subject.starts_with("cards/")).unwrap();
     assert!(tombstones < cards, "{log:?}");
     let last = log.iter().rposition(|call| call.subject.starts_with("cards/")).unwrap();
-    let world = Arc::new(world);
+    let (world, mut left_out) = (Arc::new(world), 0);
     for (at, call) in log.iter().enumerate().take(last + 1).skip(tombstones + 1) {
         let memory = memory.fork();
         let (meanwhile, store): (_, Arc<dyn Store>) = (Arc::clone(&world), Arc::new(memory.clone()));
         let held = FaultyStore::new(memory).call_at(at as u64 + 1, move || {
             erased(&meanwhile, &store, "acme").unwrap();
         });
-        let report = run(&world, &(Arc::new(held) as Arc<dyn Store>), &Silent).unwrap();
-        assert_eq!(report.problems.of(ProblemKind::Erased), 1, "erased before {call}");
+        // A card that was read just before is good until the run commits; nothing is damage.
+        match run(&world, &(Arc::new(held) as Arc<dyn Store>), &Silent) {
+            Ok(report) => {
+                assert_eq!(report.problems.of(ProblemKind::Erased), 1, "erased before {call}");
+                left_out += 1;
+            }
+            Err(error) => assert!(error.to_string().contains("erased a tenant"), "{call}: {error}"),
+        }
     }
+    assert!(left_out > 0);
 }
 
 #[test]
