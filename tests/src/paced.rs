@@ -140,7 +140,7 @@ impl PacedStore {
 }
 
 impl Store for PacedStore {
-    lifeboat_repo::forward_store!([inner]; location create create_as stage upload upload_as barrier list stat delete
+    lifeboat_repo::store::forward_store!([inner]; location create create_as stage upload upload_as barrier list stat delete
         now lock_terms locked_until lock versioned read_version reinstate probes);
 
     fn read(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, StoreError> {

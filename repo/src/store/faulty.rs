@@ -157,7 +157,7 @@ impl<S: Store> FaultyStore<S> {
 }
 
 impl<S: Store> Store for FaultyStore<S> {
-    crate::forward_store!([inner]; location expect expect_whole lock_terms locked_until lock versioned
+    crate::store::forward_store!([inner]; location expect expect_whole lock_terms locked_until lock versioned
         read_version reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
@@ -235,7 +235,7 @@ impl<S: Store> Upload for FaultyUpload<'_, S> {
 
 /// A shared store is a store, so that wrappers take `Arc<dyn Store>` as well.
 impl<S: Store + ?Sized> Store for Arc<S> {
-    crate::forward_store!([as_ref()]; location create create_as stage upload upload_as barrier read
+    crate::store::forward_store!([as_ref()]; location create create_as stage upload upload_as barrier read
         read_range expect expect_whole list stat delete now lock_terms locked_until lock versioned
         read_version reinstate probes);
 }

@@ -5,7 +5,7 @@
 /// `forward_store!([inner]; list stat delete)`.
 #[macro_export]
 macro_rules! forward_store {
-    ($inner:tt; $($method:ident)*) => { $( $crate::forward_store!(@ $method $inner); )* };
+    ($inner:tt; $($method:ident)*) => { $( $crate::store::forward_store!(@ $method $inner); )* };
     (@ location [$($inner:tt)*]) => {
         fn location(&self) -> String {
             self.$($inner)*.location()
@@ -117,3 +117,5 @@ macro_rules! forward_store {
         }
     };
 }
+
+pub use forward_store;

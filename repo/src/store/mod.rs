@@ -13,6 +13,8 @@
 
 use std::fmt;
 
+pub use forward::forward_store;
+
 use crate::ids::ObjectName;
 use crate::store::versions::{VersionId, Versioned};
 use crate::units::{Bytes, LockClass, LockTerms, Timestamp};

@@ -102,7 +102,7 @@ impl<S: Store> RecordingStore<S> {
 }
 
 impl<S: Store> Store for RecordingStore<S> {
-    crate::forward_store!([inner]; location read read_range expect expect_whole list stat now lock_terms
+    crate::store::forward_store!([inner]; location read read_range expect expect_whole list stat now lock_terms
         locked_until lock versioned read_version reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {

@@ -161,7 +161,7 @@ impl Upload for ThrottledUpload<'_> {
 }
 
 impl Store for ThrottledStore {
-    crate::forward_store!([inner]; location barrier expect expect_whole list stat delete now lock_terms
+    crate::store::forward_store!([inner]; location barrier expect expect_whole list stat delete now lock_terms
         locked_until lock versioned reinstate probes);
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StoreError> {
