@@ -534,7 +534,7 @@ fn nothing_is_collected_where_a_snapshot_cannot_be_read() {
         let refused =
             scene.world.collect(Arc::clone(&scene.world.store), &scene.keepers[0], &AT_ONCE).unwrap_err();
         assert!(refused.to_string().contains(counting.as_str()), "{refused}");
-        assert!(refused.to_string().contains("expire it by name"), "{refused}");
+        assert!(refused.to_string().contains("retain COMPONENT --snapshot"), "{refused}");
         assert_eq!(scene.memory.list("").unwrap(), before);
         // Expired by name it needs nothing.
         scene.world.expire(&scene.keepers[0], std::slice::from_ref(&counting));
