@@ -26,6 +26,9 @@ use attempts::Gate;
 use client::ServerDate;
 use fault::{Fault, FaultKind};
 pub use settings::{Bounds, Keys, Locks, S3Settings};
+use staging::S3Upload;
+#[cfg(any(test, feature = "testing"))]
+pub use trials::{attack, hide, make_bucket, overlay, set_policy};
 
 mod ahead;
 mod attempts;
@@ -37,6 +40,9 @@ mod locking;
 mod probe;
 mod put;
 mod settings;
+mod staging;
+#[cfg(any(test, feature = "testing"))]
+mod trials;
 mod versions;
 
 /// Threads that drive requests; they only wait and copy.
@@ -130,57 +136,6 @@ impl S3Store {
 
     fn fail(&self, operation: &'static str, subject: &str, fault: Fault) -> StoreError {
         self.bucket.fail(operation, subject, fault.into_kind())
-    }
-
-    /// Sends an object in the background, once there is room for it.
-    fn send(&self, name: &ObjectName, body: Body, class: LockClass) -> Result<(), StoreError> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let all = u32::try_from(self.bucket.settings.bounds.staged_max.0 / STAGED_UNIT.0).unwrap_or(u32::MAX);
-        let units = u32::try_from(Bytes::of(&body).0.div_ceil(STAGED_UNIT.0)).unwrap_or(u32::MAX);
-        let units = units.clamp(1, all.max(1));
-        let room = runtime.block_on(Arc::clone(&self.room).acquire_many_owned(units));
-        let room = room.map_err(|_| self.fail("stage", name.as_str(), Fault::last("the store is closed")))?;
-        let (bucket, name) = (Arc::clone(&self.bucket), name.clone());
-        let sending = runtime.spawn(async move {
-            let answer = bucket.put_new(&name, body, class).await;
-            drop(room);
-            match answer {
-                Ok(Created::New) => Ok(()),
-                Ok(Created::Exists) => Err(bucket.fail("stage", name.as_str(), StoreErrorKind::Exists)),
-                Err(fault) => Err(bucket.fail("stage", name.as_str(), fault.into_kind())),
-            }
-        });
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner).push(sending);
-        Ok(())
-    }
-
-    /// Waits for everything staged.
-    fn confirm(&self) -> Result<(), StoreError> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let _turn = self.barrier.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = std::mem::take(&mut *self.staged.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut first = None;
-        for sending in sent {
-            let answer = runtime.block_on(sending).unwrap_or_else(|error| {
-                Err(self.fail("stage", "an object", Fault::last(format!("its sender ended: {error}"))))
-            });
-            if let Err(error) = answer {
-                first.get_or_insert(error);
-            }
-        }
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = first {
-            if !matches!(error.kind, StoreErrorKind::Exists) {
-                lost.get_or_insert_with(|| {
-                    format!("{}, staged earlier, was not stored: {}", error.subject, error.kind)
-                });
-            }
-            return Err(error);
-        }
-        match lost.as_ref() {
-            None => Ok(()),
-            Some(why) => Err(self.fail("confirm", "what was staged", Fault::last(why.clone()))),
-        }
     }
 }
 
@@ -390,103 +345,6 @@ impl S3Store {
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "S3Store({})", self.location())
-    }
-}
-
-/// Makes a bucket, with Object Lock if that is wanted: versions are kept then, and locks can be set. Whoever runs
-/// a bucket makes it as its provider says; this is for tests and trials.
-///
-/// # Errors
-/// The server refused or failed.
-#[cfg(any(test, feature = "testing"))]
-pub fn make_bucket(settings: &S3Settings, locks: bool) -> Result<(), StoreError> {
-    let store = S3Store::open(settings.clone())?;
-    let bucket = &store.bucket;
-    let made = store.wait(bucket.ask(Bytes::ZERO, |client| async move {
-        let request = client.create_bucket().bucket(&settings.bucket);
-        request.object_lock_enabled_for_bucket(locks).send().await?;
-        Ok(())
-    }));
-    made.map_err(|fault| store.fail("make", &settings.bucket, fault))
-}
-
-/// Sets a bucket's policy; for tests, as [`make_bucket`].
-///
-/// # Errors
-/// The server refused or failed.
-#[cfg(any(test, feature = "testing"))]
-pub fn set_policy(settings: &S3Settings, policy: &str) -> Result<(), StoreError> {
-    let store = S3Store::open(settings.clone())?;
-    let bucket = &store.bucket;
-    let set = store.wait(bucket.ask(Bytes::ZERO, |client| async move {
-        client.put_bucket_policy().bucket(&settings.bucket).policy(policy).send().await?;
-        Ok(())
-    }));
-    set.map_err(|fault| store.fail("set the policy of", &settings.bucket, fault))
-}
-
-/// What somebody with stolen credentials tries who does not use Lifeboat: deleting without a version, and putting over
-/// what is there without a condition; for tests.
-///
-/// # Errors
-/// The server refused or failed: first of the deletion, then of the overwriting.
-#[cfg(any(test, feature = "testing"))]
-pub fn attack(settings: &S3Settings, name: &ObjectName) -> [Result<(), StoreError>; 2] {
-    [hide(settings, name), overlay(settings, name)]
-}
-
-/// Deletes an object without a version: in a bucket that keeps versions, a marker hides it; for tests.
-///
-/// # Errors
-/// The server refused or failed.
-#[cfg(any(test, feature = "testing"))]
-pub fn hide(settings: &S3Settings, name: &ObjectName) -> Result<(), StoreError> {
-    let store = S3Store::open(settings.clone())?;
-    let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
-    let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
-        let key = key.clone();
-        async move {
-            client.delete_object().bucket(&settings.bucket).key(key).send().await?;
-            Ok(())
-        }
-    }));
-    asked.map_err(|fault| store.fail("hide", name.as_str(), fault))
-}
-
-/// Puts something over an object, without a condition; for tests.
-///
-/// # Errors
-/// The server refused or failed.
-#[cfg(any(test, feature = "testing"))]
-pub fn overlay(settings: &S3Settings, name: &ObjectName) -> Result<(), StoreError> {
-    let store = S3Store::open(settings.clone())?;
-    let (bucket, key) = (&store.bucket, store.bucket.key(name.as_str()));
-    let asked = store.wait(bucket.ask(Bytes::ZERO, |client| {
-        let key = key.clone();
-        async move {
-            let body = aws_sdk_s3::primitives::ByteStream::from_static(b"forged");
-            client.put_object().bucket(&settings.bucket).key(key).body(body).send().await?;
-            Ok(())
-        }
-    }));
-    asked.map_err(|fault| store.fail("overlay", name.as_str(), fault))
-}
-
-/// An object whose name is its hash is held until its end: S3 wants the name first.
-struct S3Upload<'s> {
-    store: &'s S3Store,
-    bytes: Vec<u8>,
-    class: LockClass,
-}
-
-impl Upload for S3Upload<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StoreError> {
-        self.store.send(name, Body::from(self.bytes), self.class)
     }
 }
 
