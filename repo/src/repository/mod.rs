@@ -130,8 +130,12 @@ pub(crate) struct Ahead<'s>(Option<&'s dyn Store>);
 
 impl<'s> Ahead<'s> {
     fn of(store: &'s dyn Store, names: Vec<ObjectName>) -> Self {
-        store.expect_whole(names);
-        Self(Some(store))
+        // One alone is read when it is asked for.
+        let many = names.len() > 1;
+        if many {
+            store.expect_whole(names);
+        }
+        Self(many.then_some(store))
     }
 }
 
@@ -238,30 +242,23 @@ impl Repository {
         at: JudgedAt,
         limit: Bytes,
     ) -> Result<Signed, RepositoryError> {
-        let bytes = self.read_record(name, limit)?;
+        if let Some(bytes) = self.remembered.get(name, limit) {
+            return self.check_signed(name, bytes, kinds, at);
+        }
+        let bytes =
+            self.store.read(name, limit).map_err(|error| RepositoryError::store(name.as_str(), error))?;
         let kept = Remembered::takes(name, Bytes::of(&bytes)).then(|| bytes.clone());
         let signed = self.check_signed(name, bytes, kinds, at)?;
         if let Some(bytes) = kept {
-            self.remembered.keep(name, &bytes);
+            self.remembered.keep(name, bytes);
         }
         Ok(signed)
     }
 
     /// Says that these will be read, in this order, while what is returned lives: what is far away sets out now.
     pub(crate) fn expect(&self, names: impl IntoIterator<Item = ObjectName>) -> Ahead<'_> {
-        let wanted: Vec<ObjectName> = names.into_iter().filter(|name| !self.remembered.has(name)).collect();
-        if wanted.len() < 2 {
-            return Ahead(None);
-        }
-        Ahead::of(self.store(), wanted)
-    }
-
-    /// The whole object, which was read before or is read now.
-    fn read_record(&self, name: &ObjectName, limit: Bytes) -> Result<Vec<u8>, RepositoryError> {
-        if let Some(bytes) = self.remembered.get(name, limit) {
-            return Ok(bytes);
-        }
-        self.store.read(name, limit).map_err(|error| RepositoryError::store(name.as_str(), error))
+        let wanted = names.into_iter().filter(|name| !self.remembered.has(name));
+        Ahead::of(self.store(), wanted.collect())
     }
 
     /// Checks the signature of an object's bytes against the newest trust.

@@ -2,7 +2,7 @@
 //! collecting look at each of them several times, mostly over a network.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::format::names::{Place, place};
 use crate::ids::ObjectName;
@@ -10,7 +10,7 @@ use crate::units::Bytes;
 
 /// Longer objects are read again.
 const LENGTH_MAX: Bytes = Bytes::kib(64);
-/// All together take no more memory.
+/// Beyond this together no more are kept.
 const ALL_MAX: Bytes = Bytes::mib(32);
 
 /// Whole objects by name, as they were when their signature held.
@@ -22,7 +22,7 @@ pub(super) struct Remembered(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    objects: HashMap<ObjectName, Arc<[u8]>>,
+    objects: HashMap<ObjectName, Vec<u8>>,
     bytes: Bytes,
 }
 
@@ -46,7 +46,7 @@ impl Remembered {
     /// The object, if it was kept and is no longer than `limit`.
     pub(super) fn get(&self, name: &ObjectName, limit: Bytes) -> Option<Vec<u8>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.objects.get(name).filter(|bytes| Bytes::of(bytes) <= limit).map(|bytes| bytes.to_vec())
+        kept.objects.get(name).filter(|bytes| Bytes::of(bytes) <= limit).cloned()
     }
 
     /// Whether it was kept.
@@ -55,11 +55,12 @@ impl Remembered {
     }
 
     /// Keeps an object whose signature holds, while there is room.
-    pub(super) fn keep(&self, name: &ObjectName, bytes: &[u8]) {
+    pub(super) fn keep(&self, name: &ObjectName, bytes: Vec<u8>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.bytes + Bytes::of(bytes) <= ALL_MAX && !kept.objects.contains_key(name) {
-            kept.bytes += Bytes::of(bytes);
-            kept.objects.insert(name.clone(), bytes.into());
+        let length = Bytes::of(&bytes);
+        if kept.bytes + length <= ALL_MAX && !kept.objects.contains_key(name) {
+            kept.bytes += length;
+            kept.objects.insert(name.clone(), bytes);
         }
     }
 }
