@@ -20,14 +20,12 @@ pub(super) fn decide(judge: &Judge<'_>, component: &Component, wanted: &str) -> 
     let run = survey::run_by_prefix(&listed, &component.name, wanted)?;
     let counts = |one: &&Listed| one.standing == Standing::Counts;
     let refused = |why: String, next: &str| {
-        Err(Failure::new(Exit::Refused, why).code(Code::NoSnapshot).at(run.to_string()).next(next))
+        Err(Failure::new(Exit::Refused, why).code(Code::Refused).at(run.to_string()).next(next))
     };
-    let Some(one) = listed.iter().find(|one| one.run == run) else {
-        return refused("it is not listed".into(), "`lifeboat snapshots` lists them");
-    };
-    if matches!(one.standing, Standing::Expired | Standing::Fenced) {
+    let over = |one: &Listed| matches!(one.standing, Standing::Expired | Standing::Fenced);
+    let Some(one) = listed.iter().find(|one| one.run == run && !over(one)) else {
         return refused("it has expired already".into(), "`lifeboat gc` frees the space");
-    }
+    };
     if listed.iter().filter(counts).max_by_key(|one| one.run).is_some_and(|newest| newest.run == run) {
         return refused(
             format!("it is the newest snapshot of {} that counts, which is always kept", component.name),
