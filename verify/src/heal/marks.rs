@@ -117,23 +117,69 @@ pub fn plan_marks(
         needs.shares.iter().flat_map(|share| &share.share.segments).copied().collect();
     let rebuild = rebuild || !marks.indexes.is_empty();
     let salvage = read_back(here, catalog, &condemned, &broken, (rebuild, &wanted), &mut marks)?;
-    let there: HashSet<PackId> = packs_of(here.store())?;
-    let in_tables = marks.tables.iter().flat_map(|(_, lines)| lines).map(|line| line.segment.prefix());
-    let mut told: HashSet<SegmentPrefix> = in_tables.collect();
-    let mut named = told.clone();
-    for holdings in &needs.holdings {
-        for segment in holdings.segments() {
-            let prefix = segment.needed.id.prefix();
-            named.insert(prefix);
-            // Of what was moved a place alone may be left, while what told its chunks is lost.
-            if holdings.chunks_of(segment).next().is_some() {
-                told.insert(prefix);
-            }
+    let known = Known::of(&needs, &marks);
+    let untold: BTreeMap<(KeyId, SegmentPrefix), &Label> =
+        needs.wanted().filter(|((_, prefix), _)| !known.told.contains(prefix)).collect();
+    let elsewhere = Elsewhere::load(here, catalog, copies, &untold)?;
+    look_at_told(here, &needs, (&condemned, &broken), (&elsewhere, copies), &mut marks)?;
+    for segment in untold.keys() {
+        let in_broken = salvage.get(segment).map(Vec::as_slice).unwrap_or_default();
+        if let Some(line) = in_broken.iter().find(|line| segment_at(here.store(), line).is_some()) {
+            marks.sources.push((line.clone(), None));
+            continue;
+        }
+        let told = in_broken.iter().chain(elsewhere.told.get(segment).into_iter().flatten());
+        let mut found =
+            told.filter_map(|line| elsewhere.find(line.segment, std::slice::from_ref(line), copies));
+        match (found.next(), in_broken.first()) {
+            (Some((line, copy)), _) => marks.sources.push((line, Some(copy))),
+            (None, Some(line)) if condemned.lost(line.segment).is_none() => marks.lost.push(line.segment),
+            (None, Some(_)) => {}
+            (None, None) => marks.unknown += u64::from(!known.named.contains(&segment.1)),
         }
     }
-    let untold: BTreeMap<(KeyId, SegmentPrefix), &Label> =
-        needs.wanted().filter(|((_, prefix), _)| !told.contains(prefix)).collect();
-    let elsewhere = Elsewhere::load(here, catalog, copies, &untold)?;
+    marks.moved = marks.sources.iter().map(|(line, _)| line.segment).collect();
+    marks.lost.sort_unstable();
+    marks.lost.dedup();
+    Ok(marks)
+}
+
+/// Which segments something here tells of.
+struct Known {
+    /// A place at the least.
+    named: HashSet<SegmentPrefix>,
+    /// Their chunks, too: of what was moved a place alone may be left, while what told its chunks is lost.
+    told: HashSet<SegmentPrefix>,
+}
+
+impl Known {
+    fn of(needs: &Needs, marks: &Marks) -> Self {
+        let in_tables = marks.tables.iter().flat_map(|(_, lines)| lines).map(|line| line.segment.prefix());
+        let mut told: HashSet<SegmentPrefix> = in_tables.collect();
+        let mut named = told.clone();
+        for holdings in &needs.holdings {
+            for segment in holdings.segments() {
+                let prefix = segment.needed.id.prefix();
+                named.insert(prefix);
+                if holdings.chunks_of(segment).next().is_some() {
+                    told.insert(prefix);
+                }
+            }
+        }
+        Self { named, told }
+    }
+}
+
+/// Segments of which the index tells, and that lie in no pack that stays: they are copied from wherever they are whole, or
+/// given up.
+fn look_at_told(
+    here: &Repository,
+    needs: &Needs,
+    (condemned, broken): (&Condemned, &HashSet<PackId>),
+    (elsewhere, copies): (&Elsewhere, &[Copy]),
+    marks: &mut Marks,
+) -> Result<(), VerifyError> {
+    let there: HashSet<PackId> = packs_of(here.store())?;
     let whole_pack = |pack: &PackId| there.contains(pack) && !broken.contains(pack) && !condemned.pack(*pack);
     for holdings in &needs.holdings {
         for segment in holdings.segments() {
@@ -154,26 +200,7 @@ pub fn plan_marks(
             }
         }
     }
-    for segment in untold.keys() {
-        let in_broken = salvage.get(segment).map(Vec::as_slice).unwrap_or_default();
-        if let Some(line) = in_broken.iter().find(|line| segment_at(here.store(), line).is_some()) {
-            marks.sources.push((line.clone(), None));
-            continue;
-        }
-        let told = in_broken.iter().chain(elsewhere.told.get(segment).into_iter().flatten());
-        let mut found =
-            told.filter_map(|line| elsewhere.find(line.segment, std::slice::from_ref(line), copies));
-        match (found.next(), in_broken.first()) {
-            (Some((line, copy)), _) => marks.sources.push((line, Some(copy))),
-            (None, Some(line)) if condemned.lost(line.segment).is_none() => marks.lost.push(line.segment),
-            (None, Some(_)) => {}
-            (None, None) => marks.unknown += u64::from(!named.contains(&segment.1)),
-        }
-    }
-    marks.moved = marks.sources.iter().map(|(line, _)| line.segment).collect();
-    marks.lost.sort_unstable();
-    marks.lost.dedup();
-    Ok(marks)
+    Ok(())
 }
 
 /// Whether something is there that nobody whom trust knows ever signed under this name. What is well signed and looks wrong
