@@ -3,6 +3,8 @@
 // Helpers here are test code too (clippy.toml).
 #![cfg(test)]
 
+mod planted;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -53,11 +55,7 @@ fn small_tree(root: &Path) {
 fn made() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    for tenant in ["acme", "globex"] {
-        let uploads = at.join("data/chats/uploads").join(tenant);
-        fs::create_dir_all(&uploads).unwrap();
-        fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
-    }
+    planted::two_tenants(at);
     ends(at, &["init"], 0);
     ends(at, &["init", "--dry-run"], 0);
     assert!(!at.join("keys").exists() && !at.join("repositories").exists());

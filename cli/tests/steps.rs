@@ -3,6 +3,8 @@
 // Helpers here are test code too (clippy.toml).
 #![cfg(test)]
 
+mod planted;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -39,11 +41,7 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
 fn made() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    for tenant in ["acme", "globex"] {
-        let uploads = at.join("data/chats/uploads").join(tenant);
-        fs::create_dir_all(&uploads).unwrap();
-        fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
-    }
+    planted::two_tenants(at);
     let said = ends(at, &["init"], 0);
     assert!(said.contains("lifeboat init --officer NAME"), "{said}");
     ends(at, &["init", "--officer", "alice"], 0);

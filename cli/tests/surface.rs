@@ -21,6 +21,7 @@ mod logs;
 mod manual;
 #[path = "surface/operating.rs"]
 mod operating;
+mod planted;
 #[path = "surface/repairing.rs"]
 mod repairing;
 #[path = "surface/replicas.rs"]

@@ -234,6 +234,16 @@ fn photo(whole: &Whole) -> (ObjectName, usize) {
     (pack, usize::try_from(line.offset.0 + line.length.0 / 2).unwrap())
 }
 
+/// The store with a bit of the photo flipped, and the pack that it is in.
+fn photo_spoilt(whole: &Whole) -> (MemoryStore, ObjectName) {
+    let (pack, at) = photo(whole);
+    let hurt = whole.store.fork();
+    let mut bytes = whole.store.read(&pack, Bytes::mib(64)).unwrap();
+    bytes[at] ^= 1;
+    hurt.replace(&pack, &bytes);
+    (hurt, pack)
+}
+
 fn restored(whole: &Whole, store: &MemoryStore) -> &'static str {
     let shared: Arc<dyn Store> = Arc::new(store.clone());
     let dir = scratch();
@@ -252,11 +262,7 @@ fn looks(whole: &Whole, store: &MemoryStore) -> [&'static str; 2] {
 #[test]
 fn what_no_copy_has_is_marked_and_a_later_copy_still_heals_it() {
     let whole = whole();
-    let (pack, at) = photo(&whole);
-    let hurt = whole.store.fork();
-    let mut bytes = whole.store.read(&pack, Bytes::mib(64)).unwrap();
-    bytes[at] ^= 1;
-    hurt.replace(&pack, &bytes);
+    let (hurt, pack) = photo_spoilt(&whole);
     let repaired = repair(&whole, &hurt, None).unwrap();
     let marks = repaired.marks.unwrap();
     assert_eq!((marks.packs.len(), marks.lost.len(), marks.unknown), (1, 1, 0), "{marks:?}");
@@ -284,11 +290,7 @@ fn what_no_copy_has_is_marked_and_a_later_copy_still_heals_it() {
 #[test]
 fn what_a_damaged_pack_alone_tells_of_is_copied_out() {
     let whole = whole();
-    let (pack, at) = photo(&whole);
-    let hurt = whole.store.fork();
-    let mut bytes = whole.store.read(&pack, Bytes::mib(64)).unwrap();
-    bytes[at] ^= 1;
-    hurt.replace(&pack, &bytes);
+    let (hurt, pack) = photo_spoilt(&whole);
     for object in whole.store.list("index/w1/").unwrap() {
         hurt.remove(&object.name);
     }

@@ -3,7 +3,7 @@
 use super::{Paint, Table, Tone, clean};
 
 /// What fits everywhere.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 /// The width of a field's name.
 const FIELD: usize = 14;
 
@@ -116,26 +116,37 @@ impl Page {
 pub(crate) fn wrap(text: &str, first: usize, indent: usize) -> String {
     let mut wrapped = String::new();
     for (at, line) in text.split('\n').enumerate() {
-        let mut column = if at == 0 { first } else { indent };
+        let column = if at == 0 { first } else { indent };
         if at > 0 {
             wrapped.push('\n');
             wrapped.push_str(&" ".repeat(indent));
         }
-        for (at, word) in line.split(' ').enumerate() {
-            let length = word.chars().count();
-            if at > 0 && column + 1 + length > WIDTH {
-                wrapped.push('\n');
-                wrapped.push_str(&" ".repeat(indent));
-                column = indent;
-            } else if at > 0 {
-                wrapped.push(' ');
-                column += 1;
-            }
-            wrapped.push_str(word);
-            column += length;
-        }
+        fill(&mut wrapped, line.split(' '), (column, WIDTH), "\n", indent);
     }
     wrapped
+}
+
+/// Appends words, from a column on, and begins a new line with `turn` and the indent where one would end past the width.
+pub(crate) fn fill<'w>(
+    text: &mut String,
+    words: impl Iterator<Item = &'w str>,
+    (mut column, width): (usize, usize),
+    turn: &str,
+    indent: usize,
+) {
+    for (at, word) in words.enumerate() {
+        let length = word.chars().count();
+        if at > 0 && column + 1 + length > width {
+            text.push_str(turn);
+            text.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if at > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
 }
 
 /// Hashes for people: of a run of 64 hexadecimal digits the first 12 are enough to find the rest with `--json`.

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::planted;
+
 /// Names that would clear a screen, start a C1 sequence, reverse a line or fake one.
 const HOSTILE: [&[u8]; 4] =
     [b"x\x1b[2J\x1b[31mred", b"c1\xc2\x9b2J", "rtl\u{202e}txt.exe".as_bytes(), b"fake\nerror: all is lost\r"];
@@ -21,10 +23,9 @@ impl World {
     /// One with this at the end of its configuration, too.
     pub(crate) fn with(more: &str) -> Self {
         let world = Self { directory: tempfile::tempdir().unwrap() };
+        planted::two_tenants(world.at());
         for tenant in ["acme", "globex"] {
             let uploads = world.at().join("data/chats/uploads").join(tenant);
-            fs::create_dir_all(&uploads).unwrap();
-            fs::write(uploads.join("hello.txt"), format!("hello {tenant}")).unwrap();
             for name in HOSTILE {
                 fs::write(uploads.join(std::ffi::OsStr::from_bytes(name)), "content").unwrap();
             }

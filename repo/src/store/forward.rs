@@ -12,17 +12,30 @@ macro_rules! forward_store {
         }
     };
     (@ create [$($inner:tt)*]) => {
-        fn create(&self, name: &$crate::ids::ObjectName, bytes: &[u8]) -> Result<$crate::store::Created, $crate::store::StoreError> {
+        fn create(
+            &self,
+            name: &$crate::ids::ObjectName,
+            bytes: &[u8],
+        ) -> Result<$crate::store::Created, $crate::store::StoreError> {
             self.$($inner)*.create(name, bytes)
         }
     };
     (@ create_as [$($inner:tt)*]) => {
-        fn create_as(&self, name: &$crate::ids::ObjectName, bytes: &[u8], class: $crate::units::LockClass) -> Result<$crate::store::Created, $crate::store::StoreError> {
+        fn create_as(
+            &self,
+            name: &$crate::ids::ObjectName,
+            bytes: &[u8],
+            class: $crate::units::LockClass,
+        ) -> Result<$crate::store::Created, $crate::store::StoreError> {
             self.$($inner)*.create_as(name, bytes, class)
         }
     };
     (@ stage [$($inner:tt)*]) => {
-        fn stage(&self, name: &$crate::ids::ObjectName, bytes: &[u8]) -> Result<(), $crate::store::StoreError> {
+        fn stage(
+            &self,
+            name: &$crate::ids::ObjectName,
+            bytes: &[u8],
+        ) -> Result<(), $crate::store::StoreError> {
             self.$($inner)*.stage(name, bytes)
         }
     };
@@ -32,7 +45,10 @@ macro_rules! forward_store {
         }
     };
     (@ upload_as [$($inner:tt)*]) => {
-        fn upload_as(&self, class: $crate::units::LockClass) -> Result<Box<dyn $crate::store::Upload + '_>, $crate::store::StoreError> {
+        fn upload_as(
+            &self,
+            class: $crate::units::LockClass,
+        ) -> Result<Box<dyn $crate::store::Upload + '_>, $crate::store::StoreError> {
             self.$($inner)*.upload_as(class)
         }
     };
@@ -42,17 +58,32 @@ macro_rules! forward_store {
         }
     };
     (@ read [$($inner:tt)*]) => {
-        fn read(&self, name: &$crate::ids::ObjectName, limit: $crate::units::Bytes) -> Result<Vec<u8>, $crate::store::StoreError> {
+        fn read(
+            &self,
+            name: &$crate::ids::ObjectName,
+            limit: $crate::units::Bytes,
+        ) -> Result<Vec<u8>, $crate::store::StoreError> {
             self.$($inner)*.read(name, limit)
         }
     };
     (@ read_range [$($inner:tt)*]) => {
-        fn read_range(&self, name: &$crate::ids::ObjectName, offset: $crate::units::Bytes, length: $crate::units::Bytes, into: &mut Vec<u8>) -> Result<(), $crate::store::StoreError> {
+        fn read_range(
+            &self,
+            name: &$crate::ids::ObjectName,
+            offset: $crate::units::Bytes,
+            length: $crate::units::Bytes,
+            into: &mut Vec<u8>,
+        ) -> Result<(), $crate::store::StoreError> {
             self.$($inner)*.read_range(name, offset, length, into)
         }
     };
     (@ expect [$($inner:tt)*]) => {
-        fn expect(&self, name: &$crate::ids::ObjectName, offset: $crate::units::Bytes, length: $crate::units::Bytes) {
+        fn expect(
+            &self,
+            name: &$crate::ids::ObjectName,
+            offset: $crate::units::Bytes,
+            length: $crate::units::Bytes,
+        ) {
             self.$($inner)*.expect(name, offset, length);
         }
     };
@@ -67,7 +98,10 @@ macro_rules! forward_store {
         }
     };
     (@ stat [$($inner:tt)*]) => {
-        fn stat(&self, name: &$crate::ids::ObjectName) -> Result<Option<$crate::store::Listed>, $crate::store::StoreError> {
+        fn stat(
+            &self,
+            name: &$crate::ids::ObjectName,
+        ) -> Result<Option<$crate::store::Listed>, $crate::store::StoreError> {
             self.$($inner)*.stat(name)
         }
     };
@@ -87,27 +121,47 @@ macro_rules! forward_store {
         }
     };
     (@ locked_until [$($inner:tt)*]) => {
-        fn locked_until(&self, name: &$crate::ids::ObjectName) -> Result<Option<$crate::units::Timestamp>, $crate::store::StoreError> {
+        fn locked_until(
+            &self,
+            name: &$crate::ids::ObjectName,
+        ) -> Result<Option<$crate::units::Timestamp>, $crate::store::StoreError> {
             self.$($inner)*.locked_until(name)
         }
     };
     (@ lock [$($inner:tt)*]) => {
-        fn lock(&self, name: &$crate::ids::ObjectName, until: $crate::units::Timestamp) -> Result<(), $crate::store::StoreError> {
+        fn lock(
+            &self,
+            name: &$crate::ids::ObjectName,
+            until: $crate::units::Timestamp,
+        ) -> Result<(), $crate::store::StoreError> {
             self.$($inner)*.lock(name, until)
         }
     };
     (@ versioned [$($inner:tt)*]) => {
-        fn versioned(&self, prefix: &str) -> Result<Vec<$crate::store::versions::Versioned>, $crate::store::StoreError> {
+        fn versioned(
+            &self,
+            prefix: &str,
+        ) -> Result<Vec<$crate::store::versions::Versioned>, $crate::store::StoreError> {
             self.$($inner)*.versioned(prefix)
         }
     };
     (@ read_version [$($inner:tt)*]) => {
-        fn read_version(&self, name: &$crate::ids::ObjectName, version: &$crate::store::versions::VersionId, limit: $crate::units::Bytes) -> Result<Vec<u8>, $crate::store::StoreError> {
+        fn read_version(
+            &self,
+            name: &$crate::ids::ObjectName,
+            version: &$crate::store::versions::VersionId,
+            limit: $crate::units::Bytes,
+        ) -> Result<Vec<u8>, $crate::store::StoreError> {
             self.$($inner)*.read_version(name, version, limit)
         }
     };
     (@ reinstate [$($inner:tt)*]) => {
-        fn reinstate(&self, name: &$crate::ids::ObjectName, version: &$crate::store::versions::VersionId, limit: $crate::units::Bytes) -> Result<(), $crate::store::StoreError> {
+        fn reinstate(
+            &self,
+            name: &$crate::ids::ObjectName,
+            version: &$crate::store::versions::VersionId,
+            limit: $crate::units::Bytes,
+        ) -> Result<(), $crate::store::StoreError> {
             self.$($inner)*.reinstate(name, version, limit)
         }
     };

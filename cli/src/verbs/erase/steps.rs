@@ -9,9 +9,8 @@ use lifeboat_repo::format::names::Seq;
 use super::Args;
 use crate::context::Context;
 use crate::failure::tame;
+use crate::render::{WIDTH, fill};
 
-/// Columns that a line may take, as all pages.
-const WIDTH: usize = 80;
 /// What stands before a line, and before what goes on with it.
 const INDENT: &str = "      ";
 
@@ -65,20 +64,10 @@ impl fmt::Display for Line {
 impl Line {
     /// In lines of a page, which a shell takes for one.
     pub(super) fn folded(&self) -> String {
-        let (mut text, mut column) = (INDENT.to_owned(), INDENT.len());
-        for (at, piece) in self.0.iter().enumerate() {
-            let length = piece.chars().count();
-            // Room for what says that it goes on.
-            if at > 0 && column + 1 + length + 2 > WIDTH {
-                text.push_str(&format!(" \\\n{INDENT}    "));
-                column = INDENT.len() + 4;
-            } else if at > 0 {
-                text.push(' ');
-                column += 1;
-            }
-            text.push_str(piece);
-            column += length;
-        }
+        let mut text = INDENT.to_owned();
+        // Room for what says that it goes on.
+        let columns = (INDENT.len(), WIDTH - 2);
+        fill(&mut text, self.0.iter().map(|piece| &**piece), columns, " \\\n", INDENT.len() + 4);
         text
     }
 }
