@@ -153,7 +153,7 @@ pub(crate) fn loss_words(loss: &Loss) -> String {
     let low = loss.low.map_or_else(|| "nothing".to_owned(), |low| show_duration(low.0));
     let holes = match loss.holes {
         0 => String::new(),
-        holes => format!("; {holes} HOLES: something is lost in the middle"),
+        holes => format!("; {holes} HOLES: something is lost in the middle, as far as is known"),
     };
     format!("between {low} and {} lost, by the heartbeats in it{holes}", show_duration(bound.0))
 }

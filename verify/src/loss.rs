@@ -122,7 +122,8 @@ pub struct Loss {
     pub proven: Option<Timestamp>,
     /// Its number.
     pub seq: Option<u64>,
-    /// Records that were written, are not in the copy, and are older than one that is: something is lost in the middle.
+    /// Records that were written, or may have been where the log is not whole, are not in the copy, and are older than one that
+    /// is.
     pub holes: u64,
     /// Lines where records lie that no writer made as they stand.
     pub strange: u64,
@@ -160,7 +161,8 @@ pub fn judge(known: &Known<'_>) -> Loss {
         return judge_tenant(known, None);
     }
     let each = tenants.into_iter().map(|tenant| judge_tenant(known, tenant));
-    each.max_by_key(|loss| (loss.bound.is_none(), loss.bound)).unwrap_or_else(|| judge_tenant(known, None))
+    let gravity = |loss: &Loss| (loss.bound.is_none(), loss.verdict != RpoVerdict::Met, loss.bound);
+    each.max_by_key(gravity).unwrap_or_else(|| judge_tenant(known, None))
 }
 
 /// Judges a copy by the records of one tenant in it.

@@ -1,7 +1,7 @@
 use lifeboat_repo::crypto::identity::Identity;
-use lifeboat_repo::format::heartbeat::Beat;
+use lifeboat_repo::format::heartbeat::{Beat, Canary};
 use lifeboat_repo::format::names;
-use lifeboat_repo::ids::{ObjectHash, RepositoryId, RunId, Tenant};
+use lifeboat_repo::ids::{ObjectHash, RepositoryId, RunId, Tenant, TenantToken};
 
 use super::*;
 use crate::levels::Outcome;
@@ -100,6 +100,31 @@ fn what_nothing_proves_is_unknown_and_never_nothing() {
     assert!(loss.note.contains("could not be read"));
     let late = judged(&scene.found(5..=10), Some(&log(1..=14)), 450, 1450);
     assert!(matches!(late.verdict, RpoVerdict::InsufficientEvidence(_)), "{late:?}");
+}
+
+/// The worst of them tells what was lost, though another's newest record be older.
+#[test]
+fn no_tenant_hides_the_hole_of_another() {
+    let (scene, component) = (Scene::new(), label("chats"));
+    let tenants = [("acme", 1), ("globex", 2)]
+        .map(|(name, byte)| (name.parse::<Tenant>().unwrap(), TenantToken::from_bytes([byte; 32])));
+    let token =
+        |canary: &Canary| tenants.iter().find(|(who, _)| *who == canary.tenant).map(|(_, token)| *token);
+    let there = [(1..=10).filter(|seq| *seq != 8).collect::<Vec<u64>>(), (1..=6).collect()];
+    let mut found = Found::default();
+    for ((tenant, _), seqs) in tenants.iter().zip(there) {
+        let make = |seq: u64| scene.key.make(&component, tenant, seq, at(100 * seq as i64));
+        let lines: Vec<u8> = seqs.into_iter().flat_map(|seq| make(seq).line().unwrap()).collect();
+        found.extend(Found::among(&lines, &component, std::slice::from_ref(&scene.key), &token));
+    }
+    let mut log = log(1..=10);
+    for beats in log.iter_mut().map(|entry| &mut entry.beats) {
+        let of = |(_, token): &(Tenant, TenantToken)| Beat { tenant: Some(*token), ..beats[0].clone() };
+        let last = if beats[0].seq <= 6 { 2 } else { 1 };
+        *beats = tenants[..last].iter().map(of).collect();
+    }
+    let loss = judged(&found, Some(&log), 1050, 1060);
+    assert_eq!((loss.holes, &loss.verdict), (1, &RpoVerdict::Missed), "{loss:?}");
 }
 
 #[test]
