@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::codes::Code;
 use crate::config::{Component, Config, Placed, Region};
 use crate::context::{Context, repository_place};
+use crate::each::each;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
 use crate::render::{Outcome, Page, Tone};
@@ -51,40 +52,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     let credentials = Arc::new(context.credentials(config.host()?)?);
     let mut page = context.page();
-    let (mut exit, mut values, mut failures) = (Exit::Ok, Vec::new(), Vec::new());
-    for region in &config.regions {
-        let own: Vec<&Component> =
-            components.iter().copied().filter(|component| component.region == region.name).collect();
-        if own.is_empty() {
-            continue;
-        }
-        // One region whose records cannot be written must not keep the others from theirs.
-        let report = match one(context, &config, region, &own, &credentials) {
-            Ok(report) => report,
-            Err(failure) => {
-                failures.push((region, failure));
-                continue;
-            }
-        };
+    let mut values = Vec::new();
+    let own = |region: &Region| -> Vec<&Component> {
+        components.iter().copied().filter(|component| component.region == region.name).collect()
+    };
+    let regions = config.regions.iter().filter(|region| !own(region).is_empty()).collect();
+    // One region whose records cannot be written must not keep the others from theirs.
+    let reached = each(regions, &mut page, |region, page| {
+        let report = one(context, &config, region, &own(region), &credentials)?;
         let ended = exit_of(&report);
-        exit = exit.worst(ended);
-        render(&mut page, region, &report);
+        render(page, region, &report);
         values.push(value(region, &report, ended));
-    }
-    if values.is_empty() && failures.len() == 1 {
-        return Err(failures.remove(0).1);
-    }
-    for (region, failure) in &failures {
-        exit = exit.worst(failure.exit);
-        page.marked("✗", Tone::Bad, &format!("{}: no heartbeat: {}", region.name, failure.coded()));
-        if let Some(next) = &failure.next {
-            page.item("→", next);
-        }
-    }
-    let failed =
-        |(region, failure): &(&Region, Failure)| json!({ "region": region.name, "error": failure.json() });
-    let failures: Vec<Value> = failures.iter().map(failed).collect();
-    Ok(Outcome { exit, value: json!({ "regions": values, "failures": failures }), page: page.finish() })
+        Ok(ended)
+    })?;
+    let value = json!({ "regions": values, "failures": reached.unreachable });
+    Ok(Outcome { exit: reached.exit, value, page: page.finish() })
 }
 
 fn no_heart(config: &Config, what: &str) -> Failure {

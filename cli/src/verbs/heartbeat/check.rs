@@ -105,7 +105,7 @@ pub(super) fn run(
     }
     for (component, failure) in &failures {
         page.marked("unknown", Tone::Bad, &format!("{component}  {}", failure.coded()));
-        if let Some(next) = &failure.next {
+        if let Some(next) = failure.step() {
             page.item("→", next);
         }
     }
@@ -157,7 +157,7 @@ fn one(
     });
     let counts = counts.transpose()?;
     let restored = of(&args.snapshot, component, alone).map(|name| {
-        let listed = Judge::new(&repository, recovery.catalog())?.list(Some(&component.name))?;
+        let listed = Judge::to_read(&repository, recovery.catalog())?.list(Some(&component.name))?;
         let which = Which { snapshot: Some(name.to_owned()), ..Which::default() };
         let choice = which.choice(context, &listed, &component.name)?;
         Ok::<_, Failure>(

@@ -134,7 +134,7 @@ fn render(page: &mut Page, region: &Region, tried: &Result<Tried>) {
         Ok(tried) => tried,
         Err(failure) => {
             page.marked("FAIL", Tone::Bad, &failure.coded());
-            if let Some(next) = &failure.next {
+            if let Some(next) = failure.step() {
                 page.paragraph(7, &format!("→ {next}"));
             }
             return;

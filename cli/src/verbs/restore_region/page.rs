@@ -34,7 +34,7 @@ pub(super) fn render(context: &Context, whole: &Whole<'_>) -> String {
         match &part.ended {
             Ended::Failed(failure) => {
                 page.marked("failed", Tone::Bad, &format!("{}: {}", part.component.name, failure.coded()));
-                if let Some(next) = &failure.next {
+                if let Some(next) = failure.step() {
                     page.paragraph(9, &format!("→ {next}"));
                 }
             }
