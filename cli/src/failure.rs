@@ -111,6 +111,17 @@ pub(crate) fn shown(path: &Path) -> String {
     text::display(path.as_os_str().as_bytes()).into_owned()
 }
 
+/// A file's name as a shell takes it for one word.
+#[cfg(feature = "recover")]
+pub(crate) fn word(file: &Path) -> String {
+    let text = tame(&file.to_string_lossy());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Text from elsewhere (an error that quotes a name) for people.
 pub(crate) fn tame(words: &str) -> String {
     text::display(words.as_bytes()).into_owned()
@@ -147,5 +158,18 @@ mod tests {
     fn places_add_up() {
         let failure = Failure::failed("x").at("trust/0").at("region eu-fra").at("region eu-fra");
         assert_eq!(failure.place.as_deref(), Some("trust/0, region eu-fra, region eu-fra"));
+    }
+
+    #[cfg(feature = "recover")]
+    #[test]
+    fn a_shell_takes_a_file_for_one_word() {
+        for (file, shown) in [
+            ("keys/officer-alice", "keys/officer-alice"),
+            ("my keys/a", "'my keys/a'"),
+            ("it's; rm", r"'it'\''s; rm'"),
+            ("~x", "'~x'"),
+        ] {
+            assert_eq!(word(Path::new(file)), shown);
+        }
     }
 }

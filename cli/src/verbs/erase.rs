@@ -160,7 +160,8 @@ fn perform(
         return Ok((Exit::Ok, value));
     }
     let swept = erase::sweep(acting, places)?;
-    let seq = put.map(|put| put.seq);
+    // One that names no key leaves nothing to be proven.
+    let seq = put.filter(|put| put.keys > 0).map(|put| put.seq);
     merge(&mut value, render_swept(&swept, seq, places.len(), steps, page));
     if !swept.unopened.is_empty() || swept.untold > 0 {
         exit = exit.worst(Exit::Partly);
@@ -242,7 +243,7 @@ fn render_put(put: &Put, steps: &Steps, page: &mut Page) -> Value {
         page.item("-", &format!("tombstone {} is signed; from now on it holds", put.seq.0));
     } else {
         let more = count_of(put.wanted as u64, "officer", "officers");
-        step(page, &format!("{more} more must sign; until then nothing is erased"), &steps.sign(put.seq));
+        step(page, &format!("{more} more must sign; until then it does not hold"), &steps.sign(put.seq));
     }
     json!({ "seq": put.seq.0, "effective": put.effective, "wanted": put.wanted })
 }

@@ -66,13 +66,19 @@ fn a_tenant_of_whom_nothing_is_known_is_not_erased_unless_that_is_meant() {
     }
     assert!(!world.at().join("repositories/eu-fra/erasures").exists());
     let page = erase("acmee", &["--in-advance"], 0);
-    assert!(!page.contains("beyond recovery") && page.contains("0 keys"), "{page}");
+    assert!(
+        !page.contains("beyond recovery") && page.contains("0 keys") && !page.contains("--prove"),
+        "{page}"
+    );
     fs::create_dir(world.at().join("data/chats/uploads/acmee")).unwrap();
     let page = said(&world.ends(&["backup", "chats"], 3));
     assert!(page.contains("of tenants that officers erased; not taken: - uploads/acmee"), "{page}");
+    // Whose tombstone is to be proven: its own, not the newest of all.
     erase("globex", &[], 0);
+    erase("acme", &[], 0);
     let page = erase("globex", &[], 7);
     assert!(page.contains("erased already") && page.contains("--sweep"), "{page}");
+    assert!(page.contains("--prove 1") && !page.contains("--prove 2"), "{page}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct Put {
     pub effective: bool,
     /// How many are still needed.
     pub wanted: usize,
+    /// How many keys it names; none where a tenant is kept out in advance, or let in again.
+    pub keys: usize,
 }
 
 /// What a sweep destroyed.
@@ -64,8 +66,8 @@ pub struct Swept {
     pub destroyed: usize,
     /// Graves that stand.
     pub graves: usize,
-    /// Places whose trust does not know all who signed tombstones, so that these are not there: until the next replication
-    /// their readers see that keys are gone, and not why.
+    /// Places whose trust knows too few of those who signed some tombstone, so that it does not hold there: until the next
+    /// replication their readers see that keys are gone, and not why.
     pub untold: usize,
     /// Keys that open in no place, and why: whose they are, and whether they should have gone, cannot be told.
     pub unopened: Vec<String>,
@@ -336,5 +338,6 @@ fn put_body(acting: &Acting<'_>, body: &ErasureBody) -> Result<Put, RepositoryEr
         .filter(|act| act.body == *body)
         .flat_map(|act: &Act| act.officers.keys())
         .collect();
-    Ok(Put { seq: body.seq, effective: signed.len() >= quorum, wanted: quorum.saturating_sub(signed.len()) })
+    let (effective, wanted) = (signed.len() >= quorum, quorum.saturating_sub(signed.len()));
+    Ok(Put { seq: body.seq, effective, wanted, keys: body.keys.len() })
 }

@@ -8,7 +8,7 @@ use lifeboat_repo::format::names::Seq;
 
 use super::Args;
 use crate::context::Context;
-use crate::failure::tame;
+use crate::failure::word;
 use crate::render::{WIDTH, fill};
 
 /// What stands before a line, and before what goes on with it.
@@ -72,16 +72,6 @@ impl Line {
     }
 }
 
-/// A file's name as a shell takes it for one word.
-fn word(file: &Path) -> String {
-    let text = tame(&file.to_string_lossy());
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,17 +90,5 @@ mod tests {
                       keys/recovery-eu-fra.txt";
         assert_eq!(line.folded(), folded);
         assert_eq!(line.to_string(), folded.trim().replace(" \\\n          ", " "));
-    }
-
-    #[test]
-    fn a_shell_takes_a_file_for_one_word() {
-        for (file, shown) in [
-            ("keys/officer-alice", "keys/officer-alice"),
-            ("my keys/a", "'my keys/a'"),
-            ("it's; rm", r"'it'\''s; rm'"),
-            ("~x", "'~x'"),
-        ] {
-            assert_eq!(word(Path::new(file)), shown);
-        }
     }
 }

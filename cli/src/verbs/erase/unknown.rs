@@ -1,7 +1,7 @@
 //! A tenant of whom nothing is stored: most likely a name that was mistyped, or another region's.
 
 use lifeboat_repo::repository::erase::Plan;
-use lifeboat_repo::repository::erasures::Erasures;
+use lifeboat_repo::repository::erasures::{Act, Erasures};
 use lifeboat_repo::repository::reseal::Acting;
 
 use super::steps::Steps;
@@ -22,10 +22,18 @@ pub(super) fn refuse(acting: &Acting<'_>, plan: &Plan, in_advance: bool, steps: 
     let erasures = Erasures::load(acting.repository)?;
     let refused = |what: String| Failure::new(Exit::Refused, what).code(Code::NoTenant);
     if plan.tokens.iter().all(|(writer, token)| erasures.tenant(writer, *token)) {
-        let newest = erasures.acts().iter().rev().find(|act| act.effective && !act.body.keys.is_empty());
+        let names_it = |act: &&Act| {
+            plan.tokens.iter().any(|(writer, token)| act.body.tenants.get(writer) == Some(token))
+        };
+        let newest = erasures
+            .acts()
+            .iter()
+            .rev()
+            .filter(names_it)
+            .find(|act| act.effective && !act.body.keys.is_empty());
         let prove = newest.map_or_else(String::new, |act| {
             format!(
-                ", `{}` tries whether anything opens what the newest tombstone names",
+                ", `{}` tries whether anything opens what its newest tombstone names",
                 steps.prove(act.body.seq)
             )
         });
