@@ -60,7 +60,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         let Some(given) = give(look, args, chosen.snapshot, &progress, &mut sink)? else {
             return Ok(Outcome { exit: Exit::Ok, value: json!({}), page: String::new() });
         };
-        let sha256 = hex(&sink.finish()?);
+        let sha256 = hex::encode(sink.finish()?);
         let mut page = context.page();
         if given.changed && args.output.is_some() {
             page.marked(
@@ -164,8 +164,4 @@ impl Sink<'_> {
 
 fn is_gone(outcome: &io::Result<()>) -> bool {
     outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lifeboat_repo::crypto::sha256;
+use lifeboat_repo::crypto::{sha256, split_object};
+use lifeboat_repo::format::RECORD_MAX;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::units::Bytes;
 use lifeboat_runbooks::BOOKS;
@@ -29,10 +30,6 @@ const SCRIPTS: [(&str, &str); 2] = [
     ("break-glass", include_str!("../../../scripts/break-glass")),
     ("check-signatures", include_str!("../../../scripts/check-signatures")),
 ];
-/// What trust is at the most.
-const TRUST_MAX: Bytes = Bytes::mib(4);
-/// Ends the signature block before a signed object's body.
-const SIGNATURE_END: &str = "-----END SSH SIGNATURE-----\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -138,10 +135,7 @@ fn pieces(context: &Context, config: &Config, regions: &[Asked<'_>], own: &[Stri
     pieces.sort_by(|a, b| a.name.cmp(&b.name));
     let sums: String = pieces
         .iter()
-        .map(|piece| {
-            let hash: String = sha256(&piece.content).iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{hash}  {}\n", piece.name)
-        })
+        .map(|piece| format!("{}  {}\n", hex::encode(sha256(&piece.content)), piece.name))
         .collect();
     pieces.push(text("SHA256SUMS", sums));
     Ok(pieces)
@@ -167,11 +161,11 @@ fn signers(repository: &Repository, region: &Region) -> Result<String> {
     let name = repository.trust().name()?;
     let bytes = repository
         .store()
-        .read(&name, TRUST_MAX)
+        .read(&name, RECORD_MAX)
         .map_err(|error| Failure::from(error).at(repository_place(region)))?;
-    let whole = String::from_utf8_lossy(&bytes);
-    let body = whole.split_once(SIGNATURE_END).map_or_else(String::new, |(_, body)| body.to_owned());
-    Ok(body)
+    let (_, body) = split_object(&bytes)
+        .map_err(|error| Failure::new(Exit::Damaged, error.to_string()).at(repository_place(region)))?;
+    Ok(String::from_utf8_lossy(body).into_owned())
 }
 
 fn officers(config: &Config) -> String {

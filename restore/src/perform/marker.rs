@@ -90,9 +90,9 @@ impl Marker {
             None => "This directory is being restored. Run the same restore again to finish it.\n",
         });
         let _ = writeln!(text, "component {} snapshot {}", plan.component, plan.run);
-        let _ = writeln!(text, "asked {}", hex(&sha256(asked.as_bytes())));
+        let _ = writeln!(text, "asked {}", hex::encode(sha256(asked.as_bytes())));
         if let Some(division) = division {
-            let _ = writeln!(text, "shards {}\nplan {}", division.of, hex(&division.digest));
+            let _ = writeln!(text, "shards {}\nplan {}", division.of, hex::encode(division.digest));
         }
         let own = division.and_then(|division| division.number).map(|number| shard_name(&name, number));
         let scratch = [own.as_deref().unwrap_or(OURS), b".new"].concat();
@@ -300,12 +300,4 @@ fn remove_shards(root: &Root, mark: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -50,7 +50,7 @@ pub(super) struct Writer<'f> {
 impl Writer<'_> {
     /// The UUID of a part, by what it is.
     pub(super) fn uuid(&self, part: &str) -> String {
-        let hex = hex(&uuid_v5(&self.base, part.as_bytes()));
+        let hex = hex::encode(uuid_v5(&self.base, part.as_bytes()));
         let cut = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
         [cut(0, 8), cut(8, 12), cut(12, 16), cut(16, 20), cut(20, 32)].join("-")
     }
@@ -259,15 +259,6 @@ fn text(words: &str) -> String {
 fn never_empty(words: String) -> String {
     let words = words.trim();
     if words.is_empty() { "-".to_owned() } else { words.to_owned() }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A value with its keys sorted. How serde_json keeps them is up to whoever else is built with it.
