@@ -81,7 +81,7 @@ pub(crate) fn listed(
     reader: &Reader<'_>,
     component: Option<&Label>,
 ) -> Result<Vec<Listed>> {
-    let judge = Judge::new(repository, reader.catalog())?;
+    let judge = Judge::to_read(repository, reader.catalog())?;
     Ok(judge.list_with_gone(component)?)
 }
 

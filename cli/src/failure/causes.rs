@@ -80,7 +80,8 @@ impl From<RepositoryError> for Failure {
     }
 }
 
-/// What helps where trust or seals are damaged: nothing else can be done before they are whole.
+/// What helps where trust or seals are damaged, so that nothing else can be done before they are whole, or gc records, which
+/// belong to one store and have no copy.
 fn next_of(error: &RepositoryError) -> Option<&'static str> {
     if let RepositoryErrorKind::Store(store) = &error.kind {
         return next_in_store(&store.to_string());
@@ -90,6 +91,12 @@ fn next_of(error: &RepositoryError) -> Option<&'static str> {
         error.kind,
         RepositoryErrorKind::Missing | RepositoryErrorKind::Damaged(_) | RepositoryErrorKind::Untrusted(_)
     );
+    if damaged && error.what.starts_with("gc/") {
+        return Some(
+            "whatever only reads passes over it. With no collection under way delete the object: what it had expired and \
+             condemned is then missed, which `lifeboat repair` and `lifeboat retain COMPONENT --snapshot SNAPSHOT` put right",
+        );
+    }
     (base && damaged).then_some(
         "`lifeboat repair --from replica` (or from another copy) puts back what is whole; until then restore from the \
          replica with --replica",

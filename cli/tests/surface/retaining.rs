@@ -67,6 +67,20 @@ fn what_cannot_be_read_expires_by_its_name() {
     retain("2026nothere", 2);
     world.ends(&["retain", "--snapshot", &names[2], "--config", "m1.toml"], 2);
     world.ends(&["verify", "--level", "inventory"], 0);
+    // Records belong to one store. Of a damaged one all is told that can be done, and whoever only reads goes on.
+    let record = world.at().join("repositories/eu-fra/gc/00000000");
+    std::fs::write(&record, "spoilt").unwrap();
+    world.ends(&["restore", "chats", "--target=back", IDENTITY], 0);
+    let told = said(&world.ends(&["snapshots"], 4));
+    assert!(told.contains("complete") && told.contains("void"), "{told}");
+    let told = said(&world.ends(&["backup", "chats"], 4));
+    assert!(told.contains("LB-402") && told.contains("whatever only reads passes over it"), "{told}");
+    std::fs::remove_file(&record).unwrap();
+    world.ends(&["backup", "chats"], 0);
+    // What the record had expired is missed, and expires again.
+    world.ends(&["verify", "--level", "inventory"], 4);
+    retain(&names[0], 0);
+    world.ends(&["verify", "--level", "inventory"], 0);
 }
 
 /// What is erased stays in the lists of older snapshots; nobody trips over it.

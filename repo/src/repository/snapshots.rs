@@ -226,7 +226,12 @@ impl<'r> Judge<'r> {
         }
         match self.standing(&mut listed) {
             Ok(standing) => listed.standing = standing,
-            Err(error) if error.is_damage() => listed.standing = Standing::Void(error.to_string()),
+            Err(error) if error.is_damage() => {
+                // Whoever tells of a snapshot names it.
+                let own = error.what == listed.name.as_str();
+                let why = if own { error.kind.to_string() } else { error.to_string() };
+                listed.standing = Standing::Void(why);
+            }
             Err(error) => return Err(error),
         }
         if let (Some(snapshot), Some(now)) = (&listed.snapshot, self.now) {
