@@ -565,7 +565,8 @@ fn what_is_lost_is_told_by_heartbeats_in_what_came_back() {
         let rpo = &component["rpo"];
         assert!(rpo["note"].as_str().unwrap().starts_with("by its heartbeats"), "{rpo}");
         // The newest record in it is the second of three, and the third is known to be lost.
-        assert!(rpo["low"].as_f64().unwrap() <= rpo["bound"].as_f64().unwrap(), "{rpo}");
+        let [low, bound] = ["low", "bound"].map(|end| rpo[end].as_f64().unwrap());
+        assert!(low > 0.0 && low <= bound, "{rpo}");
         assert!(
             rpo["newest_canary"].as_str().unwrap() <= component["recovery_point"].as_str().unwrap(),
             "{component}"
@@ -577,6 +578,20 @@ fn what_is_lost_is_told_by_heartbeats_in_what_came_back() {
     let (facts, _) = world.facts(&done["result"]);
     let rpo = &facts["components"][0]["rpo"];
     assert!(rpo["bound"].is_null() && rpo["note"].as_str().unwrap().contains("$RECORDS/identity"), "{rpo}");
+}
+
+/// Evidence says so, and no other drill takes it for its own, or for one that was cut off.
+#[test]
+fn what_is_kept_stays_and_is_said() {
+    let world = World::new();
+    let done = world.json(&[&DRILL[..], &IDENTITY, &["--keep"]].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    assert!(world.at("rehearsal/restored").is_dir());
+    assert!(facts.to_string().contains("kept"), "{facts:#}");
+    let said = world.json(&[&DRILL[..], &IDENTITY].concat(), 7);
+    assert_eq!(said["error"]["code"], "LB-730", "{said}");
+    assert!(said["error"]["what"].as_str().unwrap().contains("what it restored is kept"), "{said}");
+    assert!(world.at("rehearsal/restored").is_dir());
 }
 
 #[test]

@@ -27,7 +27,9 @@ use lifeboat_runbooks::drill::result::{self, Findings};
 use lifeboat_runbooks::drill::run;
 use lifeboat_runbooks::drill::target::{Cleanup, Target};
 use lifeboat_tests::{World, label, write};
-use lifeboat_verify::evidence::facts::{Facts, Met, Moment, StepFact, Tool, Verdict, What};
+use lifeboat_verify::evidence::facts::{
+    Facts, Met, Moment, Outcome as CheckOutcome, StepFact, Tool, Verdict, What,
+};
 use lifeboat_verify::loss::{Loss, LostRecords, Span};
 use lifeboat_verify::objective::RpoVerdict;
 
@@ -166,6 +168,7 @@ fn body(world: &World, book: &Book, wanted: &[Wanted]) -> Body {
         resume: String::new(),
         keep: false,
         replica: false,
+        done: BTreeMap::new(),
         cleanup: None,
     }
 }
@@ -407,6 +410,18 @@ fn a_restore_in_another_phase_counts() {
     let facts = rehearsal.facts(rehearsal.look(Really::Planted));
     assert_eq!(facts.verdict, Verdict::Insufficient);
     assert_eq!(facts.components[0].checks.len(), 1);
+}
+
+/// A step that restores may say nothing of where to: what differs is told all the same, and why the verdict is what it is.
+#[test]
+fn what_a_step_brings_without_a_word_of_it_is_compared() {
+    let silent = BOOK.replace("lifeboat restore --target \"$TARGET\"", "sh restore.sh");
+    assert_ne!(silent, BOOK);
+    let rehearsal = Rehearsal::new().with_book(&silent);
+    std::fs::write(rehearsal.restored("tenants/acme/a"), "x".repeat(300)).unwrap();
+    let facts = rehearsal.facts(rehearsal.look(Really::Planted));
+    assert_eq!(facts.verdict, Verdict::Failed);
+    assert_eq!(facts.components[0].checks[0].outcome, CheckOutcome::Failed, "{:#?}", facts.components);
 }
 
 /// Two are erased, and one of them came back: that one, and no other.

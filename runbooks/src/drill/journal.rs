@@ -78,6 +78,8 @@ pub struct Body {
     pub keep: bool,
     /// Whether the region's replica is looked at, not its repository.
     pub replica: bool,
+    /// What was said beforehand of steps for people, by their names.
+    pub done: BTreeMap<String, String>,
     /// The command that goes on with it, should it be cut off.
     pub resume: String,
     /// What became of the target, once it was cleaned up.

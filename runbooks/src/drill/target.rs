@@ -5,7 +5,7 @@
 //! and against repositories by their id, wherever they are mounted.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use place::{refuse_repositories, refuse_sources, resolve};
 
 /// Marks the directory as a drill's.
 const MARK: &str = ".lifeboat-drill";
+/// No drill's id is longer.
+const MARK_MAX: u64 = 256;
 /// Where steps restore to: `$TARGET`.
 const RESTORED: &str = "restored";
 /// Copies with planted faults, scratch space.
@@ -68,8 +70,8 @@ pub enum TargetError {
         /// One name in it.
         first: String,
     },
-    /// A drill took it and did not come to its end.
-    #[error("{target} is the target of the drill {id}, which did not come to its end")]
+    /// A drill took it and did not let go of it.
+    #[error("{target} bears the mark of the drill {id}: it was cut off, or what it restored is kept")]
     Taken {
         /// The place.
         target: String,
@@ -114,6 +116,13 @@ pub struct Cleanup {
     pub left: Vec<String>,
 }
 
+/// Which drill a directory's mark names; a stranger's file of that name may hold anything.
+fn mark_in(directory: &Path) -> Option<String> {
+    let mut id = String::new();
+    fs::File::open(directory.join(MARK)).and_then(|file| file.take(MARK_MAX).read_to_string(&mut id)).ok()?;
+    Some(id)
+}
+
 impl Target {
     /// Where a target would be. Nothing is claimed.
     #[must_use]
@@ -130,7 +139,7 @@ impl Target {
         let directory = resolve(asked).map_err(|error| io_error(asked, error))?;
         refuse_sources(&directory, sources)?;
         refuse_repositories(&directory)?;
-        if let Ok(id) = fs::read_to_string(directory.join(MARK)) {
+        if let Some(id) = mark_in(&directory) {
             return Err(TargetError::Taken { target: shown(&directory), id });
         }
         let there = directory.symlink_metadata();

@@ -61,6 +61,12 @@ impl Done {
             }
             all.insert(name.to_owned(), said.join("; "));
         }
+        if let Some((step, _)) = agreed.keys().find(|(step, _)| !all.contains_key(*step)) {
+            return Err(usage(
+                format!("say what shows that {step} was done, too: --done {step}=TEXT"),
+                "--approved",
+            ));
+        }
         Ok(all)
     }
 }

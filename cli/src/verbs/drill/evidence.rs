@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::crypto::sign::SigningKey;
+use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
 use lifeboat_repo::repository::{Repository, Role};
 use lifeboat_runbooks::drill::measure;
@@ -118,6 +119,11 @@ pub(super) fn read(directory: &Path) -> Option<(Vec<u8>, Facts)> {
 }
 
 /// Earlier drills of a book.
+/// Where the evidence of a drill lies, if it was written.
+pub(super) fn of(out: &Path, id: &Label) -> Result<Option<PathBuf>> {
+    Ok(all(out)?.into_iter().find(|(_, _, facts)| facts.id == *id).map(|(place, ..)| place))
+}
+
 pub(super) fn history(out: &Path, book: &str) -> Result<Vec<PastDrill>> {
     let same = |facts: &Facts| facts.book.as_ref().is_some_and(|own| own.name.as_str() == book);
     let past = |(_, text, facts): (PathBuf, Vec<u8>, Facts)| PastDrill {

@@ -17,7 +17,8 @@ pub(super) fn target(error: TargetError) -> Failure {
         TargetError::NotEmpty { .. } => "name an empty directory, or one to make",
         TargetError::NotOurs { .. } => "begin a new drill, and look at what is there by hand",
         TargetError::Taken { .. } => {
-            "`lifeboat drill list` says how that one goes on; or name another directory"
+            "`lifeboat drill list` says how it goes on if it was cut off; else remove by hand what it kept, or name another \
+             directory"
         }
     };
     Failure::new(Exit::Refused, tame(&error.to_string())).code(Code::DrillTarget).next(next)

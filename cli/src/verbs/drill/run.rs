@@ -1,5 +1,6 @@
 //! `drill run`: a book executed against a disposable target, timed from the disruption on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ use super::watching::Watching;
 use crate::codes::Code;
 use crate::context::{Context, Side};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, shown};
+use crate::failure::{Failure, Result, shown, word};
 use crate::render::{Outcome, Tone};
 
 /// Where evidence goes.
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     pub(super) out: PathBuf,
     /// Leave what was restored where it is
     #[arg(long)]
-    pub(super) keep: bool,
+    keep: bool,
     /// Go on with the drill that was cut off, or of several this one
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["book", "target", "region", "component", "disruption", "window", "seed", "nonce", "values", "erased", "operator", "replica"])]
     resume: Option<String>,
@@ -91,7 +92,8 @@ fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
     setup.values(context, &args.asked, &Target::in_place(&asked))?;
     let sources = setup::sources(context, files)?;
     let target = Target::claim(&asked, &sources, id.as_str()).map_err(failures::target)?;
-    let body = body(context, args, &setup, id.clone(), operator.clone(), now, target.clone());
+    let lead = Lead { operator: operator.clone(), done: done.clone() };
+    let body = body(context, args, &setup, id.clone(), lead, now, target.clone());
     let body = body.inspect_err(|_| drop(target.clean(id.as_str())))?;
     let journal = Journal::begin(&out, body).map_err(|error| {
         // Nothing is in it yet, and nothing would ever take it up.
@@ -102,12 +104,18 @@ fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
     Ok(Drill { context, args, setup, journal, watching, key })
 }
 
+/// Who leads, and what they said beforehand of steps for people.
+struct Lead {
+    operator: String,
+    done: BTreeMap<String, String>,
+}
+
 fn body(
     context: &Context,
     args: &Args,
     setup: &Setup,
     id: Label,
-    operator: String,
+    lead: Lead,
     now: Moment,
     target: Target,
 ) -> Result<Body> {
@@ -131,7 +139,7 @@ fn body(
         configuration: configuration(context)?,
         region: setup.region.clone(),
         component: setup.component.clone(),
-        operator,
+        operator: lead.operator,
         disruption: Moment::new(setup.disruption.at),
         how: setup.disruption.how.clone(),
         begun: now,
@@ -146,6 +154,7 @@ fn body(
         interruptions: Vec::new(),
         not_run,
         keep: args.keep,
+        done: lead.done,
         replica: context.replica,
         cleanup: None,
     })
@@ -155,10 +164,7 @@ fn body(
 fn resume_line(context: &Context, args: &Args, id: &Label) -> String {
     let mut line = format!("lifeboat drill run --resume {id}");
     let mut add = |name: &str, path: &Path| {
-        let path = shown(path);
-        let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+,=:@%".contains(&b));
-        let path = if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
-        line.push_str(&format!(" {name} {path}"));
+        line.push_str(&format!(" {name} {}", word(path)));
     };
     if args.out != Path::new(OUT) {
         add("--out", &args.out);
@@ -193,12 +199,13 @@ fn resume<'a>(context: &'a Context, args: &'a Args, directory: &Path) -> Result<
             .at(shown(directory))
             .next("put it back, or begin a new drill"));
     }
-    setup.complete(&body.values)?;
-    let done = args.done.read(&setup.book, &body.steps)?;
+    let mut done = body.done.clone();
+    done.extend(args.done.read(&setup.book, &body.steps)?);
     let files = args.asked.identities.files(context);
     let sources = setup::sources(context, files)?;
     // Once all was looked at, the target may be gone already.
     if journal.concluded().map_err(failures::journal)?.is_none() {
+        setup.complete(&body.values)?;
         journal.body.keep |= args.keep;
         body.target.reclaim(&sources, body.id.as_str()).map_err(failures::target)?;
     }

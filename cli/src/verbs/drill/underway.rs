@@ -24,6 +24,7 @@ use crate::codes::Code;
 use crate::config::{Component, Placed};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
+use crate::keyfiles;
 use crate::losses;
 use crate::predictions;
 use crate::render::{Outcome, Tone};
@@ -125,7 +126,7 @@ impl Drill<'_> {
     /// What identity files hold, line by line, should a step print one.
     fn key_lines(&self) -> Vec<String> {
         let files = self.args.asked.identities.files(self.context);
-        let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
+        let texts = files.iter().filter_map(|path| keyfiles::read_text(path, "recovery identity").ok());
         texts
             .flat_map(|text| {
                 text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
@@ -202,9 +203,12 @@ impl Drill<'_> {
         let body = &self.journal.body;
         let said = |ending: &str| {
             let path = body.target.records().join(format!("{}.{ending}", component.name));
-            match fs::read(&path) {
+            match fs::File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                read => read.map(Some).map_err(|error| format!("cannot read {}: {error}", path.display())),
+                open => open
+                    .and_then(losses::handed_over)
+                    .map(Some)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display())),
             }
         };
         let (records, counts) = (said("heartbeats")?, said("counts")?);
@@ -233,7 +237,7 @@ impl Drill<'_> {
             .map_err(|failure| failure.coded())
     }
 
-    /// Removes what was restored, unless it is to be kept, and ends what steps left running.
+    /// Removes what was restored and ends what steps left running, unless it is to be kept.
     fn clean_up(&mut self) -> Result<()> {
         let body = &mut self.journal.body;
         if body.keep || body.cleanup.is_some() {
@@ -255,7 +259,11 @@ impl Drill<'_> {
     /// Writes evidence, then lets go of the journal.
     fn finish(self, facts: &Facts, attachments: &[Attachment]) -> Result<PathBuf> {
         let repository = self.context.open(self.setup.config.region(&self.setup.region)?)?;
-        let directory = evidence::write(&self.args.out, facts, attachments, self.key.as_ref(), &repository)?;
+        // Where it was cut off after that, only its notes are left.
+        let directory = match evidence::of(&self.args.out, &facts.id)? {
+            Some(there) => there,
+            None => evidence::write(&self.args.out, facts, attachments, self.key.as_ref(), &repository)?,
+        };
         let path = self.journal.directory().to_owned();
         self.journal.remove().map_err(|error| Failure::file("remove the drill's notes", &path, &error))?;
         Ok(directory)
@@ -263,7 +271,7 @@ impl Drill<'_> {
 }
 
 /// What a drill's verdict means for the process.
-pub(super) fn exit_of(facts: &Facts) -> Exit {
+fn exit_of(facts: &Facts) -> Exit {
     use lifeboat_verify::evidence::facts::{Outcome as Check, Verdict, What};
     match facts.verdict {
         Verdict::Met => Exit::Ok,

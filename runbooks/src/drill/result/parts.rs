@@ -112,8 +112,10 @@ fn component(
     rto: Option<RtoFact>,
 ) -> ComponentFact {
     let found = findings.found.as_ref().ok();
-    let compared =
-        found.and_then(|found| found.compared.get(&wanted.name)).filter(|_| restores(findings.book));
+    // A step may restore without saying where to: what was compared all the same counts, as it does for the verdict.
+    let compared = found
+        .and_then(|found| found.compared.get(&wanted.name))
+        .filter(|one| one.is_ok() || restores(findings.book));
     let check = compared.map(|one| match one {
         Err(why) => (Outcome::NotRun(why.clone()), why.clone()),
         Ok(found) => {
@@ -161,6 +163,10 @@ fn by_heartbeats(loss: &Loss, wanted: &Wanted) -> RpoFact {
     let lost = |one: &lifeboat_verify::loss::LostRecords| {
         Some(Lost { tenant_token: one.tenant?, records: one.records })
     };
+    let nobodys = loss.lost.iter().find(|one| one.tenant.is_none()).and_then(|one| one.records);
+    let more = nobodys
+        .filter(|records| *records > 0)
+        .map_or_else(String::new, |records| format!("; of no tenant, at least {records} records are lost"));
     RpoFact {
         bound: loss.bound.map(|bound| bound.0.into()),
         low: loss.low.map(|low| low.0.into()),
@@ -169,7 +175,7 @@ fn by_heartbeats(loss: &Loss, wanted: &Wanted) -> RpoFact {
         lost: loss.lost.iter().filter_map(lost).collect(),
         objective: Some(wanted.rpo.into()),
         verdict: met(&loss.verdict),
-        note: format!("by its heartbeats: {}", loss.note),
+        note: format!("by its heartbeats: {}{more}", loss.note),
     }
 }
 
@@ -223,7 +229,9 @@ pub(super) fn limits(findings: &Findings<'_>) -> Vec<String> {
         };
         findings.wanted.iter().filter(heard).map(|wanted| wanted.name.as_str()).collect()
     };
-    let (silent, uncounted) = (of(&|_| true), of(&|loss| !loss.lost.is_empty()));
+    // Of whom only one side was counted, it is not known.
+    let counted = |loss: &Loss| !loss.lost.is_empty() && loss.lost.iter().all(|one| one.records.is_some());
+    let (silent, uncounted) = (of(&|_| true), of(&counted));
     let mut all = Vec::new();
     if !silent.is_empty() {
         all.push(format!(
