@@ -69,7 +69,7 @@ pub(crate) struct Environment {
     pub(crate) identities: Vec<PathBuf>,
     /// `LIFEBOAT_OFFICER_KEY`
     pub(crate) officer_key: Option<PathBuf>,
-    /// `LIFEBOAT_REPLICA`: whether verbs that only read look at replicas.
+    /// `LIFEBOAT_REPLICA`: whether verbs that have `--replica` look at replicas.
     pub(crate) replica: bool,
     /// What it sets instead of the configuration.
     pub(crate) overrides: Overrides,
