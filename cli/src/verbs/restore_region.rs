@@ -108,9 +108,8 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
 
 /// The components of a region, each after those it needs; else in the order of the file. The configuration was
 /// checked for circles.
-pub(super) fn in_order<'c>(config: &'c Config, region: &Region) -> Vec<&'c Component> {
-    let mut waiting: Vec<&Component> =
-        config.components.iter().filter(|component| component.region == region.name).collect();
+pub(super) fn in_order<'c>(config: &'c Config, region: &'c Region) -> Vec<&'c Component> {
+    let mut waiting: Vec<&Component> = config.components_of(&region.name).collect();
     let mut order: Vec<&Component> = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
         let ready = |one: &Component| !waiting.iter().any(|other| one.needs.contains(&other.name));

@@ -9,7 +9,7 @@ use lifeboat_repo::repository::erase;
 use lifeboat_repo::repository::officer::Officer;
 use lifeboat_repo::repository::reseal::Acting;
 
-use super::{OFFICER, PLACES};
+use super::{COMPONENTS, OFFICER};
 use crate::config::{Config, Region};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -20,7 +20,7 @@ pub(super) const CANARY: &str = "canary";
 
 /// Makes it, in the data of every component.
 pub(super) fn make(data: &dyn Fn(&str) -> std::path::PathBuf) -> Result<()> {
-    for (component, _) in PLACES {
+    for component in COMPONENTS {
         let place = data(component).join("uploads").join(CANARY);
         fs::create_dir_all(&place)
             .and_then(|()| fs::write(place.join("contract.txt"), "this must never come back\n"))
@@ -36,9 +36,7 @@ pub(super) fn erase(
     data: &dyn Fn(&str) -> std::path::PathBuf,
     safe: &Path,
 ) -> Result<usize> {
-    for component in
-        PLACES.map(|(component, _)| component).into_iter().collect::<std::collections::BTreeSet<_>>()
-    {
+    for component in COMPONENTS {
         let place = data(component).join("uploads").join(CANARY);
         fs::remove_dir_all(&place).map_err(|error| Failure::file("remove the canary", &place, &error))?;
     }

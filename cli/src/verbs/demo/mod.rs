@@ -31,6 +31,7 @@ const OFFICER: &str = "alice";
 /// Real trees that many machines have; the first that are there are used.
 const TREES: [&str; 5] = ["/usr/share/doc", "/usr/include", "/usr/share/perl", "/usr/lib/python3", "/etc"];
 /// Two components in two regions, three tenants: Frankfurt has two of them.
+const COMPONENTS: [&str; 2] = ["chats", "tickets"];
 const PLACES: [(&str, &str); 3] = [("chats", "aurora"), ("chats", "borealis"), ("tickets", "cascade")];
 
 const CONFIG: &str = r#"# The configuration of the demonstration; `lifeboat init` elsewhere writes one with every field explained.
@@ -214,7 +215,7 @@ impl Demo<'_> {
         self.step("copy a real tree", |demo| {
             let places = PLACES.map(|(component, tenant)| demo.data(component).join("uploads").join(tenant));
             let done = tree::deal(sources, &places, limits).and_then(|amount| {
-                for component in ["chats", "tickets"] {
+                for component in COMPONENTS {
                     fs::write(
                         demo.data(component).join("settings.toml"),
                         "greeting = \"How can we help?\"\n",
@@ -223,8 +224,8 @@ impl Demo<'_> {
                 tree::add_oddities(&demo.data("chats").join("uploads/aurora"))?;
                 Ok(amount)
             });
-            canary::make(&|component| demo.data(component))?;
             let amount = done.map_err(|error| Failure::file("copy a tree", &demo.root, &error))?;
+            canary::make(&|component| demo.data(component))?;
             let text =
                 format!("{} files, {}, for 3 tenants", crate::when::show_count(amount.files), amount.bytes);
             Ok((amount, text))

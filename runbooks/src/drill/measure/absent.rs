@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use lifeboat_repo::ids::{Label, Tenant, TenantToken};
-use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::erasures::{Act, Erasures, may_be_grave};
 use lifeboat_repo::repository::recover::Recovery;
-use lifeboat_repo::store::StoreError;
+use lifeboat_repo::store::Listed;
 use lifeboat_verify::evidence::facts::AbsentFact;
 
 /// What became of somebody with the erasures of a repository.
@@ -67,12 +66,13 @@ pub fn absent(recovery: &Recovery<'_>, restored: &Path, named: &[String]) -> Res
         let back = names.contains(name);
         looked.extend(tokens.into_iter().map(|token| (token, back)));
     }
+    let listed = repository.store().list("keys/").map_err(|error| error.to_string())?;
     let mut all = Absent::default();
     for act in tombstones(&erasures) {
         let mut left = 0;
         for (writer, key) in &act.body.keys {
             left += u64::from(recovery.unwrap_tenant_key(writer, *key).is_ok());
-            left += keys_left(repository, key).map_err(|error| error.to_string())?;
+            left += keys_left(&listed, key);
         }
         for (writer, token) in &act.body.tenants {
             let back = looked.get(&(writer.clone(), *token)).copied();
@@ -117,11 +117,10 @@ fn paths_how(back: Option<bool>, names: usize) -> String {
 }
 
 /// Objects at names of a key that are no graves.
-fn keys_left(repository: &Repository, key: &lifeboat_repo::ids::KeyId) -> Result<u64, StoreError> {
+fn keys_left(listed: &[Listed], key: &lifeboat_repo::ids::KeyId) -> u64 {
     let ending = format!("/{key}");
-    let listed = repository.store().list("keys/")?;
     let own = listed.iter().filter(|object| object.name.as_str().ends_with(&ending));
-    Ok(own.filter(|object| !may_be_grave(object.length)).count() as u64)
+    own.filter(|object| !may_be_grave(object.length)).count() as u64
 }
 
 /// The names of all directories in a tree. What cannot be listed is what the comparison tells of.
