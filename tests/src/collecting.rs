@@ -1,16 +1,19 @@
 //! Worlds whose store ages, and maintainers who collect in them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lifeboat_repo::clock::{Clock, SystemClock, SystemEntropy};
+use lifeboat_repo::format::names;
 use lifeboat_repo::ids::ObjectName;
 use lifeboat_repo::observe::Silent;
 use lifeboat_repo::repository::agent::Credentials;
 use lifeboat_repo::repository::collect::{Condemnation, Knobs, Percent, Plan, Swept, condemn, survey, sweep};
+use lifeboat_repo::repository::gc::Condemned;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
-use lifeboat_repo::repository::{Repository, RepositoryError};
+use lifeboat_repo::repository::{Repository, RepositoryError, index};
 use lifeboat_repo::store::Store;
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::units::{Bytes, Timestamp};
@@ -101,6 +104,35 @@ impl World {
         Ok(Collected { plan, condemned, swept })
     }
 
+    /// Whatever lies in a pack that is there and that no record condemns is told, with its chunks, by an index object that no
+    /// record condemns either: writers remember chunks and rely on any such pack.
+    ///
+    /// # Panics
+    /// It is not.
+    pub fn assert_told(&self, store: &Arc<dyn Store>, context: &str) {
+        let repository = Repository::open(Arc::clone(store), &[self.officer.public()]).expect(context);
+        let recovery = self.recovery(&repository);
+        let condemned = Condemned::load(&repository).expect(context);
+        let there: BTreeSet<ObjectName> = names_in(store, "packs/");
+        let mut known = BTreeSet::new();
+        let mut told = BTreeSet::new();
+        for name in names_in(store, "index/") {
+            let index = index::read(&repository, recovery.catalog(), &name).expect(context);
+            for line in index.segments {
+                let pack = line.pack.expect(context);
+                if condemned.pack(pack) || !there.contains(&names::pack(pack).expect(context)) {
+                    continue;
+                }
+                known.insert((pack, line.segment));
+                if !condemned.index(&name) && !line.chunks.is_empty() {
+                    told.insert((pack, line.segment));
+                }
+            }
+        }
+        let untold: Vec<_> = known.difference(&told).collect();
+        assert!(untold.is_empty(), "{context}: nothing tells the chunks of {untold:?}");
+    }
+
     /// Puts a gc record.
     pub fn put_gc(&self, who: &Arc<Credentials>, draft: &GcDraft) {
         let repository = self.repository();
@@ -112,4 +144,8 @@ impl World {
     pub fn expire(&self, who: &Arc<Credentials>, snapshots: &[ObjectName]) {
         self.put_gc(who, &GcDraft { snapshots: snapshots.to_vec(), ..GcDraft::default() });
     }
+}
+
+fn names_in(store: &Arc<dyn Store>, prefix: &str) -> BTreeSet<ObjectName> {
+    store.list(prefix).expect(prefix).into_iter().map(|object| object.name).collect()
 }

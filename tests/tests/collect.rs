@@ -18,7 +18,7 @@ use lifeboat_repo::repository::collect::{Deleted, Knobs, Reason, WaitsFor, WhyLe
 use lifeboat_repo::repository::gc;
 use lifeboat_repo::repository::maintainer::{GcDraft, Maintainer};
 use lifeboat_repo::repository::snapshots::Standing;
-use lifeboat_repo::store::faulty::{Fault, FaultyStore, Operation};
+use lifeboat_repo::store::faulty::{Call, Fault, FaultyStore, Operation};
 use lifeboat_repo::store::memory::MemoryStore;
 use lifeboat_repo::store::{Created, Store};
 use lifeboat_repo::units::Bytes;
@@ -390,6 +390,7 @@ fn others_may_come_at_any_operation() {
             let store = Arc::new(faulty);
             scene.world.collect(Arc::clone(&store) as _, &scene.keepers[0], &AT_ONCE).unwrap();
             let context = format!("at {at}, {}", if backup { "a backup" } else { "a collector" });
+            scene.world.assert_told(&(Arc::new(memory.clone()) as Arc<dyn Store>), &context);
             let mut expected = scene.expected.clone();
             if let Some(run) = *run.lock().unwrap() {
                 expected.insert(run, Arc::new(Tree::of(&scene.world.source())));
@@ -425,6 +426,90 @@ fn back_up_apart(scene: &Scene, store: Arc<dyn Store>) -> Result<Report, BackupE
     let state = scratch();
     let job = scene.world.job_with_state(state.path().to_owned());
     scene.world.run(store, &job, &Ahead(Duration::from_secs(5)), &Silent)
+}
+
+/// A writer remembers the chunks of what was copied, and what told them first is condemned and goes while it relies on the
+/// copy.
+#[test]
+fn what_a_writer_remembers_is_told_wherever_it_was_copied_to() {
+    let mut scene = Scene::half_dead();
+    scene.clock.pass(HOUR);
+    let moved = scene.collect(&HOURS);
+    assert_eq!(moved.condemned.moved.packs, 1, "{moved:?}");
+    // Nothing needs the copy any more, which is young; the index object that told its chunks first goes for itself.
+    let beta = scene.world.source().join("tenants/beta");
+    std::fs::rename(&beta, scene.world.dir.path().join("beta")).unwrap();
+    scene.backup();
+    scene.world.expire(&scene.keepers[0], &scene.snapshots[1..2]);
+    let planned = scene.collect(&HOURS).plan;
+    assert_eq!((planned.packs.len(), planned.indexes.len()), (0, 1), "{planned:?}");
+    scene.world.assert_told(&scene.world.store, "condemned");
+    // Runs are listed once more, so that nobody waits for those that begin from here on.
+    scene.world.put_gc(&scene.keepers[0], &GcDraft::default());
+    scene.clock.pass(HOUR);
+    std::fs::rename(scene.world.dir.path().join("beta"), &beta).unwrap();
+    let report = backup_with(&scene, |scene| {
+        let swept = scene.collect(&HOURS).swept;
+        assert_eq!(swept.deleted.indexes, 1, "{swept:?}");
+    })
+    .unwrap();
+    assert!(report.stored < Bytes::kib(30), "it relies on the copy: {report:?}");
+    scene.note(&report);
+    scene.assert_whole(2, "what it relies on was condemned meanwhile");
+    scene.clock.pass(HOUR);
+    scene.collect(&HOURS);
+    scene.assert_whole(2, "copied again");
+}
+
+/// A backup that comes in between two listings of a plan: its index object is not taken for one whose packs are gone.
+#[test]
+fn what_is_put_while_a_plan_is_made_is_not_condemned() {
+    let scene = Arc::new(Scene::half_dead());
+    scene.clock.pass(HOUR);
+    let counting = Arc::new(FaultyStore::new(scene.memory.fork()));
+    scene.world.collect(Arc::clone(&counting) as _, &scene.keepers[0], &HOURS).unwrap();
+    let lists = |call: &Call| call.operation == Operation::List;
+    let both = |call: &Call| lists(call) && ["packs/", "index/"].contains(&call.subject.as_str());
+    let log = counting.log();
+    let first = log.iter().position(both).unwrap();
+    let second = first + 1 + log[first + 1..].iter().position(both).unwrap();
+    assert_ne!(log[first].subject, log[second].subject);
+    let memory = scene.memory.fork();
+    let (inner, inside) = (memory.clone(), Arc::clone(&scene));
+    let faulty = FaultyStore::new(memory.clone()).call_at(second as u64 + 1, move || {
+        write(&inside.world.source(), "tenants/acme/more", &noise(5, 40_000));
+        assert!(back_up_apart(&inside, Arc::new(inner)).unwrap().stored > Bytes(40_000));
+    });
+    let done = scene.world.collect(Arc::new(faulty), &scene.keepers[0], &HOURS).unwrap();
+    assert_eq!((done.plan.packs.len(), done.plan.indexes.len()), (1, 0), "{:?}", done.plan);
+    scene.world.assert_told(&(Arc::new(memory) as Arc<dyn Store>), "a backup between two listings");
+}
+
+/// A pack that is gone, damage, and needed by nothing is condemned with the index object that names it: out of a replica it
+/// may come back, and a writer remembers it.
+#[test]
+fn a_pack_that_is_gone_is_condemned_with_its_index_object() {
+    let mut scene = Scene::new();
+    write(&scene.world.source(), "shared", b"before");
+    scene.backup();
+    let [gone] = scene.packs()[..] else { panic!("one pack") };
+    plant(&scene.world.source(), "acme", 3);
+    plant(&scene.world.source(), "beta", 4);
+    write(&scene.world.source(), "shared", b"after");
+    scene.backup();
+    scene.world.expire(&scene.keepers[0], &scene.snapshots[..1]);
+    let name = names::pack(gone).unwrap();
+    let bytes = scene.memory.read(&name, Bytes::mib(1)).unwrap();
+    scene.memory.remove(&name);
+    scene.clock.pass(HOUR);
+    let planned = scene.collect(&HOURS).plan;
+    assert_eq!((planned.packs.len(), planned.indexes.len()), (0, 1), "{planned:?}");
+    assert_eq!(planned.indexes[0].gone, [gone]);
+    assert_eq!(scene.memory.create(&name, &bytes).unwrap(), Created::New);
+    scene.world.assert_told(&scene.world.store, "back again");
+    plant(&scene.world.source(), "acme", 1);
+    let report = scene.backup();
+    assert!(report.stored > Bytes(40_000), "nobody relies on it: {report:?}");
 }
 
 /// A record that appears after the copying is seen before anything is deleted.

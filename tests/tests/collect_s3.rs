@@ -416,6 +416,7 @@ fn writers_and_collectors_at_once_lose_nothing() {
         scene.note(one, code);
     }
     let took = began.elapsed();
+    scene.world.assert_told(&scene.world.store, "afterwards");
     let (restored, fences) = scene.come_back();
     scene.assert_there();
     scene.world.verify(&scene.world.store).assert_undamaged("afterwards");

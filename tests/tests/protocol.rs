@@ -147,8 +147,8 @@ fn weaker_wordings_of_collection_lose_something() {
         let expire = wording == Wording::SegmentsCondemned;
         breaks(&format!("{wording:?}"), Collection { open, indexes, expire, ..plain::<2>(wording) });
     }
-    let index = plain::<1>(Wording::CondemnedIndexUsed);
-    breaks("CondemnedIndexUsed", Collection { indexes: true, expire: true, ..index });
+    let index = plain::<1>(Wording::CopyWithoutChunks);
+    breaks("CopyWithoutChunks", Collection { indexes: true, expire: true, ..index });
 }
 
 /// Of two precautions each is enough: packs' own tables are read where no index names them, and records are listed again.

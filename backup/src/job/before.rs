@@ -22,7 +22,7 @@ pub(super) fn last_walk(
     indexes: &HashSet<ObjectName>,
 ) -> Option<(Table, WalkReader)> {
     let (table, records) = state.load()?;
-    // What only a condemned one knew is live no more.
+    // All that lies in packs which are not condemned is told by index objects which are not: FORMAT.md §11.
     let gone = |name: &&ObjectName| !indexes.contains(*name) && !run.condemned().index(name);
     if let Some(gone) = table.indexes.iter().find(gone) {
         tracing::warn!(index = %gone, "an index object is gone; every file is read anew");

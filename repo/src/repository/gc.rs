@@ -147,7 +147,8 @@ impl Condemned {
         self.snapshots.keys().any(of)
     }
 
-    /// Whether an index object is condemned: nothing live was known by it alone, and it may be gone or damaged.
+    /// Whether an index object is condemned: nothing live was known by it alone, whatever is not condemned is told by another,
+    /// and it may be gone or damaged.
     #[must_use]
     pub fn index(&self, name: &ObjectName) -> bool {
         self.indexes.contains(name)

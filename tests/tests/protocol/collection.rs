@@ -3,7 +3,7 @@
 
 use stateright::{Model, Property};
 
-use crate::sets::{Set, member, members, parts, set_of};
+use crate::sets::{Set, has, member, members, parts, set_of};
 use crate::state::{At, COLLECTORS, COPIES, Collector, Name, Plan, RECORDS, Run, State};
 
 /// How the protocol is worded.
@@ -37,8 +37,8 @@ pub(crate) enum Wording {
     UnnamedAreEmptyNotListedAgain,
     /// Condemned index objects go without another look at what is live.
     IndexNotLookedAtAgain,
-    /// Writers rely on what only condemned index objects know.
-    CondemnedIndexUsed,
+    /// The index object of a copy tells the places of segments and not their chunks, which writers remember all the same.
+    CopyWithoutChunks,
     /// What was condemned goes before the copy's place is known.
     CopyUnconfirmed,
 }
@@ -139,16 +139,24 @@ impl<const R: usize> Collection<R> {
         }
     }
 
-    /// Whether a writer that read so many records may rely on a segment.
-    fn reliable(&self, state: &State<R>, seen: u8, segment: u8) -> bool {
-        let places = state.places(segment);
-        if self.wording == Wording::SegmentsCondemned {
-            return places != 0 && state.told(seen, |plan| plan.segments) & (1 << segment) == 0;
+    /// Packs that a segment can be read from.
+    pub(crate) fn places(&self, state: &State<R>, segment: u8) -> Set {
+        match self.wording {
+            Wording::CopyWithoutChunks => state.places_without_chunks(segment),
+            _ => state.places(segment),
         }
-        let index = 1 << State::<R>::index_of(segment);
-        let index_fine = state.told(seen, |plan| plan.indexes) & index == 0;
-        (index_fine || self.wording == Wording::CondemnedIndexUsed)
-            && places & !state.told(seen, |plan| plan.packs) != 0
+    }
+
+    /// Whether a writer that read so many records may rely on a segment. It remembers what index objects told, those that are
+    /// condemned or gone by now included.
+    fn reliable(&self, state: &State<R>, seen: u8, segment: u8) -> bool {
+        if self.wording == Wording::SegmentsCondemned {
+            return state.places(segment) != 0
+                && state.told(seen, |plan| plan.segments) & (1 << segment) == 0;
+        }
+        let remembered = state.packs & (state.indexes | state.told(state.made, |plan| plan.indexes));
+        let trusted = remembered & !state.told(seen, |plan| plan.packs);
+        members(trusted).any(|pack| has(state.holds(pack), segment))
     }
 
     fn plans(&self, state: &State<R>, c: u8, open: Set, actions: &mut Vec<Action>) {
@@ -278,8 +286,8 @@ impl<const R: usize> Model for Collection<R> {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("what counts can be restored", |_, state: &State<R>| {
-                members(state.counting()).all(|snapshot| state.places(state.needs(snapshot)) != 0)
+            Property::always("what counts can be restored", |model: &Self, state: &State<R>| {
+                members(state.counting()).all(|snapshot| model.places(state, state.needs(snapshot)) != 0)
             }),
             Property::always("a fenced run never commits", |_, state: &State<R>| {
                 state.runs.iter().all(|run| !(run.fenced && run.name == Name::Snapshot))

@@ -104,18 +104,20 @@ impl<const R: usize> State<R> {
         }
     }
 
-    /// The index object with the chunks of a segment.
+    /// The index object that told the chunks of a segment first.
     pub(crate) fn index_of(segment: u8) -> u8 {
         segment.saturating_sub(1)
     }
 
-    /// Packs that a segment can be read from: its chunks are known, and its place.
+    /// Packs that a segment can be read from: the index object that names the pack tells its place there, and its chunks.
     pub(crate) fn places(&self, segment: u8) -> Set {
-        let usable = self.packs & self.indexes;
-        if self.indexes & (1 << Self::index_of(segment)) == 0 {
-            return 0;
-        }
-        set_of(members(usable).filter(|pack| has(self.holds(*pack), segment)))
+        set_of(members(self.packs & self.indexes).filter(|pack| has(self.holds(*pack), segment)))
+    }
+
+    /// The same where copies' index objects tell places alone, and chunks the first one.
+    pub(crate) fn places_without_chunks(&self, segment: u8) -> Set {
+        let told = self.indexes & (1 << Self::index_of(segment)) != 0;
+        if told { self.places(segment) } else { 0 }
     }
 
     /// What stands at a snapshot's name.

@@ -201,7 +201,7 @@ impl<const R: usize> Collection<R> {
         };
         let held = members(readable).fold(0, |set, pack| set | state.holds(pack)) & live;
         let need = members(held)
-            .filter(|segment| state.places(*segment) & !condemned == 0)
+            .filter(|segment| self.places(state, *segment) & !condemned == 0)
             .fold(0, |set, segment| set | 1 << segment);
         let void = |index: &u8| {
             let segments = (0..8).filter(|segment| State::<R>::index_of(*segment) == *index);

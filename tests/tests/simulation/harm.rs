@@ -44,6 +44,11 @@ pub(crate) struct Harm {
 }
 
 impl Harm {
+    /// Whether nothing was damaged.
+    pub(crate) fn is_none(&self) -> bool {
+        self.flipped + self.deleted == 0
+    }
+
     /// Whether damage may have cost a segment.
     pub(crate) fn hurt(&self, segment: SegmentPrefix) -> bool {
         self.segments.contains(&segment)

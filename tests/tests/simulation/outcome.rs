@@ -107,11 +107,20 @@ impl Simulation {
     /// Something does not.
     pub(crate) fn comes_back(&self) -> Result<Backs, Violation> {
         self.restored_here("at once")?;
+        self.told("at once");
         for _ in 0..2 {
             self.clock.pass(HOUR * 24 * 9);
             self.world.collect(self.store(), &self.keepers[1], &HOURS).unwrap();
+            self.told("later");
         }
         self.restored_here("later")
+    }
+
+    /// Whatever a writer may rely on is told with its chunks, where nothing was damaged.
+    fn told(&self, when: &str) {
+        if self.harm.lock().unwrap().is_none() {
+            self.world.assert_told(&self.store(), &format!("seed {}, {when}", self.seed));
+        }
     }
 
     /// It comes back, from the replica too; who reported success has a snapshot; and verification finds nothing but what

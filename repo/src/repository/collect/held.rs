@@ -118,15 +118,33 @@ pub(super) fn each_index(
     repository: &Repository,
     catalog: &Catalog,
     observer: &dyn Observer,
-    mut visit: impl FnMut(&ObjectName, Index),
+    visit: impl FnMut(&ObjectName, Index),
 ) -> Result<(), RepositoryError> {
+    read_indexes(repository, catalog, list_indexes(repository)?, observer, visit)
+}
+
+/// The names of all index objects.
+///
+/// # Errors
+/// The store failed.
+pub(super) fn list_indexes(repository: &Repository) -> Result<Vec<ObjectName>, RepositoryError> {
     let listed =
         repository.store().list("index/").map_err(|error| RepositoryError::store("index/", error))?;
-    let named: Vec<ObjectName> = listed
-        .into_iter()
-        .map(|object| object.name)
-        .filter(|name| matches!(place(name), Some(Place::Index(..))))
-        .collect();
+    let names = listed.into_iter().map(|object| object.name);
+    Ok(names.filter(|name| matches!(place(name), Some(Place::Index(..)))).collect())
+}
+
+/// The same of those that were listed before.
+///
+/// # Errors
+/// The store failed.
+pub(super) fn read_indexes(
+    repository: &Repository,
+    catalog: &Catalog,
+    named: Vec<ObjectName>,
+    observer: &dyn Observer,
+    mut visit: impl FnMut(&ObjectName, Index),
+) -> Result<(), RepositoryError> {
     observer.tell(Event::Planned { items: named.len() as u64, bytes: Bytes::ZERO });
     let _ahead = repository.expect(named.iter().cloned());
     for name in named {

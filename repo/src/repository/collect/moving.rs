@@ -73,8 +73,9 @@ impl<'m, 'r> Mover<'m, 'r> {
         self.run.record(Recorded(staged.name.clone(), staged.hash(), staged.pack.1));
         self.packs.push(staged.pack);
         self.moved.packs += 1;
-        // Their chunks are known from elsewhere; the pack's own table has them too.
-        self.lines.extend(staged.segments.into_iter().map(|line| SegmentLine { chunks: Vec::new(), ..line }));
+        // With their chunks: a writer remembers those of a segment, finds its new place here and relies on it, and what told
+        // the chunks before may be condemned.
+        self.lines.extend(staged.segments);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What is to be condemned, and why: a value that can be printed.
 
+use std::collections::BTreeSet;
+
 use crate::ids::{ObjectName, PackId};
 use crate::repository::collect::{OldState, Percent};
 use crate::repository::maintainer::GcDraft;
@@ -51,6 +53,9 @@ pub struct CondemnedIndex {
     pub name: ObjectName,
     /// The packs it names that are there; all of them are to be condemned.
     pub packs: Vec<PackId>,
+    /// Those that are not there although no record condemns them: they are condemned with it. One that comes back, out of a
+    /// replica, would hold what nothing tells the chunks of, and writers who remember it would rely on it.
+    pub gone: Vec<PackId>,
 }
 
 /// Why a pack is to be condemned.
@@ -101,8 +106,10 @@ impl Plan {
     /// As a gc record says it.
     #[must_use]
     pub fn draft(&self) -> GcDraft {
+        let gone = self.indexes.iter().flat_map(|one| &one.gone);
+        let packs: BTreeSet<PackId> = self.packs.iter().map(|one| one.pack).chain(gone.copied()).collect();
         GcDraft {
-            packs: self.packs.iter().map(|one| one.pack).collect(),
+            packs: packs.into_iter().collect(),
             indexes: self.indexes.iter().map(|one| one.name.clone()).collect(),
             ..GcDraft::default()
         }

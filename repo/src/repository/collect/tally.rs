@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::held::each_index;
+use super::held::{list_indexes, read_indexes};
 use super::live::Live;
 use super::plan::{CondemnedIndex, CondemnedPack, LeftOut, Plan, Reason, WhyLeft};
 use super::{Knobs, Percent, states, unnamed, waiting};
@@ -49,6 +49,8 @@ struct Span {
 struct Seen {
     name: ObjectName,
     packs: Vec<u32>,
+    /// Those that are not there, or condemned.
+    gone: Vec<PackId>,
 }
 
 /// Reads a repository and plans. Nothing is changed.
@@ -63,13 +65,15 @@ pub fn survey(
     let repository = &maintainer.repository().renewed()?;
     let catalog = maintainer.catalog();
     observer.tell(Event::Phase("reading snapshots"));
-    // What is live is read before packs and index objects are listed: what appears later is young.
+    // What is live is read before index objects are listed, and these before packs: a pack that one of them names and that
+    // is not there is gone, and was not put meanwhile. A pack that appears meanwhile is young.
     let condemned = Condemned::load(repository)?;
     let live = Live::load(repository, catalog)?;
+    let indexes = list_indexes(repository)?;
     let packs = list_packs(repository, &condemned, knobs)?;
     let mut tally = Tally::new(&live, packs);
     observer.tell(Event::Phase("reading the index"));
-    each_index(repository, catalog, observer, |name, index| {
+    read_indexes(repository, catalog, indexes, observer, |name, index| {
         if !condemned.index(name) {
             tally.add(name, &index);
         }
@@ -77,6 +81,9 @@ pub fn survey(
     let unnamed: Vec<PackAge> = tally.unnamed().filter(|pack| !pack.young).collect();
     let standing = tally.packs.iter().map(|pack| pack.pack).collect();
     let mut plan = tally.plan(knobs);
+    for index in &mut plan.indexes {
+        index.gone.retain(|pack| !condemned.pack(*pack));
+    }
     plan.leave(unnamed::to_be_left(repository, catalog, &live, &unnamed, &standing, observer)?);
     plan.list_runs = waiting::wants_a_listing(repository)?;
     plan.states = states::list(repository)?;
@@ -114,10 +121,12 @@ impl<'l> Tally<'l> {
 
     /// Adds what an index object says. A pack that has not the length it says is damaged, and is left to verification.
     pub fn add(&mut self, name: &ObjectName, index: &Index) {
-        let mut of = HashSet::new();
-        let mut whole = HashSet::new();
+        let (mut of, mut whole, mut gone) = (HashSet::new(), HashSet::new(), Vec::new());
         for pack in &index.header.packs {
-            let Some(at) = self.position(pack.0) else { continue };
+            let Some(at) = self.position(pack.0) else {
+                gone.push(pack.0);
+                continue;
+            };
             if let (Some(named), Ok(number)) = (self.named.get_mut(at), u32::try_from(at)) {
                 *named = true;
                 of.insert(number);
@@ -147,7 +156,7 @@ impl<'l> Tally<'l> {
         if !knows_live {
             let mut packs: Vec<u32> = of.into_iter().collect();
             packs.sort_unstable();
-            self.indexes.push(Seen { name: name.clone(), packs });
+            self.indexes.push(Seen { name: name.clone(), packs, gone });
         }
     }
 
@@ -219,7 +228,12 @@ impl<'l> Tally<'l> {
         let packs_of = |one: &Seen| {
             one.packs.iter().filter_map(|at| self.packs.get(*at as usize)).map(|pack| pack.pack).collect()
         };
-        useless.map(|one| CondemnedIndex { name: one.name.clone(), packs: packs_of(one) }).collect()
+        let condemned = |one: &Seen| CondemnedIndex {
+            name: one.name.clone(),
+            packs: packs_of(one),
+            gone: one.gone.clone(),
+        };
+        useless.map(condemned).collect()
     }
 
     fn position(&self, pack: PackId) -> Option<usize> {
