@@ -453,15 +453,26 @@ fn a_drill_that_cannot_write_its_evidence_loses_nothing() {
     finished(&output, "drill whose evidence has no place", 7);
     assert!(!world.at("rehearsal").exists(), "by then the target is cleaned up");
     let waiting = world.json(&["drill", "list"], 0)["result"]["unfinished"][0].as_str().unwrap().to_owned();
+    let resume = [&["drill", "run", "--resume"][..], &IDENTITY].concat();
+    // What it measured is kept by then; where it was cut off before that, when it goes on, and never twice.
+    let notes = world.at("host/state/predictions.jsonl");
+    let kept = fs::read_to_string(&notes).unwrap();
+    assert_eq!(kept.lines().filter(|line| line.contains(&waiting)).count(), 3, "{kept}");
+    fs::write(&notes, kept.get(..20).unwrap()).unwrap();
+    for _ in 0..2 {
+        world.json(&resume, 7);
+        let lines = fs::read_to_string(&notes).unwrap();
+        assert_eq!(lines.split_once('\n').unwrap().1, kept);
+    }
     fs::remove_file(place.join(&waiting)).unwrap();
-    let done = world.json(&[&["drill", "run", "--resume"][..], &IDENTITY].concat(), 0);
+    let done = world.json(&resume, 0);
     let (facts, _) = world.facts(&done["result"]);
     assert_eq!(facts["verdict"], "met", "{facts:#}");
     assert_eq!(facts["components"][1]["checks"][0]["outcome"], "passed", "{facts:#}");
     let cleaned =
         facts["assertions"].as_array().unwrap().iter().find(|one| one["name"] == "the target is cleaned up");
     assert_eq!(cleaned.unwrap()["detail"], "3 removed");
-    assert_eq!(facts["exercise"]["interruptions"].as_array().unwrap().len(), 1);
+    assert_eq!(facts["exercise"]["interruptions"].as_array().unwrap().len(), 3);
     assert_eq!(facts["steps"][0]["attempt"], 1);
 }
 

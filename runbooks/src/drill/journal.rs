@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_repo::ids::{Label, ObjectHash, RunId};
 use lifeboat_repo::units::Bytes;
-use lifeboat_verify::evidence::Attachment;
-use lifeboat_verify::evidence::check::read_facts;
-use lifeboat_verify::evidence::facts::{Facts, How, Interruption, Moment, NotRun, StepFact};
+use lifeboat_verify::evidence::facts::{How, Interruption, Moment, NotRun, StepFact};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::target::{Cleanup, Target};
 use crate::book::Variable;
+
+mod concluded;
+
+pub use concluded::Concluded;
 
 /// The file.
 const NAME: &str = "drill.json";
@@ -25,8 +27,6 @@ const ALIVE: &str = "alive";
 const LENGTH_MAX: u64 = 16 << 20;
 /// What a drill found, once all is looked at: a directory of its facts and of what goes with them.
 const CONCLUDED: &str = "concluded";
-/// The facts in it, where evidence has them too.
-const FACTS: &str = "evidence.json";
 /// How the directory of a drill ends that has not come to its end.
 pub const UNFINISHED: &str = ".unfinished";
 
@@ -191,26 +191,10 @@ impl Journal {
     /// Writes down what was found, whole or not at all: what was restored may be removed from now on.
     ///
     /// # Errors
-    /// The machine failed.
-    pub fn conclude(&self, facts: &Facts, attachments: &[Attachment]) -> Result<(), JournalError> {
+    /// It is more than is ever read again, or the machine failed.
+    pub fn conclude(&self, found: &Concluded) -> Result<(), JournalError> {
         let place = self.directory.join(CONCLUDED);
-        let write = || -> io::Result<()> {
-            let fresh = place.with_extension("new");
-            match fs::remove_dir_all(&fresh) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            DirBuilder::new().mode(0o700).create(&fresh)?;
-            let facts = Attachment::new(FACTS, serde_json::to_vec(facts)?);
-            for file in std::iter::once(&facts).chain(attachments) {
-                let mut to = File::create_new(fresh.join(&file.name))?;
-                to.write_all(&file.bytes)?;
-                to.sync_all()?;
-            }
-            File::open(&fresh)?.sync_all()?;
-            fs::rename(&fresh, &place)?;
-            File::open(&self.directory)?.sync_all()
-        };
+        let write = || found.put(&place).and_then(|()| File::open(&self.directory)?.sync_all());
         write().map_err(|error| JournalError::Io { place: shown(&place), error })
     }
 
@@ -218,25 +202,9 @@ impl Journal {
     ///
     /// # Errors
     /// What is there is not what was written.
-    pub fn concluded(&self) -> Result<Option<(Facts, Vec<Attachment>)>, JournalError> {
+    pub fn concluded(&self) -> Result<Option<Concluded>, JournalError> {
         let place = self.directory.join(CONCLUDED);
-        let broken = |why: String| JournalError::Broken { place: shown(&place), why };
-        let entries = match fs::read_dir(&place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            entries => entries.map_err(|error| broken(error.to_string()))?,
-        };
-        let mut attachments = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| broken(error.to_string()))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name != FACTS {
-                let bytes = fs::read(&path).map_err(|error| broken(error.to_string()))?;
-                attachments.push(Attachment::new(name, bytes));
-            }
-        }
-        attachments.sort_by(|a, b| a.name.cmp(&b.name));
-        let (facts, _) = read_facts(&place).map_err(|error| broken(error.to_string()))?;
-        Ok(Some((facts, attachments)))
+        Concluded::read(&place).map_err(|why| JournalError::Broken { place: shown(&place), why })
     }
 
     /// Says that it is alive. What fails here is not worth ending a drill.

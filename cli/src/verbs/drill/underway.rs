@@ -10,6 +10,7 @@ use lifeboat_backup::heartbeat::parse_counts;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_runbooks::drill::conclude::{self, Scene, TENANTS_DRAWN};
+use lifeboat_runbooks::drill::journal::Concluded;
 use lifeboat_runbooks::drill::planted::Really;
 use lifeboat_runbooks::drill::result::{self, Findings};
 use lifeboat_runbooks::drill::run::{self, Stage, Went};
@@ -37,10 +38,14 @@ const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 impl Drill<'_> {
     /// Goes on with it to its end, from wherever it is.
     pub(super) fn perform(mut self) -> Result<Outcome> {
-        let (mut facts, attachments) = match self.journal.concluded().map_err(failures::journal)? {
-            Some(concluded) => concluded,
-            None => self.rehearse()?,
-        };
+        let Concluded { mut facts, attachments, measured } =
+            match self.journal.concluded().map_err(failures::journal)? {
+                Some(concluded) => concluded,
+                None => self.rehearse()?,
+            };
+        if let Some(host) = &self.setup.config.host {
+            predictions::keep_once(&host.state, &measured);
+        }
         self.clean_up()?;
         let context = self.context;
         result::close(&mut facts, &self.journal.body, Moment::new(context.now()));
@@ -53,7 +58,7 @@ impl Drill<'_> {
     }
 
     /// Does the book's steps and looks at what came of them.
-    fn rehearse(&mut self) -> Result<(Facts, Vec<Attachment>)> {
+    fn rehearse(&mut self) -> Result<Concluded> {
         let since = crate::when::show_moment(self.journal.body.disruption.timestamp());
         self.watching.say(Tone::Strong, &format!("{}, as if since {since}", self.setup.book.title));
         let (environment, mut secrets) = self.environment()?;
@@ -135,7 +140,7 @@ impl Drill<'_> {
     }
 
     /// Looks at all of it, and writes down what it found before anything is removed.
-    fn conclude(&self) -> Result<(Facts, Vec<Attachment>)> {
+    fn conclude(&self) -> Result<Concluded> {
         let region = self.setup.config.region(&self.setup.region)?;
         let repository = self.context.open(region)?;
         let identities = setup::identities(self.context, &self.args.asked)?;
@@ -171,15 +176,10 @@ impl Drill<'_> {
             history: evidence::history(&self.args.out, &self.setup.found.name)?,
         });
         let state = self.setup.config.host.as_ref().map(|host| host.state.as_path());
-        let lines =
-            state.map(|state| (state, backtest::tell(&mut facts, &self.setup.config, &brought, state)));
-        self.journal.conclude(&facts, &attachments).map_err(failures::journal)?;
-        for (state, line) in
-            lines.iter().flat_map(|(state, lines)| lines.iter().map(move |line| (state, line)))
-        {
-            predictions::keep(state, line);
-        }
-        Ok((facts, attachments))
+        let measured = state.map(|state| backtest::tell(&mut facts, &self.setup.config, &brought, state));
+        let concluded = Concluded { facts, attachments, measured: measured.unwrap_or_default() };
+        self.journal.conclude(&concluded).map_err(failures::journal)?;
+        Ok(concluded)
     }
 
     /// What a component lost by the heartbeats in what came back of it, as `heartbeat --check` says it.
