@@ -464,6 +464,9 @@ fn a_drill_that_cannot_write_its_evidence_loses_nothing() {
         let lines = fs::read_to_string(&notes).unwrap();
         assert_eq!(lines.split_once('\n').unwrap().1, kept);
     }
+    // What is gone cannot be kept.
+    let kept = world.json(&[&resume[..], &["--keep"]].concat(), 7);
+    assert!(kept["error"]["what"].as_str().unwrap().contains("cannot be kept"), "{kept}");
     fs::remove_file(place.join(&waiting)).unwrap();
     let done = world.json(&resume, 0);
     let (facts, _) = world.facts(&done["result"]);
@@ -549,6 +552,51 @@ fn what_is_said_to_be_done_is_asked_for_and_agreed_to() {
     world.json(&[&drill[..], &IDENTITY].concat(), 5);
 }
 
+/// Said at the beginning, or when a drill goes on: nobody says it twice, however often it is cut off before the step.
+#[test]
+fn what_is_said_to_be_done_outlives_being_killed() {
+    let world = World::new();
+    let notes = [world.at("notes-0"), world.at("notes-1")];
+    let waits = |number: usize| {
+        let own = notes[number].display();
+        format!(
+            "```sh {{\"name\":\"wait-{number}\",\"timeout\":\"1h\",\"phase\":\"transfer\"}}\nif [ -e '{own}' ]; then exit 0; fi\n\
+             sleep 10000 & echo $! >'{own}'\nwait\n```\n\n"
+        )
+    };
+    let asks = |name: &str| {
+        format!(
+            "```sh {{\"name\":\"{name}\",\"timeout\":\"1h\",\"mode\":\"manual\",\"drill\":\"run\",\"approvers\":[\"lead\"]}}\n{name}\n```\n\n"
+        )
+    };
+    let head =
+        "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: 0 failed steps\n---\n# People\n\n";
+    let text = [head, &waits(0), &waits(1), &asks("call"), &asks("dns")].concat();
+    fs::write(world.at("people.md"), text).unwrap();
+    let killed = |arguments: &[&str], notes: &Path| {
+        let mut command = world.command(&[arguments, &IDENTITY].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while fs::read_to_string(notes).map_or(true, |text| !text.ends_with('\n')) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    let said = |name: &'static str, what: &'static str, by: &'static str| {
+        ["--done", what, "--approved", by].map(|one| (name, one).1)
+    };
+    let begin = ["drill", "run", "people.md", "--target", "rehearsal"];
+    killed(&[&begin[..], &["--done", "call=NET-1", "--approved", "call=lead=Eve"]].concat(), &notes[0]);
+    let resume = ["drill", "run", "--resume"];
+    killed(&[&resume[..], &["--done", "dns=NET-2", "--approved", "dns=lead=Bob"]].concat(), &notes[1]);
+    let done = world.json(&[&resume[..], &IDENTITY].concat(), 0);
+    let (facts, _) = world.facts(&done["result"]);
+    let told =
+        [2, 3].map(|at| facts["steps"][at]["approver"]["reference"].as_str().unwrap_or("nothing").to_owned());
+    assert_eq!(told, ["NET-1; lead: Eve", "NET-2; lead: Bob"], "{facts:#}");
+}
+
 /// What came back is listened to, as `heartbeat --check` does: of trees by their files, of anything else by what a step reads
 /// out of it.
 #[test]
@@ -603,6 +651,35 @@ fn what_is_kept_stays_and_is_said() {
     assert_eq!(said["error"]["code"], "LB-730", "{said}");
     assert!(said["error"]["what"].as_str().unwrap().contains("what it restored is kept"), "{said}");
     assert!(world.at("rehearsal/restored").is_dir());
+}
+
+/// It was cut off once all was looked at, and before anything was removed: whoever goes on with it may still say to keep it.
+#[test]
+fn what_was_found_already_can_still_be_kept() {
+    let world = World::new();
+    let script = format!(
+        "lifeboat restore --region \"$REGION\" --target \"$TARGET\" >/dev/null 2>&1\n: >\"{}/$LIFEBOAT_DRILL\"",
+        world.at("drills").display()
+    );
+    let drill = || small_drill(&world, "any", "REGION, TARGET", &script);
+    let resume = [&["drill", "run", "--resume"][..], &IDENTITY].concat();
+    for kept in [true, false] {
+        finished(&drill().arg("--keep").output().unwrap(), "drill whose evidence has no place", 7);
+        let waiting =
+            world.json(&["drill", "list"], 0)["result"]["unfinished"][0].as_str().unwrap().to_owned();
+        let notes = world.at(&format!("drills/{waiting}.unfinished/drill.json"));
+        let text = fs::read_to_string(&notes).unwrap();
+        fs::write(&notes, text.replace("\"keep\": true", "\"keep\": false")).unwrap();
+        fs::remove_file(world.at("drills").join(waiting)).unwrap();
+        let keep = if kept { &["--keep"][..] } else { &[] };
+        let done = world.json(&[&resume[..], keep].concat(), 0);
+        let (facts, _) = world.facts(&done["result"]);
+        assert_eq!(world.at("rehearsal/restored/identity/users").exists(), kept);
+        assert_eq!(facts["not_run"].to_string().contains("it was to be kept"), kept, "{facts:#}");
+        if kept {
+            fs::remove_dir_all(world.at("rehearsal")).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -107,7 +107,6 @@ impl Rehearsal {
             wanted: &self.wanted,
             found: Ok(found),
             took: BTreeMap::new(),
-            kept: false,
             looked: Moment::new(SystemClock.now()),
             history: Vec::new(),
         })
@@ -167,6 +166,7 @@ fn body(world: &World, book: &Book, wanted: &[Wanted]) -> Body {
         not_run: Vec::new(),
         resume: String::new(),
         keep: false,
+        cleaning: false,
         replica: false,
         done: BTreeMap::new(),
         cleanup: None,

@@ -82,6 +82,8 @@ pub struct Body {
     pub done: BTreeMap<String, String>,
     /// The command that goes on with it, should it be cut off.
     pub resume: String,
+    /// Whether cleaning up the target has begun: from then on nothing of it is whole.
+    pub cleaning: bool,
     /// What became of the target, once it was cleaned up.
     pub cleanup: Option<Cleanup>,
 }

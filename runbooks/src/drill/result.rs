@@ -39,8 +39,6 @@ pub struct Findings<'a> {
     pub found: Result<Found, String>,
     /// How long each component's restore took, where that is known.
     pub took: BTreeMap<Label, Duration>,
-    /// Whether what was restored is left where it is, as asked.
-    pub kept: bool,
     /// When all of it was looked at.
     pub looked: Moment,
     /// Earlier drills of the book.
@@ -156,8 +154,12 @@ pub fn facts(findings: Findings<'_>) -> Facts {
     }
 }
 
-/// Adds what became of the target, unless it was to be kept, and when all of it ended.
+/// Adds what became of the target, or that it was to be kept, and when all of it ended.
 pub fn close(facts: &mut Facts, journal: &Body, ended: Moment) {
+    if journal.keep {
+        let not_run = NotRun { what: "cleaning up the target".into(), reason: "it was to be kept".into() };
+        facts.not_run.push(not_run);
+    }
     if let Some(cleanup) = &journal.cleanup {
         let (assertion, verdict) = cleaned(cleanup);
         facts.assertions.push(assertion);
@@ -221,9 +223,6 @@ fn planted_facts(
 
 fn not_run(findings: &Findings<'_>) -> Vec<NotRun> {
     let mut all = findings.journal.not_run.clone();
-    if findings.kept {
-        all.push(NotRun { what: "cleaning up the target".into(), reason: "it was to be kept".into() });
-    }
     for fact in &findings.journal.steps {
         let reason = match fact.what {
             What::Simulated => "simulated, as the book says for drills",

@@ -154,6 +154,7 @@ fn body(
         interruptions: Vec::new(),
         not_run,
         keep: args.keep,
+        cleaning: false,
         done: lead.done,
         replica: context.replica,
         cleanup: None,
@@ -199,20 +200,33 @@ fn resume<'a>(context: &'a Context, args: &'a Args, directory: &Path) -> Result<
             .at(shown(directory))
             .next("put it back, or begin a new drill"));
     }
-    let mut done = body.done.clone();
-    done.extend(args.done.read(&setup.book, &body.steps)?);
+    // Whatever is said now outlives the next cut, too.
+    journal.body.done.extend(args.done.read(&setup.book, &body.steps)?);
     let files = args.asked.identities.files(context);
     let sources = setup::sources(context, files)?;
-    // Once all was looked at, the target may be gone already.
-    if journal.concluded().map_err(failures::journal)?.is_none() {
+    let concluded = journal.concluded().map_err(failures::journal)?.is_some();
+    if !concluded {
         setup.complete(&body.values)?;
-        journal.body.keep |= args.keep;
+    }
+    let keeps = args.keep && !body.keep;
+    if keeps && body.cleaning {
+        return Err(Failure::new(
+            Exit::Refused,
+            "what it restored is being removed already, so it cannot be kept",
+        )
+        .code(Code::NoDrill)
+        .at(shown(directory))
+        .next("run it without --keep: only its evidence is left to be written"));
+    }
+    // Once all was looked at, the target may be gone already.
+    if !concluded || keeps {
         body.target.reclaim(&sources, body.id.as_str()).map_err(failures::target)?;
+        journal.body.keep |= args.keep;
     }
     // What the step that was cut off started may still be at it.
     let left = step::end_leftovers(body.id.as_str(), &body.target.restored());
     run::resume(&mut journal, Moment::new(context.now())).map_err(failures::journal)?;
-    let watching = Watching::new(context, &body.operator, done);
+    let watching = Watching::new(context, &body.operator, journal.body.done.clone());
     watching.say(
         Tone::Warn,
         &format!("{} goes on; {left} processes of it were still there and were ended", body.id),

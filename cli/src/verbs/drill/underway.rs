@@ -171,7 +171,6 @@ impl Drill<'_> {
             wanted: &self.setup.wanted,
             found: found.map_err(|error| error.to_string()),
             took: brought.iter().map(took).collect(),
-            kept: body.keep,
             looked: Moment::new(self.context.now()),
             history: evidence::history(&self.args.out, &self.setup.found.name)?,
         });
@@ -243,6 +242,9 @@ impl Drill<'_> {
         if body.keep || body.cleanup.is_some() {
             return Ok(());
         }
+        body.cleaning = true;
+        self.journal.store().map_err(failures::journal)?;
+        let body = &mut self.journal.body;
         let ended = step::end_leftovers(body.id.as_str(), &body.target.restored());
         let mut cleanup = body.target.clean(body.id.as_str());
         if ended > 0 {
