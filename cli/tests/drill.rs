@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -550,6 +551,22 @@ fn what_is_said_to_be_done_is_asked_for_and_agreed_to() {
     assert_eq!(facts["steps"][0]["approver"]["reference"], "NET-1; lead: Eve", "{facts:#}");
     // Nobody is there to be asked: no pass.
     world.json(&[&drill[..], &IDENTITY].concat(), 5);
+    // Somebody is, at a terminal.
+    let line = [&["lifeboat"][..], &drill, &IDENTITY].concat().join(" ");
+    let own = Path::new(env!("CARGO_BIN_EXE_lifeboat")).parent().unwrap();
+    let mut terminal = Command::new("/usr/bin/script");
+    terminal.args(["-qec", &line, "/dev/null"]).current_dir(world.directory.path()).env_clear();
+    terminal.env("USER", "alice").env("PATH", format!("{}:/usr/bin:/bin", own.display()));
+    let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    terminal.stdin.take().unwrap().write_all(b"Bob Adams\nNET-2\nEve\n").unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    let said = finished(&output, "drill at a terminal", 0);
+    assert!(said.contains("Who agrees, as lead?"), "{said}");
+    let ended = fs::read_dir(world.at("drills")).unwrap().map(|one| one.unwrap().path()).max().unwrap();
+    let facts = fs::read_to_string(ended.join("evidence.json")).unwrap();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    let approval = &facts["steps"][0]["approver"];
+    assert_eq!((&approval["by"], &approval["reference"]), (&"Bob Adams".into(), &"NET-2; lead: Eve".into()));
 }
 
 /// Said at the beginning, or when a drill goes on: nobody says it twice, however often it is cut off before the step.
@@ -582,9 +599,6 @@ fn what_is_said_to_be_done_outlives_being_killed() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-    };
-    let said = |name: &'static str, what: &'static str, by: &'static str| {
-        ["--done", what, "--approved", by].map(|one| (name, one).1)
     };
     let begin = ["drill", "run", "people.md", "--target", "rehearsal"];
     killed(&[&begin[..], &["--done", "call=NET-1", "--approved", "call=lead=Eve"]].concat(), &notes[0]);

@@ -143,13 +143,14 @@ pub fn steps(stage: &Stage<'_>, journal: &mut Journal) -> Result<Went, JournalEr
         match (step.drill, step.mode) {
             (InDrill::Skip, _) => now.what = What::Skipped,
             (InDrill::Simulate, _) => now.what = What::Simulated,
-            (InDrill::Run, Mode::Manual) => ask(stage, step, &mut now),
-            (InDrill::Run, Mode::Auto) => {
+            (InDrill::Run, mode) => {
                 // Should the machine end now, this is what stands there.
                 now.started = Some(Moment::new(stage.clock.now()));
                 set(journal, index, &now)?;
-                let ran = shell(stage, step, journal);
-                take(&mut now, ran);
+                match mode {
+                    Mode::Manual => ask(stage, step, &mut now),
+                    Mode::Auto => take(&mut now, shell(stage, step, journal)),
+                }
             }
         }
         set(journal, index, &now)?;
@@ -188,8 +189,10 @@ fn ask(stage: &Stage<'_>, step: &Step, now: &mut StepFact) {
             now.what = What::Failed;
             now.note = Some(why);
         }
+        // It is asked about again.
+        Answer::Nobody if stage.conductor.cancelled() => now.what = What::Interrupted,
         Answer::Nobody => {
-            now.what = if stage.conductor.cancelled() { What::Interrupted } else { What::Skipped };
+            now.what = What::Skipped;
             now.note = Some("there was nobody to ask".to_owned());
         }
     }

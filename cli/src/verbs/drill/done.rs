@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lifeboat_runbooks::{Book, InDrill, Mode, Step};
 use lifeboat_verify::evidence::facts::{StepFact, What};
 
+use super::asking;
 use crate::codes::Code;
 use crate::failure::{Failure, Result};
 
@@ -48,7 +49,7 @@ impl Done {
                 return Err(usage("say what shows that it was done: --done STEP=TEXT".into(), "--done"));
             };
             let step = asked_about(book, facts, name).map_err(|why| usage(why, "--done"))?;
-            let mut said = vec![reference.to_owned()];
+            let mut all_agree = Vec::new();
             for role in &step.approvers {
                 let Some(who) = agreed.get(&(name, role.as_str())) else {
                     return Err(usage(
@@ -57,9 +58,9 @@ impl Done {
                     )
                     .next(format!("say who agreed: --approved '{name}={role}=NAME'")));
                 };
-                said.push(format!("{role}: {who}"));
+                all_agree.push((role.as_str(), *who));
             }
-            all.insert(name.to_owned(), said.join("; "));
+            all.insert(name.to_owned(), asking::reference(reference, all_agree.into_iter()));
         }
         if let Some((step, _)) = agreed.keys().find(|(step, _)| !all.contains_key(*step)) {
             return Err(usage(

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::failure::Result;
 use crate::render::Outcome;
 
+mod asking;
 mod backtest;
 pub(crate) mod books;
 mod check;

@@ -1,7 +1,7 @@
 //! How a drill looks to whoever leads it: each step with its pace against the plan, and what it prints.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use lifeboat_runbooks::drill::run::{Answer, Conductor};
 use lifeboat_runbooks::{Mode, Step};
 use lifeboat_verify::evidence::facts::{StepFact, What};
 
+use super::asking::{self, Dialogue};
 use crate::context::Context;
 use crate::render::{Paint, Tone, clean, to_stderr};
 use crate::when::{show_duration, show_objective};
@@ -126,27 +127,20 @@ impl Conductor for Watching<'_> {
         if !std::io::stdin().is_terminal() || self.silent {
             return Answer::Nobody;
         }
-        for line in step.script.lines() {
-            self.say(Tone::Plain, &format!("      {line}"));
-        }
-        if !step.approvers.is_empty() {
-            self.say(Tone::Warn, &format!("      Must agree: {}", step.approvers.join(", ")));
-        }
-        self.say(
-            Tone::Strong,
-            "      Who did it, and what shows it (a ticket, a time)? An empty line: it could not be done.",
-        );
-        let mut line = String::new();
-        match std::io::stdin().lock().read_line(&mut line) {
-            Ok(0) | Err(_) => Answer::Nobody,
-            Ok(_) if line.trim().is_empty() => Answer::Failed("it could not be done".to_owned()),
-            Ok(_) => {
-                let (by, reference) =
-                    line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
-                let reference = Some(reference.trim().to_owned()).filter(|text| !text.is_empty());
-                Answer::Done { by: by.to_owned(), reference }
-            }
-        }
+        asking::ask(step, &mut AtTerminal(self))
+    }
+}
+
+/// Whoever sits at the terminal.
+struct AtTerminal<'w, 'a>(&'w Watching<'a>);
+
+impl Dialogue for AtTerminal<'_, '_> {
+    fn say(&mut self, tone: Tone, text: &str) {
+        self.0.say(tone, &format!("      {text}"));
+    }
+
+    fn line(&mut self) -> Option<String> {
+        asking::typed(&self.0.context.cancelled)
     }
 }
 
