@@ -141,7 +141,7 @@ fn tokens(recovery: &Recovery<'_>, counts: &BTreeMap<Tenant, u64>) -> BTreeMap<O
     all
 }
 
-/// In a line: `met: between 30 s and 1m 30s lost by its heartbeats, 24 h allowed`.
+/// In a line: `met: between 30 s and 1 min 30 s lost by its heartbeats, 24 h allowed`.
 pub(crate) fn loss_words(loss: &Loss) -> String {
     let Some(bound) = loss.bound else {
         let why = match &loss.verdict {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use lifeboat_repo::units::Timestamp;
+use lifeboat_repo::units::{Timestamp, spoken};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -42,35 +42,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A duration as people say it, in at most two units: `0.31 s`, `12 s`, `4 min 5 s`, `23 h 10 min`, `3 d 4 h`.
 pub(crate) fn show_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if duration < Duration::from_secs(10) {
-        return match duration.as_secs_f64() {
-            few if few < 0.0005 => "0 s".to_owned(),
-            few if few < 1.0 => format!("{few:.2} s"),
-            few => format!("{few:.1} s"),
-        };
-    }
-    let (large, large_unit, small, small_unit) = match seconds {
-        ..MINUTE => return format!("{seconds} s"),
-        MINUTE..HOUR => (seconds / MINUTE, "min", seconds % MINUTE, "s"),
-        HOUR..DAY => (seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
-        _ => (seconds / DAY, "d", seconds % DAY / HOUR, "h"),
-    };
-    if small == 0 {
-        format!("{large} {large_unit}")
-    } else {
-        format!("{large} {large_unit} {small} {small_unit}")
-    }
+    spoken::show(duration)
 }
 
 /// An objective as its author wrote it: whole hours stay hours (`48 h`, not `2 d`).
 pub(crate) fn show_objective(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if seconds > 0 && seconds.is_multiple_of(HOUR) && seconds <= 4 * DAY {
-        format!("{} h", seconds / HOUR)
-    } else {
-        show_duration(duration)
-    }
+    spoken::promise(duration)
 }
 
 /// Reads a moment: `2026-11-23T18:43:39Z`, with any offset; `2026-11-23 18:43` in this machine's zone;
@@ -146,21 +123,6 @@ mod tests {
         {
             assert!(seconds(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn durations_are_shown() {
-        let shown = |seconds: f64| show_duration(Duration::from_secs_f64(seconds));
-        assert_eq!(shown(0.0), "0 s");
-        assert_eq!(shown(0.3123), "0.31 s");
-        assert_eq!(shown(9.96), "10.0 s");
-        assert_eq!(shown(59.9), "59 s");
-        assert_eq!(shown(245.0), "4 min 5 s");
-        assert_eq!(shown(3600.0), "1 h");
-        assert_eq!(shown(83_400.0), "23 h 10 min");
-        assert_eq!(shown(273_600.0), "3 d 4 h");
-        assert_eq!(show_objective(Duration::from_secs(2 * DAY)), "48 h");
-        assert_eq!(show_objective(Duration::from_secs(900)), "15 min");
     }
 
     #[test]

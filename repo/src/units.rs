@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub mod spoken;
+
 /// The largest integer that may stand in a stored object.
 ///
 /// jq and JavaScript hold numbers as binary64; above 2^53 - 1 they round in silence.

@@ -186,7 +186,7 @@ impl fmt::Display for Measure {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Time(time) => f.pad(&span::show(*time)),
+            Self::Time(time) => f.pad(&span::promise(*time)),
             Self::Count(count) => count.fmt(f),
         }
     }

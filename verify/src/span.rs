@@ -1,7 +1,8 @@
-//! Durations as people write them: `24h`, `15m`, `1d 12h`.
+//! Durations as people write them, `24h`, `15m`, `1d 12h`, and as they read them.
 
 use std::time::Duration;
 
+pub use lifeboat_repo::units::spoken::{promise, show};
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// A text that is not a duration.
@@ -34,23 +35,6 @@ pub fn parse(text: &str) -> Result<Duration, BadSpan> {
         rest = tail.strip_prefix(letter).unwrap_or_default().trim_start();
     }
     Ok(Duration::from_secs(total))
-}
-
-/// A duration for people, to two units: `1d 2h`, `1h 23m`, `2m 5s`, `42 s`, `0.35 s`.
-#[must_use]
-pub fn show(span: Duration) -> String {
-    if span < Duration::from_secs(10) {
-        return format!("{:.2} s", span.as_secs_f64());
-    }
-    // A drill of 59.9 s took a minute, not 59 s.
-    let seconds = span.as_secs().saturating_add(u64::from(span.subsec_millis() >= 500));
-    let [days, hours, minutes] = [seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60];
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
 }
 
 /// Serialises a duration as a number of seconds.
@@ -89,17 +73,5 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!(parse("18446744073709551615d").is_err());
-    }
-
-    #[test]
-    fn durations_are_shown_to_two_units() {
-        let shown = |millis| show(Duration::from_millis(millis));
-        assert_eq!(shown(0), "0.00 s");
-        assert_eq!(shown(352), "0.35 s");
-        assert_eq!(shown(42_000), "42 s");
-        assert_eq!(shown(59_900), "1m 0s");
-        assert_eq!(shown(125_000), "2m 5s");
-        assert_eq!(shown(4_980_000), "1h 23m");
-        assert_eq!(shown(86_400_000 + 7_200_000), "1d 2h");
     }
 }

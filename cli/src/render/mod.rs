@@ -19,7 +19,7 @@ mod table;
 pub(crate) use lines::Lines;
 pub(crate) use page::Page;
 #[cfg(feature = "recover")]
-pub(crate) use page::{WIDTH, fill, short_hashes};
+pub(crate) use page::{WIDTH, fill, short_hashes, wrap_under};
 pub(crate) use table::{Cell, Column, Table};
 
 /// What a verb that came to its end has to say.

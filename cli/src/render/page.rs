@@ -39,9 +39,10 @@ impl Page {
         self
     }
 
-    /// A line in a tone.
+    /// A line in a tone, wrapped under itself.
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) -> &mut Self {
-        let painted = self.paint.paint(tone, &clean(text));
+        let text = clean(text);
+        let painted = self.paint.paint(tone, &wrap_under(&text));
         self.painted(&painted)
     }
 
@@ -126,6 +127,12 @@ pub(crate) fn wrap(text: &str, first: usize, indent: usize) -> String {
     wrapped
 }
 
+/// Breaks a line that may begin with spaces so that it fits; what follows stands two further in.
+pub(crate) fn wrap_under(text: &str) -> String {
+    let indent = text.chars().take_while(|character| *character == ' ').count();
+    wrap(text, 0, if indent == 0 { 0 } else { indent + 2 })
+}
+
 /// Appends words, from a column on, and begins a new line with `turn` and the indent where one would end past the width.
 pub(crate) fn fill<'w>(
     text: &mut String,
@@ -183,6 +190,11 @@ mod tests {
         let key = "k".repeat(120);
         assert!(wrap(&format!("a {key} b"), 4, 4).contains(&key));
         assert_eq!(wrap("a\nb", 2, 2), "a\n  b");
+        let mut page = Page::new(Paint::default());
+        page.toned(Tone::Bad, &format!("  eu-fra: {}", "word ".repeat(40)));
+        let page = page.finish();
+        assert!(page.lines().all(|line| line.trim_end().chars().count() <= WIDTH), "{page}");
+        assert!(page.starts_with("  eu-fra: word") && page.contains("\n    word"), "{page}");
     }
 
     #[test]

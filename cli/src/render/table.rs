@@ -1,5 +1,6 @@
 //! Tables with aligned columns.
 
+use super::page::wrap;
 use super::{Paint, Tone, clean};
 
 /// How a column stands.
@@ -9,6 +10,8 @@ pub(crate) enum Column {
     Left(&'static str),
     /// Numbers.
     Right(&'static str),
+    /// Words in the last column, wrapped under themselves where a row does not fit.
+    Folded(&'static str),
 }
 
 /// A cell.
@@ -58,7 +61,7 @@ impl Table {
     /// The table as text, each line indented by two.
     pub(crate) fn render(&self, paint: Paint) -> String {
         let names = self.columns.iter().map(|column| match column {
-            Column::Left(name) | Column::Right(name) => Cell::toned(Tone::Dim, *name),
+            Column::Left(name) | Column::Right(name) | Column::Folded(name) => Cell::toned(Tone::Dim, *name),
         });
         let head: Vec<Cell> = names.collect();
         let headed = head.iter().any(|cell| !cell.text.is_empty());
@@ -70,6 +73,7 @@ impl Table {
         let mut text = String::new();
         for row in rows {
             let mut line = String::from(" ");
+            let mut at = 1;
             for ((cell, column), width) in row.iter().zip(&self.columns).zip(&widths) {
                 let gap = " ".repeat(width.saturating_sub(cell.text.chars().count()));
                 let painted = paint.paint(cell.tone, &cell.text);
@@ -77,8 +81,12 @@ impl Table {
                 match column {
                     Column::Left(_) => line.extend([painted, gap]),
                     Column::Right(_) => line.extend([gap, painted]),
+                    Column::Folded(_) => {
+                        line.push_str(&paint.paint(cell.tone, &wrap(&cell.text, at + 1, at + 1)))
+                    }
                 }
                 line.push(' ');
+                at += width + 2;
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -98,5 +106,10 @@ mod tests {
         let text = table.render(Paint::default());
         assert_eq!(text, "  name          size\n  a              1 B\n  long name  12.5 MB\n");
         assert!(!table.is_empty());
+        let mut table = Table::new(&[Column::Left("name"), Column::Folded("why")]);
+        table.row(["a".into(), "word ".repeat(20).into()]);
+        let text = table.render(Paint::default());
+        assert!(text.lines().all(|line| line.trim_end().chars().count() <= 80), "{text}");
+        assert!(text.contains("\n        word"), "{text}");
     }
 }

@@ -170,7 +170,7 @@ fn table(looks: &[Look<'_>]) -> Table {
         Column::Left("backup"),
         Column::Right("age"),
         Column::Left("RPO"),
-        Column::Left("RTO"),
+        Column::Folded("RTO"),
     ]);
     for look in looks {
         let backup = match &look.snapshot {

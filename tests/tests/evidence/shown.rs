@@ -143,7 +143,7 @@ fn the_report_says_everything_in_words_and_numbers() {
         );
     }
     let wanted = [
-        "13h 7m",
+        "13 h 7 min",
         "target",
         "limit",
         "critical path",

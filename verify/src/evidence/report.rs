@@ -191,16 +191,9 @@ pub(super) fn seconds(span: Option<Seconds>) -> String {
     span.map_or_else(|| "–".to_owned(), Seconds::show)
 }
 
-/// A promise as people say it: `24 h`, where [`Seconds::show`] would say `1d 0h`.
+/// A promise as people say it: `24 h`, where [`Seconds::show`] would say `1 d`.
 pub(super) fn promise(span: Seconds) -> String {
-    let seconds = span.span().as_secs();
-    let whole = |unit: u64| span.span().subsec_nanos() == 0 && seconds.is_multiple_of(unit);
-    match seconds {
-        259_200.. if whole(86_400) => format!("{} d", seconds / 86_400),
-        3_600.. if whole(3_600) => format!("{} h", seconds / 3_600),
-        60.. if whole(60) => format!("{} min", seconds / 60),
-        _ => span.show(),
-    }
+    crate::span::promise(span.span())
 }
 
 fn capital(words: &str) -> String {

@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         Column::Left("step"),
         Column::Right("before"),
         Column::Right("after"),
-        Column::Left("change"),
+        Column::Folded("change"),
     ]);
     let mut values: Vec<Value> = Vec::new();
     for name in names(&before, &after) {

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         Column::Left("book"),
         Column::Right("recovery"),
         Column::Right("lost"),
-        Column::Left("verdict"),
+        Column::Folded("verdict"),
     ]);
     let mut values: Vec<Value> = Vec::new();
     for (path, _, facts) in &all {

@@ -91,7 +91,7 @@ fn steps(page: &mut Page, steps: &[StepFact]) {
         Column::Left("phase"),
         Column::Right("took"),
         Column::Right("planned"),
-        Column::Left("what"),
+        Column::Folded("what"),
     ]);
     for step in steps {
         let tone = match step.what {
@@ -120,9 +120,9 @@ fn components(page: &mut Page, components: &[ComponentFact]) {
         Column::Left("component"),
         Column::Left("snapshot of"),
         Column::Right("size"),
-        Column::Right("restored in"),
+        Column::Right("took"),
         Column::Right("lost"),
-        Column::Left("compared"),
+        Column::Folded("compared"),
     ]);
     for one in components {
         let point =

@@ -13,7 +13,7 @@ use lifeboat_verify::evidence::facts::{StepFact, What};
 
 use super::asking::{self, Dialogue};
 use crate::context::Context;
-use crate::render::{Paint, Tone, clean, to_stderr};
+use crate::render::{Paint, Tone, clean, to_stderr, wrap_under};
 use crate::when::{show_duration, show_objective};
 
 /// Between two lines about a step that runs, where there is no terminal to draw on.
@@ -47,11 +47,15 @@ impl<'a> Watching<'a> {
         }
     }
 
-    /// A line for the lead.
+    /// A line for the lead, wrapped under itself.
     pub(super) fn say(&self, tone: Tone, text: &str) {
+        self.put(tone, &wrap_under(&clean(text)));
+    }
+
+    fn put(&self, tone: Tone, text: &str) {
         if !self.silent {
             let wipe = if self.terminal { "\r\u{1b}[K" } else { "" };
-            to_stderr(&format!("{wipe}{}\n", self.paint.paint(tone, &clean(text))));
+            to_stderr(&format!("{wipe}{}\n", self.paint.paint(tone, text)));
         }
     }
 
@@ -82,8 +86,8 @@ impl Conductor for Watching<'_> {
     }
 
     fn line(&self, line: &str) {
-        // Without an indent: pages are as wide as a terminal.
-        self.say(Tone::Dim, line);
+        // As it is, without an indent: pages are as wide as a terminal.
+        self.put(Tone::Dim, &clean(line));
     }
 
     fn tick(&self, step: &Step, running: Duration) {

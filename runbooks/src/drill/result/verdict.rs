@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lifeboat_verify::evidence::facts::{Assertion, Met, Seconds, Verdict, What};
 use lifeboat_verify::loss::Loss;
+use lifeboat_verify::span::{promise, show};
 
 use super::super::target::Cleanup;
 use super::parts::{judge, loss};
@@ -124,8 +125,7 @@ fn within_loss(findings: &Findings<'_>) -> Option<Judged> {
 fn in_time(clock: &Clocked, (target, limit): Promised) -> Judged {
     let verdict = judge(clock.all(), target, limit);
     let met = if verdict == Verdict::Met { Met::Met } else { Met::Missed };
-    let show = lifeboat_verify::span::show;
-    let name = format!("all is back within {}, and no later than {}", show(target), show(limit));
+    let name = format!("all is back within {}, and no later than {}", promise(target), promise(limit));
     (Assertion { name, met, detail: show(clock.all()) }, verdict)
 }
 

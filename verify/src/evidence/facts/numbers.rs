@@ -123,7 +123,7 @@ impl Seconds {
         self.0.as_secs_f64()
     }
 
-    /// For people: `1h 23m`.
+    /// For people: `1 h 23 min`.
     #[must_use]
     pub fn show(self) -> String {
         crate::span::show(self.0)

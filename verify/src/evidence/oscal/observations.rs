@@ -2,6 +2,7 @@
 
 use super::super::controls::{Standing, Topic};
 use super::super::facts::{ComponentFact, Facts, Met, Outcome, Verdict};
+use super::super::report::promise;
 
 /// One thing that was looked at.
 pub(super) struct Observed {
@@ -71,8 +72,8 @@ fn recovery_time(component: &ComponentFact) -> Option<Observed> {
         says: format!(
             "{} against a target of {} and a limit of {}: {}. {}",
             rto.seconds.show(),
-            rto.target.show(),
-            rto.limit.show(),
+            promise(rto.target),
+            promise(rto.limit),
             rto.verdict.words(),
             terms.join(" + "),
         ),
@@ -88,7 +89,7 @@ fn data_loss(component: &ComponentFact) -> Option<Observed> {
         Met::Missed => Standing::NotShown,
     };
     let bound = rpo.bound.map_or_else(|| "unknown".to_owned(), |bound| format!("at most {}", bound.show()));
-    let allowed = rpo.objective.map(|one| format!(" of {} allowed", one.show())).unwrap_or_default();
+    let allowed = rpo.objective.map(|one| format!(" of {} allowed", promise(one))).unwrap_or_default();
     Some(Observed {
         key: format!("rpo {}", component.name),
         topic: Topic::DataLoss,
@@ -155,7 +156,7 @@ fn erased(facts: &Facts) -> impl Iterator<Item = Observed> {
             one.effective,
             one.destroyed.map_or_else(|| "not yet".to_owned(), |at| at.to_string()),
             one.irreversible.map_or_else(|| "not yet known".to_owned(), |at| at.to_string()),
-            one.promised.show(),
+            promise(one.promised),
         ),
         standing: Topic::Erased.standing(facts, None),
     }))
