@@ -1,5 +1,6 @@
 //! Predictions that are kept, and what was measured afterwards: whether ranges hold is itself measured.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lifeboat_repo::ids::Label;
@@ -7,6 +8,7 @@ use lifeboat_repo::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::objective::{Basis, Range, Rto, Work};
+use crate::regions::together;
 use crate::span;
 
 /// A prediction fits a measurement if the component is at most so many times larger or smaller by then.
@@ -47,6 +49,9 @@ pub struct Taken {
     pub at: Timestamp,
     /// The component; nothing: everything together, from the disruption on.
     pub component: Option<Label>,
+    /// The region that everything is of; nothing: all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Label>,
     /// Planning and transfer of the whole component, or of everything all that there was.
     #[serde(serialize_with = "span::seconds", deserialize_with = "span::from_seconds")]
     pub took: Duration,
@@ -112,6 +117,7 @@ pub fn taken(component: &Label, rto: &Rto, at: Timestamp) -> Option<Taken> {
     Some(Taken {
         at,
         component: Some(component.clone()),
+        region: None,
         took: quickest.saturating_add(measured.planning),
         work: measured.full,
         by: "verify".into(),
@@ -154,14 +160,24 @@ pub fn back_test(lines: &[Line]) -> BackTest {
     found
 }
 
-/// How long whole recoveries took, as drills measured.
+/// How long recoveries of everything took, as drills measured: those of all there is, and those that are put together of one
+/// drill of each region, the newest with the newest, so that none counts twice.
 #[must_use]
-pub fn drills(lines: &[Line]) -> Vec<Duration> {
-    let whole = |line: &Line| match line {
-        Line::Measured(taken) if taken.component.is_none() => Some(taken.took),
-        _ => None,
+pub fn drills(lines: &[Line], regions: &[Label], at_a_time: NonZeroU32) -> Vec<Duration> {
+    let of = |region: Option<&Label>| -> Vec<Duration> {
+        let whole = lines.iter().rev().filter_map(|line| match line {
+            Line::Measured(taken) if taken.component.is_none() => Some(taken),
+            _ => None,
+        });
+        whole.filter(|taken| taken.region.as_ref() == region).map(|taken| taken.took).collect()
     };
-    lines.iter().filter_map(whole).collect()
+    let each: Vec<Vec<Duration>> = regions.iter().map(|region| of(Some(region))).collect();
+    let count = each.iter().map(Vec::len).min().unwrap_or_default();
+    let put_together = (0..count).map(|at| {
+        let took: Vec<Duration> = each.iter().filter_map(|own| own.get(at).copied()).collect();
+        together(&took, at_a_time)
+    });
+    of(None).into_iter().chain(put_together).collect()
 }
 
 #[cfg(test)]
@@ -183,7 +199,7 @@ mod tests {
     fn took(at: i64, seconds: u64, bytes: u64) -> Line {
         let (at, took) = (Timestamp::new(at, 0), Duration::from_secs(seconds));
         let component = Some("chats".parse().unwrap());
-        Line::Measured(Taken { at, component, took, work: work(bytes), by: "verify".into() })
+        Line::Measured(Taken { at, component, region: None, took, work: work(bytes), by: "verify".into() })
     }
 
     #[test]
@@ -204,5 +220,28 @@ mod tests {
         assert_eq!(back_test(&[took(5, 100, 1000), said(10, 80, 120, 1000)]), BackTest::default());
         let text = serde_json::to_string(&lines[0]).unwrap();
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), lines[0]);
+    }
+    #[test]
+    fn drills_of_each_region_are_put_together_and_none_counts_twice() {
+        let [eu, us]: [Label; 2] = ["eu-fra", "us-dal"].map(|name| name.parse().unwrap());
+        let whole = |at: i64, region: Option<&Label>, hours: u64| {
+            let (at, took) = (Timestamp::new(at, 0), Duration::from_secs(hours * 3600));
+            let (region, by) = (region.cloned(), format!("drill-{at}"));
+            Line::Measured(Taken { at, component: None, region, took, work: work(1), by })
+        };
+        let lines = [
+            took(5, 100, 1000),
+            whole(10, None, 30),
+            whole(20, Some(&eu), 5),
+            whole(30, Some(&eu), 7),
+            whole(40, Some(&us), 6),
+        ];
+        let hours = |regions: &[Label], machines: u32| -> Vec<u64> {
+            let all = drills(&lines, regions, NonZeroU32::new(machines).unwrap());
+            all.into_iter().map(|took| took.as_secs() / 3600).collect()
+        };
+        let both = [eu.clone(), us];
+        assert_eq!((hours(&both, 1), hours(&both, 2)), (vec![30, 13], vec![30, 7]));
+        assert_eq!(hours(&[eu], 1), [30, 7, 5]);
     }
 }

@@ -24,6 +24,7 @@ pub mod loss;
 pub mod needs;
 pub mod objective;
 pub mod readback;
+pub mod regions;
 pub mod restored;
 pub mod sample;
 pub mod schedule;

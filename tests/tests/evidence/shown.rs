@@ -1,6 +1,7 @@
 //! What is shown: valid by NIST's schema and by a validator of other people's, and a page that asks nobody for anything.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::process::Command;
 use std::time::Duration;
 
@@ -187,6 +188,7 @@ fn ready(facts: &Facts, names: &[&str]) -> Readiness {
     Readiness {
         now: facts.exercise.ended.plus(Duration::from_secs(3 * 86_400)),
         components: names.iter().map(|name| now(facts, name, 10)).collect(),
+        at_a_time: NonZeroU32::MIN,
         unreachable: Vec::new(),
         against: Vec::new(),
         evidence: vec![Held { facts: facts.clone(), problem: None, expired: Vec::new() }],
@@ -279,5 +281,53 @@ fn the_readiness_page_answers_no_unless_everything_says_yes() {
         change(&mut changed);
         assert_eq!(changed.standing(), wanted, "{name}");
         assert!(!changed.page().contains("<strong>Yes</strong>"), "{name}");
+    }
+}
+
+/// Another region, and a drill of it that took so many hours.
+fn second(page: &mut Readiness, hours: u64) {
+    let region: lifeboat_repo::ids::Label = "us-dal".parse().unwrap();
+    let mut other = page.evidence[0].clone();
+    let took = Seconds::new(Duration::from_secs(hours * 3600));
+    other.facts.id = "2026-11-27t09-00-00z-other".parse().unwrap();
+    other.facts.projection.as_mut().unwrap().seconds = took;
+    for one in &mut other.facts.components {
+        one.region = region.clone();
+    }
+    let more: Vec<Now> =
+        page.components.iter().map(|one| Now { region: region.clone(), ..one.clone() }).collect();
+    page.components.extend(more);
+    page.evidence.push(other);
+}
+
+/// Each of them is back in time; all of them are where there are machines enough.
+#[test]
+fn regions_are_recovered_one_after_another_unless_there_are_machines() {
+    let good = good();
+    let with = |change: fn(&mut Readiness)| {
+        let mut page = ready(&good, &["identity", "files"]);
+        page.now = good.exercise.ended;
+        second(&mut page, 12);
+        change(&mut page);
+        let said = page.reasons().into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; ");
+        (page.standing(), page.together().seconds.map(Seconds::show), said, page.page())
+    };
+    let (standing, time, said, page) = with(|_| {});
+    assert_eq!((standing, time.as_deref()), (Standing::NotShown, Some("1 d 1 h")));
+    assert!(said.contains("us-dal 12 h on") && said.contains("target missed"), "{said}");
+    assert!(page.contains("1 d 1 h"));
+    let (standing, time, said, _) = with(|it| it.at_a_time = NonZeroU32::new(2).unwrap());
+    assert_eq!((standing, time.as_deref()), (Standing::Shown, Some("13 h 7 min")), "{said}");
+    type Case = (&'static str, fn(&mut Readiness));
+    let cases: [Case; 4] = [
+        ("us-dal (no drill was ever of all of it)", |it| it.evidence[1].facts.components.truncate(1)),
+        ("us-dal (its drill of", |it| it.evidence[1].expired = vec![Expired::Age]),
+        ("cannot be believed)", |it| it.evidence[1].problem = Some("changed".into())),
+        ("does not say how long it took)", |it| it.evidence[1].facts.projection = None),
+    ];
+    for (why, change) in cases {
+        let (standing, time, said, _) = with(change);
+        assert!(said.contains("how long all regions take together is not known"), "{why}: {said}");
+        assert!(standing == Standing::Insufficient && time.is_none() && said.contains(why), "{why}: {said}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It is drawn by the renderer of reports from the newest evidence of every component and from how its backups stand now.
 
+use std::num::NonZeroU32;
+
 use lifeboat_repo::ids::Label;
 
 use super::controls::{Standing, Topic};
@@ -10,6 +12,9 @@ use super::facts::{ComponentFact, Facts, Kind, Met, Moment, Outcome, Seconds, Ve
 use super::report::promise;
 
 mod page;
+mod regions;
+
+pub use regions::Together;
 
 /// How a component's backups stand now.
 #[derive(Clone, Debug)]
@@ -44,6 +49,8 @@ pub struct Readiness {
     pub now: Moment,
     /// Every component that is configured.
     pub components: Vec<Now>,
+    /// How many regions can be recovered at a time.
+    pub at_a_time: NonZeroU32,
     /// Regions that could not be looked at, with the reason.
     pub unreachable: Vec<(Label, String)>,
     /// What else speaks against the whole, and how much: evidence that cannot be read, a schedule that is too long.
@@ -78,7 +85,8 @@ impl Readiness {
         let ready = self.ready();
         let unreachable = self.unreachable.iter().map(|_| Standing::Insufficient);
         let wholes = latest(&ready).into_iter().map(ended);
-        let besides = self.against.iter().map(|(standing, _)| *standing).chain(unreachable);
+        let regions = self.together().against().map(|(standing, _)| standing);
+        let besides = self.against.iter().map(|(standing, _)| *standing).chain(unreachable).chain(regions);
         let worst = ready.iter().map(|one| one.standing).chain(besides).chain(wholes).max();
         worst.unwrap_or(Standing::Insufficient)
     }
@@ -106,7 +114,8 @@ impl Readiness {
             let (kind, day) = (held.facts.kind.word(), held.facts.exercise.ended.day());
             format!("the {kind} of {day} ended with: {}", held.facts.verdict.words())
         });
-        let besides = self.against.iter().map(|(_, why)| why.clone());
+        let regions = self.together().against().map(|(_, why)| why);
+        let besides = self.against.iter().map(|(_, why)| why.clone()).chain(regions);
         let mut all: Vec<_> = unreachable.chain(besides).chain(wholes).map(|why| (None, why)).collect();
         if ready.is_empty() {
             all.push((None, "no component is configured".to_owned()));

@@ -17,7 +17,13 @@ use crate::when::{show_duration, show_moment};
 pub(super) type Brought = BTreeMap<Label, (Duration, Option<Work>)>;
 
 /// Tells of each component that came back whole whether what was said of it before held, and what is to be kept of it all.
-pub(super) fn tell(facts: &mut Facts, config: &Config, brought: &Brought, state: &Path) -> Vec<Line> {
+pub(super) fn tell(
+    facts: &mut Facts,
+    config: &Config,
+    region: &Label,
+    brought: &Brought,
+    state: &Path,
+) -> Vec<Line> {
     let at = facts.exercise.ended.timestamp();
     let by = facts.id.to_string();
     let (mut all, mut whole) = (Vec::new(), Work::default());
@@ -32,7 +38,7 @@ pub(super) fn tell(facts: &mut Facts, config: &Config, brought: &Brought, state:
         whole.requests += work.requests;
         whole.files += work.files;
         let own = Some(component.name.clone());
-        let line = Line::Measured(Taken { at, component: own, took, work, by: by.clone() });
+        let line = Line::Measured(Taken { at, component: own, region: None, took, work, by: by.clone() });
         let tested = back_test(&[known.as_slice(), std::slice::from_ref(&line)].concat());
         let own =
             tested.compared.into_iter().find(|one| one.component == component.name && one.measured_at == at);
@@ -41,14 +47,15 @@ pub(super) fn tell(facts: &mut Facts, config: &Config, brought: &Brought, state:
         }
         all.push(line);
     }
-    // A part of the system says nothing of how long all of it takes.
-    let everything = config.components.iter().all(|one| {
+    // A part of a region says nothing of how long all of it takes.
+    let everything = config.components_of(region).all(|one| {
         all.iter()
             .any(|line| matches!(line, Line::Measured(taken) if taken.component.as_ref() == Some(&one.name)))
     });
     if let Some(projection) = facts.projection.as_ref().filter(|_| everything) {
         let took = projection.seconds.span();
-        all.push(Line::Measured(Taken { at, component: None, took, work: whole, by }));
+        let region = Some(region.clone());
+        all.push(Line::Measured(Taken { at, component: None, region, took, work: whole, by }));
     }
     all
 }

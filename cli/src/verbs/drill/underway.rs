@@ -175,7 +175,8 @@ impl Drill<'_> {
             history: evidence::history(&self.args.out, &self.setup.found.name)?,
         });
         let state = self.setup.config.host.as_ref().map(|host| host.state.as_path());
-        let measured = state.map(|state| backtest::tell(&mut facts, &self.setup.config, &brought, state));
+        let measured = state
+            .map(|state| backtest::tell(&mut facts, &self.setup.config, &self.setup.region, &brought, state));
         let concluded = Concluded { facts, attachments, measured: measured.unwrap_or_default() };
         self.journal.conclude(&concluded).map_err(failures::journal)?;
         Ok(concluded)

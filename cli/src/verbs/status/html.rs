@@ -1,15 +1,17 @@
 //! The readiness page, from what `status` found and the evidence there is.
 
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_repo::ids::Label;
 use lifeboat_verify::evidence::controls::Standing;
 use lifeboat_verify::evidence::facts::{Moment, Seconds};
-use lifeboat_verify::evidence::readiness::{Held, Now, Readiness};
+use lifeboat_verify::evidence::readiness::{Held, Now, Readiness, Together};
 use serde_json::{Value, json};
 
+use crate::config::{Component, Config};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tame};
@@ -38,6 +40,7 @@ pub(crate) fn judge(context: &Context, status: &Outcome, from: &Where) -> (Readi
     let mut readiness = Readiness {
         now: Moment::new(context.now()),
         components: list("components").iter().filter_map(now).collect(),
+        at_a_time: context.config().map_or(NonZeroU32::MIN, |config| at_a_time(&config)),
         unreachable: unreachable.collect(),
         against: whole(value).into_iter().chain(list("witnesses").iter().filter_map(witness)).collect(),
         evidence: Vec::new(),
@@ -61,6 +64,15 @@ pub(crate) fn judge(context: &Context, status: &Outcome, from: &Where) -> (Readi
         readiness.against.push((Standing::Insufficient, why));
     }
     (readiness, newest)
+}
+
+/// How many regions are recovered at a time: one a machine. Where a component needs one of another region, one after another.
+pub(super) fn at_a_time(config: &Config) -> NonZeroU32 {
+    let region = |name: &Label| config.component(name).ok().map(|one| &one.region);
+    let foreign =
+        |one: &Component| one.needs.iter().any(|need| region(need).is_some_and(|of| *of != one.region));
+    let workers = config.recovery.workers.filter(|_| !config.components.iter().any(foreign));
+    workers.unwrap_or(NonZeroU32::MIN)
 }
 
 fn held(context: &Context, from: &Where) -> Result<Vec<held::Held>> {
@@ -175,6 +187,12 @@ pub(super) fn tell(
         Standing::NotShown => Tone::Bad,
         Standing::Insufficient | Standing::NotLooked => Tone::Warn,
     };
+    let all = readiness.together();
+    // Of one region its own drill speaks; what is not known is told among the reasons.
+    if all.drills.len() > 1 && all.seconds.is_some() {
+        let regions = if readiness.at_a_time.get() == 1 { "one after another" } else { "side by side" };
+        page.gap().toned(Tone::Plain, &format!("  all regions, {regions}: {}", all.words()));
+    }
     let reasons: Vec<String> = readiness.reasons().into_iter().map(said).collect();
     page.gap().toned(tone, &format!("  could we recover today? {}", readiness.answer()));
     for reason in &reasons {
@@ -189,8 +207,21 @@ pub(super) fn tell(
         if let Some(newest) = newest {
             value.insert("evidence".to_owned(), evidence::value(newest));
         }
+        value.insert("rehearsed".to_owned(), regions(&all));
         value.insert("ready".to_owned(), json!({ "answer": readiness.answer(), "reasons": reasons }));
     }
+}
+
+/// All regions together, for `--json`.
+fn regions(all: &Together<'_>) -> Value {
+    let drills = all.drills.iter().map(|(region, held, took)| {
+        json!({ "region": region, "id": held.facts.id, "ended": held.facts.exercise.ended, "seconds": took })
+    });
+    let lacking = all.lacking.iter().map(|(region, why)| json!({ "region": region, "why": tame(why) }));
+    json!({
+        "seconds": all.seconds, "verdict": all.verdict, "drills": drills.collect::<Vec<_>>(),
+        "lacking": lacking.collect::<Vec<_>>(),
+    })
 }
 
 fn said((component, why): (Option<&Label>, String)) -> String {

@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU32;
 
+use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::snapshots::{Listed, Standing};
 use lifeboat_verify::estate::{Member, Projection, Question, SizeAt, project_estate};
 use lifeboat_verify::history::{BackTest, back_test, drills};
 use lifeboat_verify::objective::{RtoObjective, RtoVerdict};
 use serde_json::{Value, json};
 
+use super::html::at_a_time;
 use crate::config::{Component, Config};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -56,7 +58,8 @@ pub(super) fn look(context: &Context, config: &Config, mut members: Vec<Member>)
     let lines = predictions::load(state);
     let target = config.components.iter().map(|component| component.rto.target).max()?;
     let limit = config.components.iter().map(|component| component.rto.limit).max()?;
-    let recoveries = drills(&lines);
+    let regions: Vec<Label> = config.regions.iter().map(|region| region.name.clone()).collect();
+    let recoveries = drills(&lines, &regions, at_a_time(config));
     let question = Question {
         workers: config.recovery.workers.unwrap_or(NonZeroU32::MIN),
         objective: RtoObjective { target, limit },

@@ -88,7 +88,9 @@ impl Readiness {
             .into_iter()
             .filter_map(|held| held.facts.projection.as_ref())
             .map(|whole| (whole.seconds, whole.target, whole.verdict));
-        let times: Vec<_> = parts.chain(wholes).collect();
+        let all = self.together();
+        let regions = all.seconds.zip(all.verdict).map(|(time, verdict)| (time, all.target, verdict));
+        let times: Vec<_> = parts.chain(wholes).chain(regions).collect();
         let slowest = times.iter().max_by_key(|(time, ..)| *time);
         // A time in green is one that all of what it rests on met.
         let ended = latest(ready).into_iter().map(|held| held.facts.verdict);
