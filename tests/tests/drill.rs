@@ -19,6 +19,8 @@ use rehearsal::{Rehearsal, late};
 
 #[path = "drill/absent.rs"]
 mod absent;
+#[path = "drill/asked.rs"]
+mod asked;
 #[path = "drill/promises.rs"]
 mod promises;
 #[path = "drill/rehearsal.rs"]
