@@ -227,7 +227,11 @@ fn addresses(context: &Context, regions: &[Asked<'_>]) -> String {
 }
 
 fn start_here(context: &Context, config: &Config, books: &[(String, String)]) -> String {
-    let region = config.regions.first().map_or_else(|| "REGION".to_owned(), |region| region.name.to_string());
+    let mut regions = config.regions.iter().map(|region| region.name.to_string());
+    let region = regions.next().unwrap_or_else(|| "REGION".to_owned());
+    let others: Vec<String> = regions.collect();
+    // Whoever has lost another than the first must not type its name.
+    let which = if others.is_empty() { String::new() } else { format!("   # or {}", others.join(", ")) };
     let books: String = books
         .iter()
         .map(|(name, text)| {
@@ -244,11 +248,12 @@ fn start_here(context: &Context, config: &Config, books: &[(String, String)]) ->
          \x20  was written on): from a stick programs often may not run. There, as root:\n\n\
          \x20      cp -r /media/kit ~/kit && cd ~/kit && chmod +x bin/* scripts/*\n\
          \x20      export PATH=\"$PWD/bin:$PATH\" LIFEBOAT_CONFIG=\"$PWD/lifeboat.toml\"\n\
-         \x20      export LIFEBOAT_IDENTITY=/media/safe/recovery-{region}.txt\n\
-         \x20      lifeboat snapshots --region {region}\n\n\
+         \x20      export REGION={region}{which}\n\
+         \x20      export LIFEBOAT_IDENTITY=/media/safe/recovery-$REGION.txt\n\
+         \x20      lifeboat snapshots --region \"$REGION\"\n\n\
          3. Open the book that fits, and follow it from its first line:\n\n{books}\n\
          To rehearse it, with everything real but the target, which is emptied in the end:\n\n\
-         \x20   lifeboat drill run region-loss --region {region} --target /srv/drill --out /srv/drills\n\n\
+         \x20   lifeboat drill run region-loss --region \"$REGION\" --target /srv/drill --out /srv/drills\n\n\
          If the program does not run, `books/recovery-without-lifeboat.md` needs stock tools alone.\n",
         show_moment(context.now())
     )

@@ -107,6 +107,12 @@ fn every_command_of_the_books_about_keys_does_what_it_says() {
     assert_eq!(follow(&world, "compromised-agent", &values, &|_| {}).len(), 5);
     world.ends(&["backup", "chats", "--config", "app-2.toml"], 0);
     world.ends(&["backup", "chats"], 7);
+    // What whoever broke in puts behind the end of that host's ledger stops no drill.
+    let ledger = world.at("repositories/eu-fra/ledger/app-1");
+    let last = fs::read_dir(&ledger).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let number: u32 = last.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    fs::write(ledger.join(format!("{:08}", number + 1)), "no entry").unwrap();
+    world.ends(&[&["drill", "plan", "region-loss"][..], &IDENTITY].concat(), 0);
 }
 
 #[test]

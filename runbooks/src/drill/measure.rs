@@ -1,17 +1,16 @@
 //! What a drill finds out by itself, whatever its book does: which snapshots a disaster at that moment leaves, whether what
-//! was restored is what they hold, whether the erased stay away, how far the repository had got.
+//! was restored is what they hold, whether the erased stay away.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use lifeboat_repo::format::names;
 use lifeboat_repo::format::snapshot::Snapshot;
 use lifeboat_repo::ids::{Label, ObjectHash, Tenant};
 use lifeboat_repo::observe::Observer;
+use lifeboat_repo::repository::RepositoryError;
 use lifeboat_repo::repository::recover::Recovery;
 use lifeboat_repo::repository::snapshots::{Judge, Listed};
-use lifeboat_repo::repository::{Repository, RepositoryError, ledger};
 use lifeboat_repo::units::{Bytes, Timestamp};
 use lifeboat_restore::diff::{Against, Aspect, Change, with_directory};
 use lifeboat_restore::{RestoreError, Selection};
@@ -210,38 +209,6 @@ pub fn compare(
     let losses = compared.losses.iter().filter(|loss| loss.kind != lifeboat_restore::report::LossKind::Key);
     found.lost = losses.map(|loss| loss.path_count.max(1)).sum();
     Ok(found)
-}
-
-/// How far the ledgers had got.
-///
-/// # Errors
-/// An entry is missing or damaged, or the store failed.
-pub fn heads(repository: &Repository) -> Result<(Vec<EntryFact>, Option<EntryFact>), RepositoryError> {
-    let (mut heads, mut newest) = (Vec::new(), None::<EntryFact>);
-    for (writer, last) in ledger::newest(repository)? {
-        let mut seq = last;
-        loop {
-            let entry = ledger::read_entry(repository, &writer, seq)?;
-            let fact = EntryFact {
-                writer: writer.clone(),
-                entry: names::ledger(&writer, seq)?,
-                sha256: entry.head.1,
-                run: entry.body.run,
-            };
-            if seq == last {
-                heads.push(fact.clone());
-            }
-            if entry.body.checkpoint.is_some() {
-                newest = newest.filter(|known| known.run > fact.run).or(Some(fact));
-                break;
-            }
-            match seq.0.checked_sub(1) {
-                Some(before) => seq = names::Seq(before),
-                None => break,
-            }
-        }
-    }
-    Ok((heads, newest))
 }
 
 /// The seed of all that is drawn: of the newest checkpoint, published before, and the auditor's nonce.

@@ -228,7 +228,6 @@ fn take(fact: &mut StepFact, ran: Ran) {
     }
     match ran.end {
         End::Exit(0) => (fact.what, fact.exit) = (What::Ran, Some(0)),
-        // How our own program says that it was stopped.
         End::Exit(code) => (fact.what, fact.exit) = (What::Failed, Some(code)),
         End::Signal(signal) => {
             fact.what = What::Failed;

@@ -21,7 +21,8 @@ use lifeboat_runbooks::drill::result::{self, Findings};
 use lifeboat_runbooks::drill::run;
 use lifeboat_runbooks::drill::target::Target;
 use lifeboat_tests::{World, label, write};
-use lifeboat_verify::evidence::facts::{Facts, Moment, StepFact, Tool, What};
+use lifeboat_verify::evidence::extract;
+use lifeboat_verify::evidence::facts::{Facts, Freshness, Moment, Role, StepFact, Tool, What};
 use lifeboat_verify::loss::Loss;
 
 pub(crate) const BOOK: &str = "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: \"0 failed steps and rto <= 24h and rpo \
@@ -132,7 +133,8 @@ pub(crate) fn body(world: &World, book: &Book, wanted: &[Wanted]) -> Body {
     let listed = measure::listed(&recovery).unwrap();
     let now = SystemClock.now();
     let disruption = Disruption::given(now);
-    let (_, checkpoint) = measure::heads(&repository).unwrap();
+    let unasked = Freshness::NotProven(String::new());
+    let checkpoint = extract(&repository, Role::Repository, unasked).unwrap().0.checkpoint;
     let target = Target::claim(&world.dir.path().join("target"), &[], "2026-drill").unwrap();
     Body {
         id: label("2026-drill"),

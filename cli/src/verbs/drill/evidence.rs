@@ -7,10 +7,11 @@ use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
 use lifeboat_repo::repository::{Repository, Role};
-use lifeboat_runbooks::drill::measure;
 use lifeboat_verify::evidence::check::read_facts;
-use lifeboat_verify::evidence::facts::{Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool};
-use lifeboat_verify::evidence::{Attachment, Signer};
+use lifeboat_verify::evidence::facts::{
+    EntryFact, Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool,
+};
+use lifeboat_verify::evidence::{Attachment, Signer, extract};
 
 use crate::config::Region;
 use crate::context::{Context, repository_place};
@@ -82,18 +83,24 @@ pub(super) fn repository(
     region: &Region,
     repository: &Repository,
 ) -> Result<(RepositoryFact, Vec<Attachment>)> {
-    let at = |failure: Failure| failure.at(repository_place(region));
-    let (heads, _) = measure::heads(repository).map_err(|error| at(error.into()))?;
-    let said = witnessed::ask(context, region, repository, Depth::All);
-    let newest = heads.iter().max_by_key(|head| (head.run, head.entry.clone()));
-    let freshness = match (&said, newest) {
-        (Said::Says(Witnessed::Proven(vouched)), Some(head)) if vouched.contains_key(&head.writer) => {
-            Freshness::Witnessed { entry: head.entry.clone(), sha256: head.sha256 }
-        }
-        _ => Freshness::NotProven(said.words()),
-    };
     let role = if region.role == Role::Primary { RoleFact::Repository } else { RoleFact::Replica };
-    lifeboat_verify::evidence::extract(repository, role, freshness).map_err(|error| at(error.into()))
+    let said = witnessed::ask(context, region, repository, Depth::All);
+    let unproven = Freshness::NotProven(said.words());
+    let (mut fact, entries) = extract(repository, role, unproven)
+        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
+    let newest = fact.heads.iter().max_by_key(|head| (head.run, head.entry.clone()));
+    if let (Said::Says(Witnessed::Proven(vouched)), Some(head)) = (&said, newest)
+        && vouched.contains_key(&head.writer)
+    {
+        fact.freshness = Freshness::Witnessed { entry: head.entry.clone(), sha256: head.sha256 };
+    }
+    Ok((fact, entries))
+}
+
+/// The newest checkpoint in the ledgers that count: what whoever broke into a host put behind the end of its ledger does not.
+pub(super) fn checkpoint(repository: &Repository) -> Result<Option<EntryFact>> {
+    let unasked = Freshness::NotProven(String::new());
+    Ok(extract(repository, RoleFact::Repository, unasked)?.0.checkpoint)
 }
 
 /// Evidence of drills in a directory, by when they ended; what cannot be read is left out.
@@ -118,12 +125,12 @@ pub(super) fn read(directory: &Path) -> Option<(Vec<u8>, Facts)> {
     read_facts(directory).ok().map(|(facts, text)| (text, facts))
 }
 
-/// Earlier drills of a book.
 /// Where the evidence of a drill lies, if it was written.
 pub(super) fn of(out: &Path, id: &Label) -> Result<Option<PathBuf>> {
     Ok(all(out)?.into_iter().find(|(_, _, facts)| facts.id == *id).map(|(place, ..)| place))
 }
 
+/// Earlier drills of a book.
 pub(super) fn history(out: &Path, book: &str) -> Result<Vec<PastDrill>> {
     let same = |facts: &Facts| facts.book.as_ref().is_some_and(|own| own.name.as_str() == book);
     let past = |(_, text, facts): (PathBuf, Vec<u8>, Facts)| PastDrill {

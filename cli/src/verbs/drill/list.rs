@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, tame};
 use crate::render::{Cell, Column, Outcome, Table, Tone};
-use crate::when::{show_duration, show_moment};
+use crate::when::show_duration;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,8 +25,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let cut =
         journal::unfinished(&args.out).map_err(|error| Failure::file("list drills", &args.out, &error))?;
     let mut table = Table::new(&[
-        Column::Left("ended"),
-        Column::Left("book"),
+        Column::Left("drill"),
         Column::Right("recovery"),
         Column::Right("lost"),
         Column::Folded("verdict"),
@@ -45,8 +44,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             time.map_or_else(|| "unknown".to_owned(), |time| show_duration(time.span()))
         };
         table.row([
-            show_moment(facts.exercise.ended.timestamp()).into(),
-            book.to_owned().into(),
+            facts.id.to_string().into(),
             time(rto).into(),
             time(lost).into(),
             Cell::toned(tone, facts.verdict.words()),

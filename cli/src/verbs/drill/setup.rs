@@ -18,6 +18,7 @@ use lifeboat_runbooks::{Book, InDrill, Mode, Variable, Whose, lint};
 use lifeboat_verify::evidence::facts::EntryFact;
 
 use super::books::{self, Found};
+use super::evidence;
 use crate::codes::Code;
 use crate::config::{Component, Config, Place, Region};
 use crate::context::{Context, Side, repository_place};
@@ -347,7 +348,7 @@ fn see(
     let recovery = Recovery::open(repository, identities, &context.clock)?;
     let listed = measure::listed(&recovery)?;
     let pins = measure::pin(&listed, wanted, disruption);
-    let (_, checkpoint) = measure::heads(repository)?;
+    let checkpoint = evidence::checkpoint(repository)?;
     let acts = Erasures::load(repository)?;
     for tenant in &asked.erased {
         let why = match measure::erased_as(&recovery, &acts, tenant) {
