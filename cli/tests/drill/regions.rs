@@ -148,6 +148,9 @@ fn a_target_that_is_a_source_is_refused_by_whatever_name() {
         let said = world.json(&arguments, 7);
         assert_eq!(said["error"]["code"], "LB-730", "{target}: {said}");
     }
+    // Nor does evidence lie where everything is removed in the end.
+    let inside = world.json(&[&DRILL[..], &IDENTITY, &["--out", "rehearsal/drills"]].concat(), 7);
+    assert_eq!(inside["error"]["code"], "LB-730", "{inside}");
     assert_eq!(before, world.everything(), "something was written or removed");
     assert!(!world.at("drills").exists(), "nothing is begun");
     assert!(!world.at("data/chats/new").exists() && !world.at("data/new").exists());

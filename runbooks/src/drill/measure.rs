@@ -101,9 +101,7 @@ pub struct DrawnTenants {
 }
 
 /// Draws at most so many tenants of a snapshot by their keys. Whoever is erased is not drawn: nothing of them is there.
-///
-/// # Errors
-/// The store failed.
+#[must_use]
 pub fn draw(recovery: &Recovery<'_>, snapshot: &Snapshot, seed: Seed, most: usize) -> DrawnTenants {
     let open =
         snapshot.keys.iter().filter_map(|share| recovery.unwrap_tenant_key(&snapshot.writer, share.key).ok());

@@ -9,7 +9,7 @@ pub const REDACTED: &str = "[redacted]";
 const VALUE_LENGTH_MIN: usize = 6;
 
 /// Beginnings of age's secrets, in capitals; the rest is letters and digits.
-const KEYS: [&str; 3] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "AGE-SECRET-KEY-PQ-"];
+const KEYS: [&str; 2] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-"];
 
 /// Parts of names of environment variables whose values are secrets.
 const NAMES: [&str; 6] = ["SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "CREDENTIAL"];

@@ -86,6 +86,13 @@ fn begin<'a>(context: &'a Context, args: &'a Args) -> Result<Drill<'a>> {
     let now = Moment::new(context.now());
     let out = std::path::absolute(&args.out)
         .map_err(|error| Failure::file("use the directory", &args.out, &error))?;
+    // It is emptied in the end, and what is left in it makes the drill red.
+    if out.starts_with(&Target::in_place(&asked).directory) {
+        return Err(Failure::new(Exit::Refused, "evidence would lie in the target, which is emptied")
+            .code(Code::DrillTarget)
+            .at(shown(&args.out))
+            .next("name another directory with --out"));
+    }
     let id = id_of(now, &setup.found.name, &out)?;
     let files = args.asked.identities.files(context);
     // What is missing is told before anything is made.
