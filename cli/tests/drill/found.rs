@@ -38,6 +38,7 @@ fn a_drill_holds_what_was_said_before_against_what_it_measured() {
     let lines = kept();
     let names: Vec<&Value> = lines.iter().map(|line| &line["component"]).collect();
     assert_eq!(names, [&Value::from("identity"), &Value::from("chats"), &Value::Null]);
+    assert_eq!(lines[2]["region"], "eu-fra");
     assert!(lines[2]["took"].as_f64().unwrap() > 23_400.0, "with what people do: {}", lines[2]);
     let said = |line: &Value, high: f64| {
         let (at, component, work) = (&line["at"], &line["component"], &line["work"]);

@@ -320,8 +320,8 @@ fn regions_are_recovered_one_after_another_unless_there_are_machines() {
     assert_eq!((standing, time.as_deref()), (Standing::Shown, Some("13 h 7 min")), "{said}");
     type Case = (&'static str, fn(&mut Readiness));
     let cases: [Case; 4] = [
-        ("us-dal (no drill was ever of all of it)", |it| it.evidence[1].facts.components.truncate(1)),
-        ("us-dal (its drill of", |it| it.evidence[1].expired = vec![Expired::Age]),
+        ("(us-dal: no drill was ever of all of it)", |it| it.evidence[1].facts.components.truncate(1)),
+        ("(us-dal: its drill of", |it| it.evidence[1].expired = vec![Expired::Age]),
         ("cannot be believed)", |it| it.evidence[1].problem = Some("changed".into())),
         ("does not say how long it took)", |it| it.evidence[1].facts.projection = None),
     ];

@@ -112,7 +112,7 @@ impl Readiness {
             .map(|(region, why)| format!("region {region} cannot be looked at: {why}"));
         let wholes = latest(&ready).into_iter().filter(|held| ended(held) != Standing::Shown).map(|held| {
             let (kind, day) = (held.facts.kind.word(), held.facts.exercise.ended.day());
-            format!("the {kind} of {day} ended with: {}", held.facts.verdict.words())
+            format!("the {kind} of {day} ({}) ended with: {}", held.facts.title, held.facts.verdict.words())
         });
         let regions = self.together().against().map(|(_, why)| why);
         let besides = self.against.iter().map(|(_, why)| why.clone()).chain(regions);

@@ -240,3 +240,34 @@ pub(super) fn write(readiness: &Readiness, file: &std::path::Path) -> Result<()>
         .and_then(|()| std::fs::rename(&fresh, file))
         .map_err(|error| Failure::file("write the page", file, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::FILE;
+
+    #[test]
+    fn regions_are_recovered_side_by_side_where_there_are_workers_and_none_needs_another() {
+        let region =
+            |name: &str| format!("[regions.{name}]\njurisdiction = \"EU\"\nrepository = \"/r/{name}\"\n");
+        let component = |name: &str, region: &str, needs: &str| {
+            format!(
+                "[components.{name}]\nregion = \"{region}\"\npath = \"/d/{name}\"\nsystem = \"all\"\nneeds = [{needs}]\n"
+            )
+        };
+        let at_once = |workers: &str, needs: &str| {
+            let parts = [
+                region("a"),
+                region("b"),
+                component("one", "a", ""),
+                component("two", "b", needs),
+                workers.into(),
+            ];
+            at_a_time(&Config::parse(Path::new(FILE), &parts.concat()).unwrap()).get()
+        };
+        let two = "[recovery]\nworkers = 2\n";
+        assert_eq!((at_once("", ""), at_once(two, ""), at_once(two, "\"one\"")), (1, 2, 1));
+    }
+}

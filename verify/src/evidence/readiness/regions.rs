@@ -90,10 +90,9 @@ impl Together<'_> {
             return None;
         }
         if !self.lacking.is_empty() {
-            let each = self.lacking.iter().map(|(region, why)| format!("{region} ({why})"));
-            let each = each.collect::<Vec<_>>().join(", ");
-            let why =
-                format!("how long all regions take together is not known, for want of a drill of {each}");
+            let each = self.lacking.iter().map(|(region, why)| format!("{region}: {why}"));
+            let each = each.collect::<Vec<_>>().join("; ");
+            let why = format!("how long all regions take together is not known ({each})");
             return Some((Standing::Insufficient, why));
         }
         let verdict = self.verdict.filter(|verdict| *verdict != Verdict::Met)?;
