@@ -202,7 +202,7 @@ fn a_condemned_index_object_may_be_gone_and_nothing_is_read_anew_for_it() {
     write(&source, "tenants/beta/passing", &noise(3, 100_000));
     let second = world.backup().unwrap();
     std::fs::remove_file(source.join("tenants/beta/passing")).unwrap();
-    world.backup().unwrap();
+    let third = world.backup().unwrap();
     let index = world.store.list("index/w1/").unwrap();
     let dead = index.iter().find(|object| object.name.as_str().contains(&second.run.to_string())).unwrap();
     let repository = world.repository();
@@ -219,18 +219,22 @@ fn a_condemned_index_object_may_be_gone_and_nothing_is_read_anew_for_it() {
     delete(&world, &packs);
     world.store.delete(&dead.name).unwrap();
     assert_eq!(look(&world, None), ["-", "-", "-", "exact"]);
+    // The walk of last time is good, and for what is new so is the table of chunks.
+    write(&source, "tenants/acme/copy of photo", &noise(1, 400_000));
     let watched = Arc::new(FaultyStore::new(Arc::clone(&world.store)));
     let shared: Arc<dyn Store> = Arc::clone(&watched) as _;
-    world.backup_over(shared).unwrap();
+    let fourth = world.backup_over(shared).unwrap();
+    assert_eq!(fourth.parent, Some(third.run), "not everything was read anew");
+    assert!(fourth.stored < Bytes::kib(20), "{fourth:?}");
     let log = watched.log();
     let reads = log.iter().filter(|call| matches!(call.operation, Operation::Read | Operation::ReadRange));
     let read: Vec<&str> =
         reads.map(|call| call.subject.as_str()).filter(|name| name.starts_with("index/")).collect();
-    assert!(read.iter().all(|name| name.starts_with("index/m1/")), "nothing was looked up: {read:?}");
+    assert!(read.iter().all(|name| name.starts_with("index/m1/")), "no index object was read: {read:?}");
     with_stock_tools(&world);
 }
 
-/// Index objects of maintainers tell places alone; of what was moved the table of its pack tells the chunks.
+/// Where an index object tells places alone, the table of the pack tells the chunks.
 #[test]
 fn what_was_moved_is_read_back_once_its_writers_index_is_lost() {
     let (world, maintainer) = world();
