@@ -12,6 +12,7 @@ use lifeboat_verify::evidence::facts::{How, Interruption, Moment, NotRun, StepFa
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::shown;
 use super::target::{Cleanup, Target};
 use crate::book::Variable;
 
@@ -275,9 +276,4 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Busy(shown(directory))),
         Err(error) => Err(io(error.into())),
     }
-}
-
-fn shown(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    lifeboat_repo::format::text::display(path.as_os_str().as_bytes()).into_owned()
 }

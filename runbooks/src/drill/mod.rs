@@ -15,3 +15,9 @@ pub mod run;
 pub mod secrets;
 pub mod step;
 pub mod target;
+
+/// A path for people: nothing in its name acts on a terminal.
+fn shown(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    lifeboat_repo::format::text::display(path.as_os_str().as_bytes()).into_owned()
+}

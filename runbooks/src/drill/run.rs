@@ -104,10 +104,13 @@ pub struct Stage<'a> {
 pub fn resume(journal: &mut Journal, now: Moment) -> Result<(), JournalError> {
     let from = journal.last_alive();
     let cut = journal.body.steps.iter().find(|step| step.what == What::Interrupted);
-    let note = cut.map_or_else(
-        || "cut off between two steps".to_owned(),
-        |step| format!("cut off in the step {}, which is done again", step.name),
-    );
+    let note = match cut {
+        Some(step) => format!("cut off in the step {}, which is done again", step.name),
+        None if journal.body.steps.iter().any(|step| step.what == What::NotReached) => {
+            "cut off between two steps".to_owned()
+        }
+        None => "cut off after the last step".to_owned(),
+    };
     journal.body.interruptions.push(Interruption { from: from.min(now), to: now, note });
     journal.store()
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::shown;
+
 mod place;
 #[cfg(test)]
 mod tests;
@@ -307,9 +309,4 @@ fn remove_tree(path: &Path) -> io::Result<bool> {
 
 fn io_error(path: &Path, error: io::Error) -> TargetError {
     TargetError::Io { target: shown(path), error }
-}
-
-fn shown(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    lifeboat_repo::format::text::display(path.as_os_str().as_bytes()).into_owned()
 }

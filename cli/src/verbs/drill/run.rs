@@ -21,6 +21,7 @@ use crate::context::{Context, Side};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, shown, word};
 use crate::render::{Outcome, Tone};
+use crate::when::count_of;
 
 /// Where evidence goes.
 pub(super) const OUT: &str = crate::verbs::evidence::HOME;
@@ -234,10 +235,11 @@ fn resume<'a>(context: &'a Context, args: &'a Args, directory: &Path) -> Result<
     let left = step::end_leftovers(body.id.as_str(), &body.target.restored());
     run::resume(&mut journal, Moment::new(context.now())).map_err(failures::journal)?;
     let watching = Watching::new(context, &body.operator, journal.body.done.clone());
-    watching.say(
-        Tone::Warn,
-        &format!("{} goes on; {left} processes of it were still there and were ended", body.id),
-    );
+    let ended = match left {
+        0 => String::new(),
+        left => format!("; {} of it, still there, ended", count_of(left as u64, "process", "processes")),
+    };
+    watching.say(Tone::Warn, &format!("{} goes on{ended}", body.id));
     Ok(Drill { context, args, setup, journal, watching, key })
 }
 

@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use lifeboat_repo::ids::RepositoryId;
 
-use super::{Source, TargetError, shown};
+use super::super::shown;
+use super::{Source, TargetError};
 
 /// The path with all links above it resolved, and those of the last part too if it is there. What is not there keeps its
 /// name; `..` may stand only before what is there.
