@@ -186,6 +186,14 @@ impl Reading {
                 bad("only a manual step has approvers: nobody is asked before the shell runs".into()),
             );
         }
+        let mut names: Vec<&str> = info.approvers.iter().map(|name| name.trim()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let said = info.approvers.iter().all(|name| !name.trim().is_empty() && !name.contains('='));
+        if !said || names.len() < info.approvers.len() {
+            // `--approved STEP=APPROVER=NAME` could not say them.
+            return Err(bad("an approver has a name, without `=`, and each is named once".into()));
+        }
         let usual = if info.mode == Mode::Auto { InDrill::Run } else { InDrill::Simulate };
         self.steps.push(Step {
             name: info.name,

@@ -39,6 +39,24 @@ fn mistakes_are_found_with_their_line() {
         (format!("{FRONT}\n```sh {{\"name\":\"a\",\"timeout\":\"soon\"}}\ntrue\n```\n"), 9),
         (format!("{FRONT}\n```sh {{\"name\":\"a\",\"phase\":\"copy\"}}\ntrue\n```\n"), 9),
         (format!("{FRONT}\n```sh {{\"name\":\"a\",\"approvers\":[\"me\"]}}\ntrue\n```\n"), 9),
+        (
+            format!(
+                "{FRONT}\n```sh {{\"name\":\"a\",\"mode\":\"manual\",\"approvers\":[\"\"]}}\ntrue\n```\n"
+            ),
+            9,
+        ),
+        (
+            format!(
+                "{FRONT}\n```sh {{\"name\":\"a\",\"mode\":\"manual\",\"approvers\":[\"a=b\"]}}\ntrue\n```\n"
+            ),
+            9,
+        ),
+        (
+            format!(
+                "{FRONT}\n```sh {{\"name\":\"a\",\"mode\":\"manual\",\"approvers\":[\"x\",\"x\"]}}\ntrue\n```\n"
+            ),
+            9,
+        ),
         (FRONT.replace("holes = 0", "all is well") + "\n```sh {\"name\":\"a\"}\ntrue\n```\n", 6),
         (FRONT.replace("rto: 24h", "rto: soon") + "\n```sh {\"name\":\"a\"}\ntrue\n```\n", 4),
         (FRONT.replace("rto: 24h", "rtoo: 24h") + "\n```sh {\"name\":\"a\"}\ntrue\n```\n", 4),
