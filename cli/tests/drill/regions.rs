@@ -233,3 +233,31 @@ fn a_drill_starts_from_the_recovery_kit_alone() {
     let chats = &values[1]["components"][1]["rpo"];
     assert!(chats["note"].as_str().unwrap().starts_with("by its heartbeats"), "{chats}");
 }
+
+/// A drill is of one region. How long all of them take is told once each has had its own, and until then who lacks one.
+#[test]
+fn regions_are_put_together_once_each_had_its_drill() {
+    let world = World::with(
+        "\n[regions.us-dal]\njurisdiction = \"US\"\nrepository = \"repositories/us-dal\"\n\n[components.users]\n\
+         region = \"us-dal\"\npath = \"data/identity\"\nsystem = \"users of all\"\n",
+    );
+    let rehearsed = || {
+        let identities = [&IDENTITY[..], &["--identity", "safe/recovery-us-dal.txt"]].concat();
+        let status = [&["status"][..], &identities].concat();
+        let value = world.json(&status, 0)["result"].clone();
+        (value["rehearsed"].clone(), value["ready"]["reasons"].to_string(), world.ends(&status, 0))
+    };
+    let eu = [&DRILL[..], &IDENTITY, &OFFICER, &["--region", "eu-fra"]].concat();
+    world.ends(&eu, 0);
+    let (all, why, _) = rehearsed();
+    assert!(all["seconds"].is_null() && all["lacking"][0]["region"] == "us-dal", "{all}");
+    assert!(why.contains("(us-dal: no drill was ever of all of it)"), "{why}");
+    // Nobody was ever erased there: no pass, and yet it says how long it took.
+    let us = ["drill", "run", "region-loss", "--region", "us-dal", "--target", "rehearsal"];
+    world.ends(&[&us[..], &["--identity", "safe/recovery-us-dal.txt"], &OFFICER].concat(), 5);
+    let (all, why, page) = rehearsed();
+    let own = |at: usize| all["drills"][at]["seconds"].as_f64().unwrap();
+    assert!((all["seconds"].as_f64().unwrap() - own(0) - own(1)).abs() < 0.01, "{all}");
+    assert!(page.contains("all regions, one after another: 13 h by drills"), "{page}");
+    assert!(!why.contains("all regions"), "{why}");
+}
