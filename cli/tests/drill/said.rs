@@ -59,7 +59,7 @@ fn what_is_said_to_be_done_is_asked_for_and_agreed_to() {
     terminal.args(["-qec", &line, "/dev/null"]).current_dir(world.directory.path()).env_clear();
     terminal.env("USER", "alice").env("PATH", format!("{}:/usr/bin:/bin", own.display()));
     let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    terminal.stdin.take().unwrap().write_all(b"Bob Adams\nNET-2\nEve\n").unwrap();
+    terminal.stdin.take().unwrap().write_all(b"Eve\nBob Adams\nNET-2\n").unwrap();
     let output = terminal.wait_with_output().unwrap();
     let said = finished(&output, "drill at a terminal", 0);
     assert!(said.contains("Who agrees, as lead?"), "{said}");

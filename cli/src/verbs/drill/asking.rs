@@ -26,16 +26,7 @@ pub(super) fn ask(step: &Step, dialogue: &mut dyn Dialogue) -> Answer {
     for line in step.script.lines() {
         dialogue.say(Tone::Plain, line);
     }
-    let Some(by) = answer(dialogue, "Who did it? An empty line: it could not be done.") else {
-        return Answer::Nobody;
-    };
-    if by.is_empty() {
-        return Answer::Failed("it could not be done".to_owned());
-    }
-    let Some(shows) = answer(dialogue, "What shows it? A ticket, a time; an empty line: nothing does.")
-    else {
-        return Answer::Nobody;
-    };
+    // They must agree before it is done.
     let mut agreed = Vec::new();
     for role in &step.approvers {
         let Some(who) = answer(dialogue, &format!("Who agrees, as {role}? An empty line: nobody does."))
@@ -47,6 +38,16 @@ pub(super) fn ask(step: &Step, dialogue: &mut dyn Dialogue) -> Answer {
         }
         agreed.push((role.as_str(), who));
     }
+    let Some(by) = answer(dialogue, "Who did it? An empty line: it could not be done.") else {
+        return Answer::Nobody;
+    };
+    if by.is_empty() {
+        return Answer::Failed("it could not be done".to_owned());
+    }
+    let Some(shows) = answer(dialogue, "What shows it? A ticket, a time; an empty line: nothing does.")
+    else {
+        return Answer::Nobody;
+    };
     let reference = reference(&shows, agreed.iter().map(|(role, who)| (*role, who.as_str())));
     Answer::Done { by, reference: Some(reference).filter(|text| !text.is_empty()) }
 }
@@ -119,16 +120,16 @@ mod tests {
         };
         let done =
             |reference: &str| Answer::Done { by: "Eve Adams".into(), reference: Some(reference.into()) };
-        let (answer, said) = asked(&["Eve Adams", " NET-1 ", "Bob", "\u{1b}[ACarol"]);
+        let (answer, said) = asked(&["Bob", "\u{1b}[ACarol", "Eve Adams", " NET-1 "]);
         assert_eq!(answer, done("NET-1; network on-call: Bob; lead: [ACarol"));
         assert_eq!(said[0], "Ask the network.");
-        assert!(said[3].contains("as network on-call?") && said[4].contains("as lead?"), "{said:?}");
-        assert_eq!(asked(&["Eve Adams", "", "Bob", "Carol"]).0, done("network on-call: Bob; lead: Carol"));
-        assert_eq!(asked(&[""]).0, Answer::Failed("it could not be done".into()));
-        assert_eq!(asked(&["Eve", "NET-1", "Bob", ""]).0, Answer::Failed("its lead did not agree".into()));
+        assert!(said[1].contains("as network on-call?") && said[2].contains("as lead?"), "{said:?}");
+        assert_eq!(asked(&["Bob", "Carol", "Eve Adams", ""]).0, done("network on-call: Bob; lead: Carol"));
+        assert_eq!(asked(&["Bob", "Carol", ""]).0, Answer::Failed("it could not be done".into()));
+        assert_eq!(asked(&["Bob", ""]).0, Answer::Failed("its lead did not agree".into()));
         // Whoever goes away in the middle of it said nothing.
         for count in 0..4 {
-            assert_eq!(asked(&["Eve", "NET-1", "Bob"][..count]).0, Answer::Nobody, "{count}");
+            assert_eq!(asked(&["Bob", "Carol", "Eve"][..count]).0, Answer::Nobody, "{count}");
         }
     }
 }
