@@ -100,6 +100,14 @@ fn what_is_lost_is_told_by_heartbeats_in_what_came_back() {
             "{component}"
         );
     }
+    // What would never end, and what is longer than anybody reads, is told.
+    for (made, why) in [("mkfifo", "no plain file"), ("truncate -s 65M", "longer than 67.1 MB")] {
+        book(&format!("{made} \"$RECORDS/identity.heartbeats\""));
+        let done = world.json(&[&drill[..], &IDENTITY].concat(), 5);
+        let (facts, _) = world.facts(&done["result"]);
+        let rpo = &facts["components"][0]["rpo"];
+        assert!(rpo["bound"].is_null() && rpo["note"].as_str().unwrap().contains(why), "{rpo}");
+    }
     // Whom nobody listens to says nothing.
     book("true # \"$RECORDS\"");
     let done = world.json(&[&drill[..], &IDENTITY].concat(), 5);

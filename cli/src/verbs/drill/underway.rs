@@ -203,12 +203,15 @@ impl Drill<'_> {
         let body = &self.journal.body;
         let said = |ending: &str| {
             let path = body.target.records().join(format!("{}.{ending}", component.name));
-            match fs::File::open(&path) {
+            let bad = |why: &str| format!("cannot read {}: {why}", path.display());
+            match fs::metadata(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                open => open
-                    .and_then(losses::handed_over)
-                    .map(Some)
-                    .map_err(|error| format!("cannot read {}: {error}", path.display())),
+                // A pipe that nobody fills would never end.
+                Ok(there) if !there.is_file() => Err(bad("it is no plain file")),
+                _ => {
+                    let read = fs::File::open(&path).and_then(losses::handed_over);
+                    read.map(Some).map_err(|error| bad(&error.to_string()))
+                }
             }
         };
         let (records, counts) = (said("heartbeats")?, said("counts")?);
