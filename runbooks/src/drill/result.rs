@@ -41,7 +41,7 @@ pub struct Findings<'a> {
     pub took: BTreeMap<Label, Duration>,
     /// When all of it was looked at.
     pub looked: Moment,
-    /// Earlier drills of the book.
+    /// Earlier drills of the book, of the same components.
     pub history: Vec<PastDrill>,
 }
 

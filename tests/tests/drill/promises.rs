@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use lifeboat_repo::clock::{Clock, SystemClock};
+use lifeboat_repo::ids::ObjectHash;
 use lifeboat_runbooks::drill::planted::Really;
-use lifeboat_verify::evidence::facts::{Met, Outcome as CheckOutcome, Verdict, What};
+use lifeboat_tests::label;
+use lifeboat_verify::evidence::facts::{
+    Met, Moment, Outcome as CheckOutcome, PastDrill, Seconds, Verdict, What,
+};
 
 use crate::rehearsal::{BOOK, Rehearsal, late};
 
@@ -90,4 +95,34 @@ fn what_is_left_out_counts_with_its_planned_time() {
         "{:?}",
         facts.limits
     );
+}
+
+/// Four before and this one are five: from then on drills say how likely the next is how quick.
+#[test]
+fn from_five_drills_on_there_are_probabilities() {
+    let past = |hours: u64, verdict: Verdict| PastDrill {
+        id: label("earlier"),
+        ended: Moment::new(SystemClock.now()),
+        sha256: ObjectHash::from_bytes([0; 32]),
+        measured: Some(Seconds::new(Duration::from_secs(hours * 3600))),
+        projected: None,
+        loss: None,
+        verdict,
+    };
+    let mut rehearsal = Rehearsal::new();
+    late(&mut rehearsal, 10);
+    let whole = |rehearsal: &Rehearsal| {
+        rehearsal.facts(rehearsal.look(Really::Planted)).projection.expect("it came to its end")
+    };
+    rehearsal.history = vec![past(8, Verdict::Met), past(9, Verdict::Met), past(11, Verdict::Insufficient)];
+    // One that failed after a minute was not a quick recovery.
+    rehearsal.history.push(past(0, Verdict::Failed));
+    let four = whole(&rehearsal);
+    assert_eq!((four.drills, four.p50), (4, None));
+    rehearsal.history.push(past(12, Verdict::Met));
+    let five = whole(&rehearsal);
+    let hours = |time: Option<Seconds>| time.unwrap().number() / 3600.0;
+    assert_eq!(five.drills, 5);
+    assert!((9.0..11.0).contains(&hours(five.p50)) && hours(five.p95) > 12.0, "{five:?}");
+    assert!(five.within_target.unwrap().number() > 0.95, "{five:?}");
 }

@@ -22,7 +22,7 @@ use lifeboat_runbooks::drill::run;
 use lifeboat_runbooks::drill::target::Target;
 use lifeboat_tests::{World, label, write};
 use lifeboat_verify::evidence::extract;
-use lifeboat_verify::evidence::facts::{Facts, Freshness, Moment, Role, StepFact, Tool, What};
+use lifeboat_verify::evidence::facts::{Facts, Freshness, Moment, PastDrill, Role, StepFact, Tool, What};
 use lifeboat_verify::loss::Loss;
 
 pub(crate) const BOOK: &str = "---\ncomponent: any\nregion: any\nrto: 24h\nrpo: 24h\nsuccess: \"0 failed steps and rto <= 24h and rpo \
@@ -38,6 +38,8 @@ pub(crate) struct Rehearsal {
     pub(crate) wanted: Vec<Wanted>,
     /// What its heartbeats say.
     pub(crate) heard: Option<Result<Loss, String>>,
+    /// Earlier drills.
+    pub(crate) history: Vec<PastDrill>,
 }
 
 impl Rehearsal {
@@ -63,7 +65,7 @@ impl Rehearsal {
         let own = body.target.restored().join("files");
         std::fs::create_dir_all(body.target.restored()).unwrap();
         world.restore(&own).unwrap();
-        Self { world, book, body, wanted, heard: None }
+        Self { world, book, body, wanted, heard: None, history: Vec::new() }
     }
 
     /// Another book is rehearsed: every step of it took a minute.
@@ -100,7 +102,7 @@ impl Rehearsal {
             found: Ok(found),
             took: BTreeMap::new(),
             looked: Moment::new(SystemClock.now()),
-            history: Vec::new(),
+            history: self.history.clone(),
         })
     }
 

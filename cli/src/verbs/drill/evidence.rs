@@ -7,6 +7,7 @@ use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
 use lifeboat_repo::repository::{Repository, Role};
+use lifeboat_runbooks::drill::measure::Wanted;
 use lifeboat_verify::evidence::check::read_facts;
 use lifeboat_verify::evidence::facts::{
     EntryFact, Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool,
@@ -130,9 +131,16 @@ pub(super) fn of(out: &Path, id: &Label) -> Result<Option<PathBuf>> {
     Ok(all(out)?.into_iter().find(|(_, _, facts)| facts.id == *id).map(|(place, ..)| place))
 }
 
-/// Earlier drills of a book.
-pub(super) fn history(out: &Path, book: &str) -> Result<Vec<PastDrill>> {
-    let same = |facts: &Facts| facts.book.as_ref().is_some_and(|own| own.name.as_str() == book);
+/// Earlier drills of a book that were of the same components: what it takes to bring others back says nothing of these.
+pub(super) fn history(out: &Path, book: &str, region: &Label, wanted: &[Wanted]) -> Result<Vec<PastDrill>> {
+    let same = |facts: &Facts| {
+        let own = |wanted: &Wanted| {
+            facts.components.iter().any(|one| one.name == wanted.name && one.region == *region)
+        };
+        facts.book.as_ref().is_some_and(|own| own.name.as_str() == book)
+            && facts.components.len() == wanted.len()
+            && wanted.iter().all(own)
+    };
     let past = |(_, text, facts): (PathBuf, Vec<u8>, Facts)| PastDrill {
         loss: facts.largest_loss(),
         id: facts.id,

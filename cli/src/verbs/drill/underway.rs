@@ -172,7 +172,12 @@ impl Drill<'_> {
             found: found.map_err(|error| error.to_string()),
             took: brought.iter().map(took).collect(),
             looked: Moment::new(self.context.now()),
-            history: evidence::history(&self.args.out, &self.setup.found.name)?,
+            history: evidence::history(
+                &self.args.out,
+                &self.setup.found.name,
+                &self.setup.region,
+                &self.setup.wanted,
+            )?,
         });
         let state = self.setup.config.host.as_ref().map(|host| host.state.as_path());
         let measured = state

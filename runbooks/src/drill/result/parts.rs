@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use lifeboat_verify::estate::chances;
 use lifeboat_verify::evidence::facts::{
     CheckFact, ComponentFact, Lost, Met, Mode, Moment, Outcome, ProjectionFact, Ratio, RpoFact, RtoFact,
-    TermFact, Verdict, What,
+    Seconds, TermFact, Verdict, What,
 };
 use lifeboat_verify::loss::Loss;
-use lifeboat_verify::objective::{Basis, Rpo, RpoVerdict};
+use lifeboat_verify::objective::{Basis, Rpo, RpoVerdict, RtoObjective};
 
 use super::super::journal::Pin;
 use super::super::measure::Wanted;
@@ -250,7 +251,11 @@ pub(super) fn projection(
     clock: &Clocked,
     (target, limit): Promised,
 ) -> Option<ProjectionFact> {
-    let drills = u32::try_from(findings.history.len()).unwrap_or(u32::MAX).saturating_add(1);
+    // A drill that failed may have been quick to.
+    let past = findings.history.iter().filter(|one| one.verdict != Verdict::Failed);
+    let mut drills: Vec<Duration> = past.filter_map(|one| one.measured.map(Seconds::span)).collect();
+    drills.push(clock.all());
+    let chances = chances(&drills, RtoObjective { target, limit });
     let note = if clock.names.is_empty() {
         "measured in this drill".to_owned()
     } else {
@@ -272,11 +277,11 @@ pub(super) fn projection(
         critical_path: findings.wanted.iter().map(|wanted| wanted.name.clone()).collect(),
         workers: 1,
         workers_needed: None,
-        drills,
-        p50: None,
-        p95: None,
-        within_target: None,
-        within_limit: None,
+        drills: u32::try_from(drills.len()).unwrap_or(u32::MAX),
+        p50: chances.map(|all| all.p50.into()),
+        p95: chances.map(|all| all.p95.into()),
+        within_target: chances.map(|all| Ratio::new(all.within_target)),
+        within_limit: chances.map(|all| Ratio::new(all.within_limit)),
         breaks_at: None,
     })
 }
