@@ -34,7 +34,14 @@ pub(super) fn render(context: &Context, facts: &Facts, directory: &Path) -> Stri
         let (target, limit) = (show_objective(whole.target.span()), show_objective(whole.limit.span()));
         let words = format!("{} of {target}, limit {limit}", show_duration(whole.seconds.span()));
         page.field_toned("recovery time", tone(whole.verdict), &words);
-        page.field("", whole.note.as_deref().unwrap_or_default());
+        page.field("", &tame(whole.note.as_deref().unwrap_or_default()));
+        if let (Some(half), Some(most)) = (whole.p50, whole.p95) {
+            let (half, most) = (show_duration(half.span()), show_duration(most.span()));
+            page.field(
+                "",
+                &format!("by {} drills: half within {half}, 95 of 100 within {most}", whole.drills),
+            );
+        }
     }
     for cut in &facts.exercise.interruptions {
         page.field_toned(
