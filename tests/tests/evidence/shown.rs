@@ -315,7 +315,7 @@ fn regions_are_recovered_one_after_another_unless_there_are_machines() {
     let (standing, time, said, page) = with(|_| {});
     assert_eq!((standing, time.as_deref()), (Standing::NotShown, Some("1 d 1 h")));
     assert!(said.contains("us-dal 12 h on") && said.contains("target missed"), "{said}");
-    assert!(page.contains("1 d 1 h"));
+    assert!(page.contains("1 d 1 h") && page.contains("until all regions are back, one after another"));
     let (standing, time, said, _) = with(|it| it.at_a_time = NonZeroU32::new(2).unwrap());
     assert_eq!((standing, time.as_deref()), (Standing::Shown, Some("13 h 7 min")), "{said}");
     type Case = (&'static str, fn(&mut Readiness));

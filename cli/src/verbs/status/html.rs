@@ -190,8 +190,8 @@ pub(super) fn tell(
     let all = readiness.together();
     // Of one region its own drill speaks; what is not known is told among the reasons.
     if all.drills.len() > 1 && all.seconds.is_some() {
-        let regions = if readiness.at_a_time.get() == 1 { "one after another" } else { "side by side" };
-        page.gap().toned(Tone::Plain, &format!("  all regions, {regions}: {}", all.words()));
+        let words = format!("  all regions, {}: {}", readiness.order(), all.words());
+        page.gap().toned(Tone::Plain, &words);
     }
     let reasons: Vec<String> = readiness.reasons().into_iter().map(said).collect();
     page.gap().toned(tone, &format!("  could we recover today? {}", readiness.answer()));

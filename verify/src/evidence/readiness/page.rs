@@ -90,6 +90,11 @@ impl Readiness {
             .map(|whole| (whole.seconds, whole.target, whole.verdict));
         let all = self.together();
         let regions = all.seconds.zip(all.verdict).map(|(time, verdict)| (time, all.target, verdict));
+        let several = all.seconds.filter(|_| all.drills.len() > 1);
+        let until = |time: Seconds| match several {
+            Some(own) if own == time => format!("until all regions are back, {}", self.order()),
+            _ => "until everything is back".to_owned(),
+        };
         let times: Vec<_> = parts.chain(wholes).chain(regions).collect();
         let slowest = times.iter().max_by_key(|(time, ..)| *time);
         // A time in green is one that all of what it rests on met.
@@ -109,7 +114,7 @@ impl Readiness {
                 @match slowest {
                     Some((time, target, _)) => (tile("In what time", &time.show(),
                         match gravest.map(tone) { Some("good") if unknown > 0 || !holds => "warn", known => known.unwrap_or("warn") },
-                        &format!("until everything is back{}, target {}", and(unknown, "never measured"), promise(*target)))),
+                        &format!("{}{}, target {}", until(*time), and(unknown, "never measured"), promise(*target)))),
                     None => (tile("In what time", "unknown", "bad", "nothing was ever measured")),
                 }
                 @match lost {

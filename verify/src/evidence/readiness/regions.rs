@@ -48,6 +48,15 @@ impl Readiness {
         Together { drills, lacking, seconds, target, verdict }
     }
 
+    /// In which order regions are recovered, in words.
+    #[must_use]
+    pub fn order(&self) -> String {
+        match self.at_a_time.get() {
+            1 => "one after another".to_owned(),
+            many => format!("{many} at a time"),
+        }
+    }
+
     /// The regions of all components, each once.
     fn regions(&self) -> Vec<&Label> {
         let mut all: Vec<&Label> = self.components.iter().map(|one| &one.region).collect();
