@@ -30,14 +30,16 @@ mod ledgers;
 mod oscal;
 mod plain;
 mod report;
+mod signing;
 mod timeline;
 
 pub use check::{Checked, Problem, Reason, Vouch, check};
 pub use derived::{canonical, derived};
-pub use directory::{Attachment, Signer, sign, write, write_unsigned};
+pub use directory::{Attachment, Reserved, Signer, reserve, write, write_unsigned};
 pub use error::{EvidenceError, EvidenceErrorKind};
 pub use expiry::{Current, Expired, expired};
 pub use extract::extract;
+pub use signing::sign;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use super::directory::{SIGNATURE, SIGNERS, SUMS, is_file_name, namespace};
 use super::error::EvidenceError;
 use super::facts::{FORMAT, Facts};
 use super::plain::plain;
+use super::signing::UNDER_WAY;
 use super::{instructions, ledgers};
 
 pub(super) mod files;
@@ -212,6 +213,9 @@ fn signature(
     let mut wrong = |reason, what: String| problems.push(Problem::new(reason, SIGNATURE, what));
     let (Some(signature), Some(sums)) = (files.get(SIGNATURE), files.get(SUMS)) else {
         let what = match (files.contains_key(SUMS), files.contains_key(SIGNERS)) {
+            _ if files.contains_key(UNDER_WAY) => {
+                "whoever signed was cut off: `lifeboat evidence sign` goes on with it".to_owned()
+            }
             (false, _) => format!("{SUMS} is missing"),
             (true, true) => format!("it was signed once, as {SIGNERS} shows, and the signature is gone"),
             (true, false) => "nobody signed it yet".to_owned(),

@@ -10,8 +10,7 @@ use lifeboat_repo::crypto::sign::{SigningKey, sign_detached};
 use lifeboat_repo::crypto::signers::{AllowedSigners, Entry};
 use lifeboat_repo::ids::{Label, ObjectHash};
 
-use super::check::{Reason, Vouch, files, judge};
-use super::derived::{FACTS_FILE, derived};
+use super::derived::derived;
 use super::error::{EvidenceError, EvidenceErrorKind};
 use super::facts::{FORMAT, Facts};
 use super::instructions;
@@ -70,7 +69,7 @@ pub fn write(
     create(parent, facts, attachments, Some(signer))
 }
 
-/// The same without a signature: nobody's word yet. [`sign`] may come later.
+/// The same without a signature: nobody's word yet. [`sign`](super::sign()) may come later.
 ///
 /// # Errors
 /// As [`write()`].
@@ -91,78 +90,73 @@ fn create(
     if facts.format != FORMAT {
         return Err(EvidenceError::unfit("format", format!("it is {}, not {FORMAT}", facts.format)));
     }
-    let files = files(facts, attachments, signer)?;
     let path = parent.join(facts.id.as_str());
-    let shown = path.display().to_string();
     if path.symlink_metadata().is_ok() {
+        return Err(EvidenceError { what: path.display().to_string(), kind: EvidenceErrorKind::Exists });
+    }
+    let files = files(facts, attachments, signer)?;
+    reserve(&path)?.fill(&files)
+}
+
+/// Makes a place for evidence ready before that begins which it is to be evidence of: what was done and cannot be told any
+/// more, since there is no room or no right, is worse than what was not begun. Nothing appears at the path itself yet.
+///
+/// # Errors
+/// Something is there that is no empty directory, or nothing can be written beside it.
+pub fn reserve(path: &Path) -> Result<Reserved, EvidenceError> {
+    let shown = path.display().to_string();
+    let failed = |error| EvidenceError::file(shown.clone(), error);
+    let free = match fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(failed(error)),
+        Err(error) => error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err(),
+        Ok(mut entries) => entries.next().is_none(),
+    };
+    if !free {
         return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Exists });
     }
-    let failed = |error| EvidenceError::file(shown.clone(), error);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed)?;
     // A dot in front: whoever lists evidence does not see what is not whole.
     let scratch = tempfile::Builder::new().prefix(".evidence-").tempdir_in(parent).map_err(failed)?;
-    for file in &files {
-        put(&scratch.path().join(&file.name), &file.bytes).map_err(failed)?;
-    }
-    sync(scratch.path()).map_err(failed)?;
-    fs::rename(scratch.path(), &path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => {
-            EvidenceError { what: shown.clone(), kind: EvidenceErrorKind::Exists }
-        }
-        _ => failed(error),
-    })?;
-    // It has another name now, and nothing of the old one is left to remove.
-    let _ = scratch.keep();
-    sync(parent).map_err(failed)?;
-    Ok(path)
+    Ok(Reserved { path: path.to_owned(), parent: parent.to_owned(), scratch })
 }
 
-/// Signs evidence that nobody signed yet, if it still has its hashes, fits them, and agrees with itself. The signature is
-/// the last that appears. `version` is that of this program: what another version drew is not drawn again to compare; what
-/// was not compared is told.
-///
-/// Who can write all its files can write others that agree: it is the signer who says that they are those of the drill.
-///
-/// # Errors
-/// It is signed already, anything is wrong with it but that nobody signed it, or a file cannot be read or written.
-pub fn sign(directory: &Path, signer: &Signer<'_>, version: &str) -> Result<Vec<String>, EvidenceError> {
-    let shown = directory.display().to_string();
-    let found = files::read(directory)?;
-    if found.files.contains_key(SIGNATURE) {
-        return Err(EvidenceError { what: shown, kind: EvidenceErrorKind::Signed });
+/// A place for evidence, made ready by [`reserve`]. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    parent: PathBuf,
+    scratch: tempfile::TempDir,
+}
+
+impl Reserved {
+    /// Writes it without a signature: nobody's word yet. It appears in one step, whole and on disk.
+    ///
+    /// # Errors
+    /// The facts are unfit to be written, a file cannot be, or something is there by now.
+    pub fn write(self, facts: &Facts, attachments: &[Attachment]) -> Result<PathBuf, EvidenceError> {
+        let files = files(facts, attachments, None)?;
+        self.fill(&files)
     }
-    let refused = |why: String| Err(EvidenceError::not_evidence(shown.clone(), why));
-    if !found.files.contains_key(SUMS) {
-        return refused(format!("{SUMS} is gone, so nothing says that it is what was written"));
+
+    fn fill(self, files: &[Attachment]) -> Result<PathBuf, EvidenceError> {
+        let shown = self.path.display().to_string();
+        let failed = |error| EvidenceError::file(shown.clone(), error);
+        for file in files {
+            put(&self.scratch.path().join(&file.name), &file.bytes).map_err(failed)?;
+        }
+        sync(self.scratch.path()).map_err(failed)?;
+        fs::rename(self.scratch.path(), &self.path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
+                EvidenceError { what: shown.clone(), kind: EvidenceErrorKind::Exists }
+            }
+            _ => failed(error),
+        })?;
+        // It has another name now, and nothing of the old one is left to remove.
+        let _ = self.scratch.keep();
+        sync(&self.parent).map_err(failed)?;
+        Ok(self.path)
     }
-    if found.files.contains_key(SIGNERS) {
-        return refused(format!(
-            "{SIGNERS} is there and no signature: it was taken away, or whoever signed was cut off; sign a copy of what \
-             the drill wrote"
-        ));
-    }
-    let checked = judge(&found, &Vouch::Keys(Vec::new()), version);
-    if let Some(first) = checked.problems.iter().find(|one| one.reason != Reason::Unsigned) {
-        return refused(format!("{}: {}; what was changed is not signed", first.file, first.what));
-    }
-    let Some(facts) = checked.facts else { return refused(format!("{FACTS_FILE} is not there")) };
-    let unsigned: Vec<Attachment> = found
-        .files
-        .into_iter()
-        .filter(|(name, _)| name != SUMS)
-        .map(|(name, bytes)| Attachment { name, bytes })
-        .collect();
-    let mut all = unsigned.clone();
-    all.extend(signers_files(&facts, signer)?);
-    for file in sealed(&facts, all, Some(signer))?.iter().filter(|file| !unsigned.contains(file)) {
-        let path = directory.join(&file.name);
-        let fresh = directory.join(format!(".{}.new", file.name));
-        put(&fresh, &file.bytes)
-            .and_then(|()| fs::rename(&fresh, &path))
-            .map_err(|error| EvidenceError::file(path.display().to_string(), error))?;
-    }
-    sync(directory).map_err(|error| EvidenceError::file(shown, error))?;
-    Ok(checked.notes)
 }
 
 /// All files of the directory, the signature last.
@@ -180,13 +174,13 @@ fn files(
 }
 
 /// What is there of whoever signs: the key, and how to check with it.
-fn signers_files(facts: &Facts, signer: &Signer<'_>) -> Result<[Attachment; 2], EvidenceError> {
+pub(super) fn signers_files(facts: &Facts, signer: &Signer<'_>) -> Result<[Attachment; 2], EvidenceError> {
     let text = instructions::text(facts, &signer.principal, &signer.key.public());
     Ok([Attachment::new(SIGNERS, signers(facts, signer)?), Attachment::new(instructions::FILE, text)])
 }
 
 /// The files with their hashes behind them, and the signature over these where somebody signs.
-fn sealed(
+pub(super) fn sealed(
     facts: &Facts,
     mut files: Vec<Attachment>,
     signer: Option<&Signer<'_>>,
@@ -201,7 +195,7 @@ fn sealed(
             return Err(EvidenceError::unfit(file.name.clone(), "two files would have this name"));
         }
     }
-    let sums: String = files.iter().map(|file| sum_line(&file.name, &file.bytes)).collect();
+    let sums = sums(files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice())));
     let signature = signer
         .map(|signer| sign_detached(signer.key, &namespace(&facts.id), sums.as_bytes()))
         .transpose()
@@ -211,9 +205,9 @@ fn sealed(
     Ok(files)
 }
 
-/// A line as sha256sum writes and checks it.
-fn sum_line(name: &str, bytes: &[u8]) -> String {
-    format!("{}  {name}\n", ObjectHash::from_bytes(sha256(bytes)))
+/// Lines as sha256sum writes and checks them, for files in the order of their names.
+pub(super) fn sums<'f>(files: impl Iterator<Item = (&'f str, &'f [u8])>) -> String {
+    files.map(|(name, bytes)| format!("{}  {name}\n", ObjectHash::from_bytes(sha256(bytes)))).collect()
 }
 
 /// The `allowed_signers` file beside the evidence. It says whom to look for on paper, and is believed by nobody.
@@ -239,12 +233,12 @@ pub(super) fn is_file_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn sync(directory: &Path) -> std::io::Result<()> {
+pub(super) fn sync(directory: &Path) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
 }

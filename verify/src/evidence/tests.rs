@@ -95,6 +95,61 @@ fn what_nobody_signed_may_be_signed_later_if_nobody_changed_it() {
     assert_eq!(names(&path), names(&whole) + 1, "as if it had been signed at once");
 }
 
+/// Whoever signs may be cut off before, in and after every step: done again it is as if nothing had happened, by the same
+/// hand and by another.
+#[test]
+fn signing_that_was_cut_off_anywhere_is_done_again() {
+    use super::signing::{Step, steps};
+    let scratch = tempfile::tempdir().unwrap();
+    let made = |name: String| write_unsigned(&scratch.path().join(name), &facts(), &[]).unwrap();
+    let content = |path: &std::path::Path| {
+        let all = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        all.map(|path| (path.file_name().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let keys = [SigningKey::from_seed([7; 32]), SigningKey::from_seed([8; 32])];
+    let signer = |who: usize| Signer { principal: format!("officer:{who}"), key: &keys[who] };
+    let whole = [0, 1].map(|who| {
+        let path = made(format!("whole-{who}"));
+        sign(&path, &signer(who), "0.1.0").unwrap();
+        content(&path)
+    });
+    let names = ["VERIFY.md", "allowed_signers", "SHA256SUMS", "SHA256SUMS.sig"];
+    let added = names.map(|name| Attachment::new(name, whole[0][std::ffi::OsStr::new(name)].clone()));
+    let all = steps(&added).len();
+    assert_eq!(all, 11);
+    for cut in 0..all {
+        for (who, torn) in [(0, false), (0, true), (1, false)] {
+            let path = made(format!("cut-{cut}-{who}-{torn}"));
+            steps(&added)[..cut].iter().for_each(|step| step.perform(&path).unwrap());
+            if let (true, Step::Put(file)) = (torn, steps(&added)[cut]) {
+                let half = Attachment::new(file.name.clone(), &file.bytes[..file.bytes.len() / 2]);
+                Step::Put(&half).perform(&path).unwrap();
+            }
+            let again = sign(&path, &signer(who), "0.1.0");
+            // Once the signature has appeared it is one.
+            if cut == all - 1 {
+                assert!(matches!(again.unwrap_err().kind, EvidenceErrorKind::Signed));
+                assert_eq!(content(&path), whole[0]);
+                continue;
+            }
+            again.unwrap_or_else(|error| panic!("cut {cut}: {error}"));
+            assert!(content(&path) == whole[who], "cut {cut} by {who}");
+            assert_eq!(reasons(&path, &keys[who]), []);
+        }
+        // What was cut off hides no change.
+        let path = made(format!("changed-{cut}"));
+        steps(&added)[..cut].iter().for_each(|step| step.perform(&path).unwrap());
+        let report = path.join("report.html");
+        std::fs::write(&report, std::fs::read_to_string(&report).unwrap() + "\n").unwrap();
+        assert!(sign(&path, &signer(0), "0.1.0").is_err(), "cut {cut}");
+        if (1..all - 1).contains(&cut) {
+            let checked = check(&path, &Vouch::Keys(Vec::new()), "0.1.0").unwrap();
+            assert!(checked.problems.iter().any(|one| one.what.contains("cut off")), "cut {cut}");
+        }
+    }
+}
+
 #[test]
 fn the_same_facts_are_the_same_bytes() {
     let text = canonical(&facts()).unwrap();
