@@ -22,6 +22,8 @@ mod manual;
 #[path = "surface/operating.rs"]
 mod operating;
 mod planted;
+#[path = "surface/proofs.rs"]
+mod proofs;
 #[path = "surface/repairing.rs"]
 mod repairing;
 #[path = "surface/replicas.rs"]

@@ -133,7 +133,10 @@ fn a_tenant_is_erased_and_its_neighbours_are_not() {
     assert_eq!((plan.keys.len(), plan.snapshots.len(), plan.tokens.len()), (1, 2, 1));
     let (put, done) = erased(&world, &store, "acme").unwrap();
     assert!(put.effective && put.seq == Seq(0));
-    assert_eq!(done, Swept { late: 0, destroyed: 2, graves: 2, untold: 0, unopened: Vec::new() });
+    let of = done.places[0].of(&plan.keys.iter().map(|(_, key)| *key).collect());
+    assert_eq!((of, done.places.len()), ((2, 2, 2), 1));
+    let rest = Swept { places: Vec::new(), ..done };
+    assert_eq!(rest, Swept { destroyed: 2, graves: 2, ..Swept::default() });
     let buried: Vec<&(ObjectName, Vec<u8>)> =
         before.iter().filter(|(name, _)| memory.read(name, Bytes::mib(1)).unwrap() == GRAVE).collect();
     assert_eq!(buried.len(), 2);

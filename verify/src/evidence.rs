@@ -25,21 +25,27 @@ pub mod facts;
 pub mod readiness;
 
 mod derived;
+mod erased;
 mod instructions;
 mod ledgers;
 mod oscal;
 mod plain;
 mod report;
+mod run;
 mod signing;
 mod timeline;
+mod verified;
 
 pub use check::{Checked, Problem, Reason, Vouch, check};
 pub use derived::{canonical, derived};
 pub use directory::{Attachment, Reserved, Signer, reserve, write, write_unsigned};
+pub use erased::{Erased, erased};
 pub use error::{EvidenceError, EvidenceErrorKind};
 pub use expiry::{Current, Expired, expired};
-pub use extract::extract;
+pub use extract::{extract, tombstone};
+pub use run::Run;
 pub use signing::sign;
+pub use verified::{Looked, ObjectiveSaid, look, verified};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lifeboat_repo::format::names::Seq;
@@ -24,8 +25,10 @@ use crate::render::{Outcome, Page, Tone, short_hashes};
 use crate::trusted;
 use crate::verbs::keys::OfficerArgs;
 use crate::when::{count_of, show_moment};
+use evidence::Did;
 use steps::{Line, Steps};
 
+mod evidence;
 mod steps;
 mod unknown;
 
@@ -64,6 +67,9 @@ pub(crate) struct Args {
     /// Do it: what is erased nobody brings back
     #[arg(long)]
     irrevocably: bool,
+    /// Leave evidence of the erasure there, proof and all: a directory to make, or an empty one
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["sweep", "readmit", "in_advance", "dry_run"])]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     officer: OfficerArgs,
     /// Only say what would be done
@@ -92,15 +98,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let places = places(context, region, &repository)?;
     let places: Vec<&dyn Store> = places.iter().map(Arc::as_ref).collect();
-    let mut page = context.page();
+    let making = evidence::making(context, args, region)?;
     let steps = Steps::of(context, args);
-    let done = perform(&acting, &places, args, &steps, &mut page);
-    let (exit, mut value) = done.map_err(|failure| failure.at(repository_place(region)))?;
-    if let Some(value) = value.as_object_mut() {
-        value.insert("region".into(), json!(region.name));
-        value.insert("dry_run".into(), json!(args.dry_run));
+    let (mut page, mut did) = (context.page(), Did::default());
+    let done = perform(&acting, &places, args, &steps, &mut page, &mut did);
+    let ended = done.map_err(|failure| failure.at(repository_place(region))).map(|(exit, mut value)| {
+        if let Some(value) = value.as_object_mut() {
+            value.insert("region".into(), json!(region.name));
+            value.insert("dry_run".into(), json!(args.dry_run));
+        }
+        Outcome { exit, value, page: page.finish() }
+    });
+    match making {
+        Some(making) => evidence::leave(context, making, &acting, region, did, ended),
+        None => ended,
     }
-    Ok(Outcome { exit, value, page: page.finish() })
 }
 
 /// Every place that holds keys: the repository, and its replica.
@@ -118,9 +130,18 @@ fn perform(
     args: &Args,
     steps: &Steps,
     page: &mut Page,
+    did: &mut Did,
 ) -> Result<(Exit, Value)> {
     if let Some(number) = args.prove {
-        return Ok(render_proof(Seq(number), &erase::prove(acting, Seq(number), places)?, steps, page));
+        let seq = Seq(number);
+        let proof = perform_proof(acting, places, seq).inspect_err(|failure| {
+            // What may not be asked for is no proof that failed.
+            did.seq = (failure.exit != Exit::Refused).then_some(seq);
+            did.proof = Some(Err(failure.coded()));
+        })?;
+        let told = render_proof(seq, &proof, steps, page);
+        (did.seq, did.proof) = (Some(seq), Some(Ok(proof)));
+        return Ok(told);
     }
     let mut value = json!({});
     let put = if let Some(tenant) = &args.tenant {
@@ -150,6 +171,7 @@ fn perform(
     };
     let mut exit = Exit::Ok;
     if let Some(put) = &put {
+        did.put(put);
         merge(&mut value, render_put(put, steps, page));
         if !put.effective {
             return Ok((Exit::Partly, value));
@@ -159,14 +181,54 @@ fn perform(
         page.item("-", "the next backup takes data of this tenant, under keys that it makes anew");
         return Ok((Exit::Ok, value));
     }
-    let swept = erase::sweep(acting, places)?;
+    let swept = erase::sweep(acting, places).map_err(|error| {
+        let failure = Failure::from(error);
+        did.swept = Some(Err(failure.coded()));
+        failure
+    })?;
     // One that names no key leaves nothing to be proven.
     let seq = put.filter(|put| put.keys > 0).map(|put| put.seq);
     merge(&mut value, render_swept(&swept, seq, places.len(), steps, page));
     if !swept.unopened.is_empty() || swept.untold > 0 {
         exit = exit.worst(Exit::Partly);
     }
+    did.swept = Some(Ok(swept));
+    // Evidence has the proof with it; without, it is tried tomorrow, when whatever comes late has come.
+    if let (Some(seq), Some(_)) = (seq, &args.evidence) {
+        evidence::prove(acting, places, seq, did);
+        match did.proof.as_ref() {
+            Some(Ok(proof)) => {
+                let (proved, told) = render_proof(seq, proof, steps, page);
+                exit = exit.worst(proved);
+                merge_proof(&mut value, told);
+            }
+            Some(Err(why)) => {
+                page.marked(
+                    "?   ",
+                    Tone::Warn,
+                    &format!("whether anything opens it could not be tried: {why}"),
+                );
+                exit = exit.worst(Exit::Unchecked);
+            }
+            None => {}
+        }
+    }
     Ok((exit, value))
+}
+
+fn perform_proof(acting: &Acting<'_>, places: &[&dyn Store], seq: Seq) -> Result<Proof> {
+    Ok(erase::prove(acting, seq, places)?)
+}
+
+/// What was proven, beside a plan that listed the keys: these stay.
+fn merge_proof(into: &mut Value, proof: Value) {
+    if let (Some(into), Value::Object(proof)) = (into.as_object_mut(), proof) {
+        proof.into_iter().for_each(|(name, value)| {
+            if name != "keys" || !into.contains_key(&name) {
+                into.insert(name, value);
+            }
+        });
+    }
 }
 
 /// Keys whose owners nobody can tell.

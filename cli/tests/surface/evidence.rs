@@ -20,7 +20,7 @@ use crate::world::{World, said};
 
 const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
 
-fn json(world: &World, arguments: &[&str], code: i32) -> Value {
+pub(crate) fn json(world: &World, arguments: &[&str], code: i32) -> Value {
     let output = world.ends(&[arguments, &["--json"]].concat(), code);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     crate::json::documented(&value);
@@ -28,7 +28,7 @@ fn json(world: &World, arguments: &[&str], code: i32) -> Value {
 }
 
 /// A drill of this world's only component that went well and ended just now.
-fn drill(world: &World) -> Facts {
+pub(crate) fn drill(world: &World) -> Facts {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/evidence/drill.json");
     let mut facts: Facts = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     facts.exercise.ended = Moment::new(SystemClock.now());
@@ -46,7 +46,7 @@ fn drill(world: &World) -> Facts {
     facts
 }
 
-fn evidence(world: &World, facts: &Facts) -> PathBuf {
+pub(crate) fn evidence(world: &World, facts: &Facts) -> PathBuf {
     let key = SigningKey::from_openssh(fs::read(world.at().join("keys/officer-alice")).unwrap()).unwrap();
     let signer = Signer { principal: "officer:alice".into(), key: &key };
     write(&world.at().join("drills"), facts, &[], &signer).unwrap()

@@ -20,7 +20,7 @@ fn json(world: &World, arguments: &[&str], code: i32) -> Value {
 }
 
 /// A repository, its replica, a bundle of its keys, and the host r1, which maintains.
-fn copied() -> World {
+pub(crate) fn copied() -> World {
     let world = World::backed_up();
     let path = world.at().join("lifeboat.toml");
     let text = fs::read_to_string(&path).unwrap();

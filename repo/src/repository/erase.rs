@@ -15,6 +15,7 @@ use crate::repository::recover::Recovery;
 use crate::repository::reseal::{Acting, DISORDER_MAX, bundled_until, in_lanes};
 use crate::repository::signed::sign_object;
 use crate::repository::snapshots::{Judge, Standing};
+use crate::store::versions::Version;
 use crate::store::{Created, Store};
 use crate::units::{Bytes, Timestamp};
 
@@ -71,6 +72,28 @@ pub struct Swept {
     pub untold: usize,
     /// Keys that open in no place, and why: whose they are, and whether they should have gone, cannot be told.
     pub unopened: Vec<String>,
+    /// What was destroyed, place by place, as they were given.
+    pub places: Vec<Destroyed>,
+}
+
+/// What a sweep destroyed in one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The objects that were there, each with how many versions of it. In a store that keeps none there is one of each.
+    pub objects: BTreeMap<ObjectName, usize>,
+    /// The names at which graves stand.
+    pub graves: BTreeSet<ObjectName>,
+}
+
+impl Destroyed {
+    /// Of all of it, what is of these keys: objects, versions, graves.
+    #[must_use]
+    pub fn of(&self, keys: &HashSet<KeyId>) -> (usize, usize, usize) {
+        let own = |name: &&ObjectName| matches!(place(name), Some(Place::Key(_, _, key) | Place::Card(_, key)) if keys.contains(&key));
+        let versions: Vec<usize> =
+            self.objects.iter().filter(|(name, _)| own(name)).map(|(_, versions)| *versions).collect();
+        (versions.len(), versions.iter().sum(), self.graves.iter().filter(own).count())
+    }
 }
 
 /// Looks at what erasing a tenant in these places would do, and does nothing. Its keys are looked for in each of them.
@@ -173,28 +196,39 @@ pub fn sweep(acting: &Acting<'_>, places: &[&dyn Store]) -> Result<Swept, Reposi
     for store in places {
         swept.untold += usize::from(!told::tell(acting, *store, &erasures)?);
         let (mut names, mut graves) = (everywhere.clone(), BTreeSet::new());
-        let mut there = HashSet::new();
+        let mut there = BTreeMap::new();
         for prefix in ["keys/", "cards/"] {
-            let listed = store.list(prefix).map_err(|error| RepositoryError::store(prefix, error))?;
+            let failed = |error| RepositoryError::store(prefix, error);
+            let listed = store.list(prefix).map_err(failed)?;
             for object in listed.into_iter().filter(|object| is_erased(&erasures, &object.name)) {
                 if may_be_grave(object.length) && is_grave(*store, &object.name)? {
                     graves.insert(object.name);
                 } else {
-                    there.insert(object.name.clone());
+                    there.insert(object.name.clone(), 1);
                     names.insert(object.name);
                 }
             }
+            for one in store.versioned(prefix).map_err(failed)? {
+                there.entry(one.name).and_modify(|versions| *versions = content(&one.versions));
+            }
         }
         let names: Vec<ObjectName> = names.difference(&graves).cloned().collect();
-        in_lanes(acting.lanes, &names, |name| bury(*store, name, there.contains(name)))?;
+        in_lanes(acting.lanes, &names, |name| bury(*store, name, there.contains_key(name)))?;
         swept.destroyed += there.len();
         swept.graves += names.len() + graves.len();
+        graves.extend(names);
+        swept.places.push(Destroyed { objects: there, graves });
     }
     // Last: where it may not be done, keys are gone everywhere all the same.
     for store in places {
         forget_states(*store)?;
     }
     Ok(swept)
+}
+
+/// How many of these versions hold something, and are no markers.
+fn content(versions: &[Version]) -> usize {
+    versions.iter().filter(|version| !version.is_marker()).count().max(1)
 }
 
 /// Every name at which a key object or a card of what tombstones name may lie, or may still arrive: below each seal that

@@ -146,6 +146,7 @@ pub fn facts(findings: Findings<'_>) -> Facts {
         planted,
         absent,
         erasure: None,
+        verification: None,
         not_run,
         assertions: assertions.into_iter().map(|(assertion, _)| assertion).collect(),
         verdict,

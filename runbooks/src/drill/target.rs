@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::shown;
 
 mod place;
+mod spare;
 #[cfg(test)]
 mod tests;
 
 use place::{refuse_repositories, refuse_sources, resolve};
+pub use spare::spare;
 
 /// Marks the directory as a drill's.
 const MARK: &str = ".lifeboat-drill";

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::facts::{ComponentFact, Facts, Met, Outcome, Verdict, What};
+use super::facts::{ComponentFact, Facts, Kind, Met, Outcome, Verdict, What};
 
 /// The map.
 const MAP: &str = include_str!("controls.json");
@@ -19,8 +19,14 @@ pub struct Control {
     pub label: String,
     /// What it is about, in our words.
     pub says: String,
-    /// What is looked at for it.
+    /// What a drill shows of it.
     pub by: Vec<Topic>,
+    /// What a verification shows of it; none: it says nothing of this control.
+    #[serde(default)]
+    pub verification: Vec<Topic>,
+    /// What an erasure shows of it.
+    #[serde(default)]
+    pub erasure: Vec<Topic>,
 }
 
 /// What evidence shows something of.
@@ -33,6 +39,8 @@ pub enum Topic {
     RecoveryTime,
     /// No more is lost than promised.
     DataLoss,
+    /// What is stored is there, and is what was written.
+    Intact,
     /// What is stored can be restored, and is what was backed up.
     Restorable,
     /// What goes wrong is noticed.
@@ -83,10 +91,21 @@ pub fn controls() -> Vec<Control> {
 }
 
 impl Control {
+    /// What evidence of this kind shows of it.
+    #[must_use]
+    pub fn topics(&self, kind: Kind) -> &[Topic] {
+        match kind {
+            Kind::Drill => &self.by,
+            Kind::Verification => &self.verification,
+            Kind::Erasure => &self.erasure,
+        }
+    }
+
     /// How it stands for one component, or for the whole where none is given.
     #[must_use]
     pub fn standing(&self, facts: &Facts, component: Option<&ComponentFact>) -> Standing {
-        let topics: Vec<Standing> = self.by.iter().map(|topic| topic.standing(facts, component)).collect();
+        let topics = self.topics(facts.kind).iter();
+        let topics: Vec<Standing> = topics.map(|topic| topic.standing(facts, component)).collect();
         let looked = topics.iter().any(|standing| *standing != Standing::NotLooked);
         // What was not looked at leaves a control short of evidence, unless nothing of it was looked at.
         let worst = topics.into_iter().max().unwrap_or(Standing::NotLooked);
@@ -106,6 +125,10 @@ impl Topic {
             Self::Exercised => exercised(facts),
             Self::RecoveryTime => over(recovery_time),
             Self::DataLoss => over(data_loss),
+            Self::Intact => looked(facts, component, &["inventory", "integrity"]),
+            Self::Restorable if facts.kind == Kind::Verification => {
+                looked(facts, component, &["readback", "restore", "objective"])
+            }
             Self::Restorable => over(restorable),
             Self::Detects => all(facts.planted.iter().map(|one| one.caught_by.is_some())),
             Self::Erased => erased(facts),
@@ -139,6 +162,26 @@ fn exercised(facts: &Facts) -> Standing {
         .unwrap_or(Standing::NotLooked)
 }
 
+/// How looks of these levels ended, those at all of a repository and those at the component.
+fn looked(facts: &Facts, component: Option<&ComponentFact>, levels: &[&str]) -> Standing {
+    let looks = facts.verification.iter().flat_map(|verification| &verification.looks);
+    let own = looks.filter(|look| {
+        levels.contains(&look.level.as_str())
+            && component.is_none_or(|of| {
+                look.region == of.region && look.component.as_ref().is_none_or(|name| *name == of.name)
+            })
+    });
+    own.map(|look| outcome(&look.outcome)).max().unwrap_or(Standing::NotLooked)
+}
+
+const fn outcome(outcome: &Outcome) -> Standing {
+    match outcome {
+        Outcome::Passed => Standing::Shown,
+        Outcome::NotRun(_) => Standing::Insufficient,
+        Outcome::Failed => Standing::NotShown,
+    }
+}
+
 fn recovery_time(component: &ComponentFact) -> Standing {
     match component.rto.as_ref().map(|rto| rto.verdict) {
         None => Standing::NotLooked,
@@ -158,20 +201,18 @@ fn data_loss(component: &ComponentFact) -> Standing {
 }
 
 fn restorable(component: &ComponentFact) -> Standing {
-    let checks = component.checks.iter().map(|check| match check.outcome {
-        Outcome::Passed => Standing::Shown,
-        Outcome::NotRun(_) => Standing::Insufficient,
-        Outcome::Failed => Standing::NotShown,
-    });
+    let checks = component.checks.iter().map(|check| outcome(&check.outcome));
     checks.max().unwrap_or(Standing::NotLooked)
 }
 
 fn erased(facts: &Facts) -> Standing {
     let absent = all(facts.absent.iter().map(|one| one.absent));
     let Some(erasure) = &facts.erasure else { return absent };
-    let kept = match (erasure.destroyed, erasure.irreversible) {
-        (Some(_), Some(gone)) if gone.since(erasure.effective) <= erasure.promised.span() => Standing::Shown,
-        (Some(_), Some(_)) => Standing::NotShown,
+    let found = erasure.proof.as_ref().map(|proof| proof.found.len());
+    let kept = match (erasure.destroyed.and(erasure.effective), erasure.horizon(), found) {
+        (_, _, Some(1..)) => Standing::NotShown,
+        (_, Some(horizon), _) if horizon > erasure.promised => Standing::NotShown,
+        (Some(_), Some(_), Some(0)) => Standing::Shown,
         _ => Standing::Insufficient,
     };
     if facts.absent.is_empty() { kept } else { absent.max(kept) }

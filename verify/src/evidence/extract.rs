@@ -11,7 +11,7 @@ use lifeboat_repo::repository::{Repository, RepositoryError};
 
 use super::directory::Attachment;
 use super::error::EvidenceError;
-use super::facts::{EntryFact, Freshness, Place, RepositoryFact, Role, TrustFact};
+use super::facts::{EntryFact, Freshness, Place, RepositoryFact, Role, TombstoneFact, TrustFact};
 
 /// The state of a repository as facts, with the files that show it.
 ///
@@ -55,6 +55,22 @@ pub fn extract(
         files.extend(object(repository, &place, role, &found.entry, found.sha256)?);
     }
     Ok((RepositoryFact { place, role, freshness, trust, heads, checkpoint }, files))
+}
+
+/// The files of a tombstone: what each officer signed, byte for byte, as it lies in this repository.
+///
+/// # Errors
+/// The store failed, or what it has is damaged or another by now.
+pub fn tombstone(
+    repository: &Repository,
+    state: &RepositoryFact,
+    fact: &TombstoneFact,
+) -> Result<Vec<Attachment>, EvidenceError> {
+    let mut files = Vec::new();
+    for one in &fact.signed {
+        files.extend(object(repository, &state.place, state.role, &one.entry, one.sha256)?);
+    }
+    Ok(files)
 }
 
 /// The names of the two files of an object: signature and body.

@@ -11,19 +11,23 @@ use serde::{Deserialize, Serialize};
 
 mod components;
 mod contradictions;
+mod erased;
 mod happened;
 mod numbers;
 mod repositories;
+mod verified;
 
 pub use components::{
     CheckFact, ComponentFact, Lost, Outcome, PastDrill, ProjectionFact, RpoFact, RtoFact, TermFact,
 };
+pub use erased::{DestroyedFact, ErasedKey, ErasureFact, ProofFact, SignedFact, TombstoneFact};
 pub use happened::{
-    AbsentFact, Approval, ErasureFact, Exercise, How, Interruption, Mode, NotRun, Output, PlantedFact,
-    SampleFact, StepFact, What,
+    AbsentFact, Approval, Exercise, How, Interruption, Mode, NotRun, Output, PlantedFact, SampleFact,
+    StepFact, What,
 };
 pub use numbers::{BadMoment, Moment, Ratio, Seconds};
 pub use repositories::{EntryFact, Freshness, RepositoryFact, Role, TrustFact};
+pub use verified::{FindingFact, Gravity, LookFact, VerificationFact};
 
 /// The version of this form.
 pub const FORMAT: u32 = 1;
@@ -52,7 +56,7 @@ pub struct Facts {
     pub exercise: Exercise,
     /// Every step of the book in its order, those that were not executed too.
     pub steps: Vec<StepFact>,
-    /// Every component that was in scope.
+    /// Every component that a drill was about.
     pub components: Vec<ComponentFact>,
     /// How long all of it together would take; nothing where it was not projected.
     pub projection: Option<ProjectionFact>,
@@ -64,6 +68,9 @@ pub struct Facts {
     pub absent: Vec<AbsentFact>,
     /// The erasure that this is evidence of, for [`Kind::Erasure`].
     pub erasure: Option<ErasureFact>,
+    /// What was looked at, for [`Kind::Verification`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationFact>,
     /// What ought to have been checked and was not. Never a pass.
     pub not_run: Vec<NotRun>,
     /// What the verdict rests on.

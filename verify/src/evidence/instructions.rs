@@ -2,7 +2,7 @@
 
 use lifeboat_repo::crypto::sign::VerifyingKey;
 
-use super::facts::{Facts, Freshness};
+use super::facts::{Facts, Freshness, Kind};
 use super::plain::markdown;
 
 /// Its name.
@@ -32,8 +32,31 @@ pub(super) fn text(facts: &Facts, principal: &str, key: &VerifyingKey) -> String
     }
     TEMPLATE
         .replace("{{repositories}}\n", &repositories)
+        .replace("{{unproven}}", unproven(facts.kind))
         .replace("{{id}}", facts.id.as_str())
         .replace("{{kind}}", facts.kind.word())
         .replace("{{principal}}", principal)
         .replace("{{fingerprint}}", &key.fingerprint())
+}
+
+/// What evidence of this kind does not prove, besides what none does.
+const fn unproven(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Drill => {
+            "- **That nothing was left out.** Evidence of a failed drill can be kept from you. The history inside names earlier \
+             evidence\n  with its hash: ask for every one of it, and for the drills that the schedule promises.\n\
+             - **That production is what was restored.** A drill runs against a disposable target with the machines of that day."
+        }
+        Kind::Verification => {
+            "- **That nothing was left out.** Evidence of a verification that found damage can be kept from you: ask for all that \
+             the\n  schedule promises.\n\
+             - **That the service comes back, and when.** That is what drills are for."
+        }
+        Kind::Erasure => {
+            "- **That there are no other copies.** Lifeboat sees its repositories and their replicas. What somebody restored, \
+             exported\n  or copied elsewhere before lies there.\n\
+             - **Whose data it was.** The tenant is named nowhere: who holds the writer's card recipient makes the token of a \
+             name\n  and compares."
+        }
+    }
 }

@@ -13,11 +13,14 @@ use super::check::{Files, Problem, Reason};
 use super::extract::file_names;
 use super::facts::{EntryFact, Facts, RepositoryFact};
 
+mod tombstones;
+
 /// Compares every repository's extract.
 pub(super) fn compare(facts: &Facts, files: &Files, problems: &mut Vec<Problem>) {
     for repository in &facts.repositories {
         Extract { repository, files, problems }.compare();
     }
+    tombstones::compare(facts, files, problems);
 }
 
 struct Extract<'e> {

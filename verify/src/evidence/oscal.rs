@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::controls::{Control, Standing, controls};
 use super::derived::FACTS_FILE;
 use super::expiry::AGE_MAX;
-use super::facts::{Facts, Moment, StepFact};
+use super::facts::{Facts, Kind, LookFact, Moment, StepFact};
 use super::plain::{markdown, plain};
 use observations::Observed;
 
@@ -76,7 +76,13 @@ impl Writer<'_> {
         let (title, hash) = match &self.facts.book {
             Some(book) => (format!("Runbook {}: {}", book.name, book.title), book.sha256),
             None => {
-                ("No runbook: the configuration says what is verified".to_owned(), self.facts.configuration)
+                let says = match self.facts.kind {
+                    Kind::Erasure => {
+                        "No runbook: officers sign what is erased, and the configuration says where it lies"
+                    }
+                    Kind::Drill | Kind::Verification => "No runbook: the configuration says what is verified",
+                };
+                (says.to_owned(), self.facts.configuration)
             }
         };
         json!({
@@ -154,14 +160,26 @@ impl Writer<'_> {
         })
     }
 
-    /// The drill itself, then every step, those that were not executed too.
+    /// The run itself, then every step or look, those that were not executed too.
     fn log(&self) -> Vec<Value> {
         let exercise = &self.facts.exercise;
+        let (title, says) = match self.facts.kind {
+            Kind::Drill => (
+                "The exercise",
+                format!("The clock of recovery starts at the disruption, {}.", exercise.disruption),
+            ),
+            Kind::Verification => ("The verification", "What is stored was looked at.".to_owned()),
+            Kind::Erasure => {
+                ("The erasure", "Keys were destroyed, or it was tried whether they are.".to_owned())
+            }
+        };
         let mut entries = vec![json!({
-            "uuid": self.uuid("log begun"), "title": "The exercise", "start": exercise.begun, "end": exercise.ended,
-            "description": line(&format!("The clock of recovery starts at the disruption, {}.", exercise.disruption)),
-            "logged-by": [{ "party-uuid": self.uuid("operator") }],
+            "uuid": self.uuid("log begun"), "title": title, "start": exercise.begun, "end": exercise.ended,
+            "description": line(&says), "logged-by": [{ "party-uuid": self.uuid("operator") }],
         })];
+        let looks = self.facts.verification.iter().flat_map(|verification| &verification.looks);
+        entries.extend(looks.enumerate().map(|(number, look)| self.look(number, look)));
+        entries.extend(self.moments());
         entries.extend(self.facts.steps.iter().enumerate().map(|(number, step)| self.step(number, step)));
         for (number, gap) in exercise.interruptions.iter().enumerate() {
             entries.push(json!({
@@ -170,6 +188,32 @@ impl Writer<'_> {
             }));
         }
         entries
+    }
+
+    fn look(&self, number: usize, look: &LookFact) -> Value {
+        let counts = look.counts.iter().map(|(name, count)| property(name, &count.to_string()));
+        json!({
+            "uuid": self.uuid(&format!("log look {number}")), "title": line(&look.words()),
+            "description": line(&look.detail), "start": look.begun, "end": look.ended,
+            "props": std::iter::once(property("outcome", look.outcome.words())).chain(counts).collect::<Vec<_>>(),
+        })
+    }
+
+    /// What happened of an erasure, and when it is gone for good.
+    fn moments(&self) -> Vec<Value> {
+        let Some(erasure) = &self.facts.erasure else { return Vec::new() };
+        let signed: Vec<&str> = erasure.tombstone.signed.iter().map(|one| one.officer.as_str()).collect();
+        let all = [
+            ("requested", Some(erasure.requested), format!("Signed first. Officers: {}.", signed.join(", "))),
+            ("effective", erasure.effective, "From now on every verb refuses it.".to_owned()),
+            ("destroyed", erasure.destroyed, "Its keys and cards are destroyed.".to_owned()),
+        ];
+        let entry = |(name, at, says): (&str, Option<Moment>, String)| {
+            Some(
+                json!({ "uuid": self.uuid(&format!("log {name}")), "title": name, "description": line(&says), "start": at?, "end": at? }),
+            )
+        };
+        all.into_iter().filter_map(entry).collect()
     }
 
     fn step(&self, number: usize, step: &StepFact) -> Value {
@@ -219,7 +263,7 @@ impl Writer<'_> {
     fn finding(&self, control: &Control, standing: Standing, observed: &[Observed]) -> Value {
         let related: Vec<Value> = observed
             .iter()
-            .filter(|one| control.by.contains(&one.topic))
+            .filter(|one| control.topics(self.facts.kind).contains(&one.topic))
             .map(|one| json!({ "observation-uuid": self.uuid(&format!("observation {}", one.key)) }))
             .collect();
         let status = match standing {

@@ -8,7 +8,7 @@ use lifeboat_repo::ids::Label;
 
 use super::controls::{Standing, Topic};
 use super::expiry::Expired;
-use super::facts::{ComponentFact, Facts, Kind, Met, Moment, Outcome, Seconds, Verdict};
+use super::facts::{ComponentFact, Facts, Kind, LookFact, Met, Moment, Outcome, Seconds, Verdict};
 use super::report::promise;
 
 mod page;
@@ -66,6 +66,8 @@ pub struct Ready<'r> {
     pub component: &'r Now,
     /// The newest evidence of it.
     pub proven: Option<(&'r Held, &'r ComponentFact)>,
+    /// The newest verification that looked at it.
+    pub verified: Option<&'r Held>,
     /// Whether it could be recovered today.
     pub standing: Standing,
     /// Everything that speaks against it.
@@ -134,7 +136,7 @@ impl Readiness {
             let fact = held.facts.components.iter().find(of).filter(|fact| failed || fact.rto.is_some());
             fact.map(|fact| (held, fact))
         });
-        let mut ready = Ready { component, proven, standing: Standing::Shown, reasons: Vec::new() };
+        let mut ready = Ready { proven, verified: self.verified(component), ..Ready::new(component) };
         match component.recovery_point.map(|point| Seconds::new(self.now.since(point))) {
             None => ready.against(Standing::NotShown, "there is no snapshot of it".into()),
             Some(age) if age > component.allowed => {
@@ -154,7 +156,16 @@ impl Readiness {
             None => ready.against(Standing::Insufficient, "nobody ever rehearsed its recovery".into()),
             Some((held, fact)) => ready.judge(held, fact),
         }
+        ready.judge_verified();
         ready
+    }
+
+    /// The newest verification that looked at a component, or at all of its repository.
+    fn verified(&self, component: &Now) -> Option<&Held> {
+        self.evidence.iter().rev().find(|held| {
+            let looks = held.facts.verification.iter().flat_map(|verification| &verification.looks);
+            looks.into_iter().any(|look| looked_at(look, component))
+        })
     }
 
     /// The newest evidence that shows of a component that it comes back, whether it still holds or has expired since.
@@ -165,10 +176,21 @@ impl Readiness {
             if held.problem.is_some() {
                 return false;
             }
-            let mut alone = Ready { component, proven: None, standing: Standing::Shown, reasons: Vec::new() };
+            let mut alone = Ready::new(component);
             alone.judge_facts(&held.facts, fact);
             alone.standing == Standing::Shown
         })
+    }
+}
+
+/// Whether a look was one at this component.
+fn looked_at(look: &LookFact, component: &Now) -> bool {
+    look.region == component.region && look.component.as_ref().is_none_or(|name| *name == component.name)
+}
+
+impl<'r> Ready<'r> {
+    fn new(component: &'r Now) -> Self {
+        Self { component, proven: None, verified: None, standing: Standing::Shown, reasons: Vec::new() }
     }
 }
 
@@ -222,6 +244,26 @@ impl Ready<'_> {
         }
         if facts.verdict == Verdict::Failed {
             self.against(Standing::NotShown, "the last drill with it failed".into());
+        }
+    }
+
+    /// What the newest verification of it found. That there is none speaks against nothing: a drill shows more.
+    fn judge_verified(&mut self) {
+        let Some(held) = self.verified else { return };
+        let mut looks = held.facts.verification.iter().flat_map(|verification| &verification.looks);
+        let component = self.component;
+        let Some(bad) = looks.find(|look| look.outcome == Outcome::Failed && looked_at(look, component))
+        else {
+            return;
+        };
+        let (words, day) = (bad.words(), held.facts.exercise.ended.day());
+        match &held.problem {
+            None => self.against(Standing::NotShown, format!("the {words} of {day} found damage")),
+            // It says nothing, and whoever did not sign it may have his reasons.
+            Some(problem) => self.against(
+                Standing::Insufficient,
+                format!("the {words} of {day} says that it found damage, and cannot be believed: {problem}"),
+            ),
         }
     }
 

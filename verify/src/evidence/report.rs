@@ -11,11 +11,13 @@ use super::plain::plain;
 
 mod bars;
 mod details;
+mod erased;
 mod gantt;
 mod heat;
 mod loss;
 mod steps;
 mod trend;
+mod verified;
 
 pub(super) use gantt::section as schedule;
 pub(super) use heat::heat_map;
@@ -46,8 +48,9 @@ pub(super) fn page(facts: &Facts) -> String {
                 (losses(&facts.components))
                 (course(facts))
                 (steps::section(facts))
+                (verified::section(facts))
                 (details::planted(facts))
-                (details::erasure(facts))
+                (erased::section(facts))
                 (details::assertions(facts))
                 @if !names.is_empty() {
                     section {
@@ -56,6 +59,7 @@ pub(super) fn page(facts: &Facts) -> String {
                         (heat_map(&names, &age))
                     }
                 }
+                @if names.is_empty() { (heat::table(facts)) }
                 (details::open(facts))
                 (details::origin(facts))
             }
@@ -140,6 +144,8 @@ fn tiles(facts: &Facts) -> Markup {
                 (tile("Erased canaries absent", &format!("{absent} of {}", facts.absent.len()),
                     if absent == facts.absent.len() { "good" } else { "bad" }, "what was erased must stay erased"))
             }
+            (verified::tiles(facts))
+            (erased::tiles(facts))
             @let unchecked = facts.not_run.len();
             (tile("Not checked", &unchecked.to_string(), if unchecked == 0 { "good" } else { "warn" },
                 "what did not run is never a pass"))

@@ -262,3 +262,141 @@ fn the_report_says_where_a_loss_comes_from_and_names_no_range_where_there_is_non
     let text = schedule(&facts).into_string();
     assert!(text.contains("data-label=\"range\">none<") && !text.contains("– to –"), "{text}");
 }
+
+/// What a verification that went well says of itself.
+fn run() -> Run {
+    let facts = facts();
+    Run {
+        id: "2026-11-28t06-00-00z-erasure-0000".parse().unwrap(),
+        title: "A run".into(),
+        tool: facts.tool,
+        configuration: facts.configuration,
+        operator: "alice".into(),
+        begun: facts.exercise.begun,
+        ended: facts.exercise.ended,
+        repositories: Vec::new(),
+        unread: Vec::new(),
+    }
+}
+
+fn look_at(level: &'static str, outcome: crate::Outcome, findings: &[crate::Finding]) -> facts::LookFact {
+    let (begun, ended, region) = (run().begun, run().ended, "eu-fra".parse().unwrap());
+    look(Looked {
+        level,
+        region: &region,
+        component: None,
+        snapshot: None,
+        begun,
+        ended,
+        outcome,
+        detail: "all of it".into(),
+        counts: Default::default(),
+        sample: None,
+        findings,
+    })
+}
+
+#[test]
+fn a_verification_is_as_good_as_its_worst_look_and_names_nobody() {
+    use crate::{Finding, Outcome, Severity, Subject};
+    let passed = || look_at("integrity", Outcome::Passed, &[]);
+    let not_run = || look_at("readback", Outcome::NotRun("no key".into()), &[]);
+    let failed = || look_at("restore", Outcome::Failed, &[]);
+    let said =
+        |verdict| [ObjectiveSaid { component: "chats".parse().unwrap(), verdict, detail: "so".into() }];
+    let verdict = |looks, objectives: &[ObjectiveSaid], interrupted| {
+        let facts = verified(run(), looks, objectives, interrupted);
+        assert_eq!(facts.contradictions(), Vec::<String>::new());
+        facts.verdict
+    };
+    assert_eq!(verdict(vec![passed()], &[], false), Verdict::Met);
+    assert_eq!(verdict(vec![passed()], &said(Verdict::Met), false), Verdict::Met);
+    assert_eq!(verdict(vec![passed()], &said(Verdict::TargetMissed), false), Verdict::TargetMissed);
+    assert_eq!(verdict(vec![passed()], &[], true), Verdict::Insufficient);
+    assert_eq!(verdict(vec![passed(), not_run()], &[], false), Verdict::Insufficient);
+    assert_eq!(verdict(vec![passed(), not_run(), failed()], &said(Verdict::Met), false), Verdict::Failed);
+    assert_eq!(verdict(Vec::new(), &[], false), Verdict::Insufficient);
+    let unread = Run { unread: vec![("eu-fra".parse().unwrap(), "no".into())], ..run() };
+    assert_eq!(verified(unread, vec![passed()], &[], false).verdict, Verdict::Insufficient);
+    // Whoever says that it went well over what did not is found out.
+    let cases = [vec![passed(), not_run()], vec![passed(), failed()], Vec::new()];
+    for looks in cases {
+        let better = Facts { verdict: Verdict::Met, ..verified(run(), looks, &[], false) };
+        assert!(better.contradictions().iter().any(|why| why.contains("look") || why.contains("of eu-fra")));
+    }
+    // What is said of a manifest may quote the names of files in it.
+    let key = lifeboat_repo::ids::KeyId::from_bytes([1; 32]);
+    let manifest = Subject::Manifest("snapshots/x".parse().unwrap(), key);
+    let findings = [
+        Finding::new(Severity::CouldNotCheck, manifest.clone(), "acme/payroll.txt cannot be read"),
+        Finding::new(Severity::Damage, manifest, "acme/payroll.txt stands twice in it"),
+        Finding::new(Severity::Notice, Subject::Area("packs/"), "a note"),
+    ];
+    let reason = Outcome::of(&findings[..1]);
+    let looks =
+        vec![look_at("readback", reason, &findings[..1]), look_at("readback", Outcome::Failed, &findings)];
+    assert_eq!(looks[1].found[0].gravity, facts::Gravity::Damage);
+    let facts = verified(run(), looks, &[], false);
+    let made = derived(&facts).unwrap();
+    assert!(made.iter().all(|file| !String::from_utf8_lossy(&file.bytes).contains("payroll")));
+}
+
+fn erasure() -> Erased {
+    let at = run().begun;
+    Erased {
+        region: "eu-fra".parse().unwrap(),
+        tombstone: facts::TombstoneFact { number: 3, keys: Vec::new(), signed: Vec::new(), wanted: 0 },
+        tenant_tokens: Vec::new(),
+        requested: at,
+        effective: Some(at),
+        destroyed_in: Some(Ok(Vec::new())),
+        destroyed: Some(at),
+        bundled: Some(at.plus(std::time::Duration::from_secs(14 * 86_400))),
+        proof: Ok(facts::ProofFact { at, identities: 3, objects: 9, segments: 4, found: Vec::new() }),
+        unopened: 0,
+        untold: 0,
+    }
+}
+
+#[test]
+fn an_erasure_is_one_once_it_holds_is_done_and_was_tried() {
+    type Case = (&'static str, Verdict, fn(&mut Erased));
+    let late = |erased: &mut Erased| {
+        erased.bundled = Some(erased.requested.plus(std::time::Duration::from_secs(31 * 86_400)));
+    };
+    let cases: [Case; 11] = [
+        ("all is well", Verdict::Met, |_| {}),
+        ("without bundles it is gone at once", Verdict::Met, |it| it.bundled = None),
+        ("looked at later", Verdict::Met, |it| it.destroyed_in = None),
+        ("too few signed", Verdict::Insufficient, |it| {
+            (it.effective, it.destroyed, it.destroyed_in) = (None, None, None);
+            it.proof = Err("not destroyed yet".into());
+        }),
+        ("nobody tried", Verdict::Insufficient, |it| it.proof = Err("the store is away".into())),
+        ("no grave", Verdict::Insufficient, |it| it.destroyed = None),
+        ("keys of nobody knows whom", Verdict::Insufficient, |it| it.unopened = 1),
+        ("a replica that knows nothing of it", Verdict::Insufficient, |it| it.untold = 1),
+        ("a bundle that lasts too long", Verdict::LimitMissed, late),
+        ("cut off", Verdict::Failed, |it| {
+            (it.destroyed_in, it.destroyed) = (Some(Err("refused".into())), None);
+            it.proof = Err("not destroyed yet".into());
+        }),
+        ("something opens it", Verdict::Failed, |it| {
+            it.proof.as_mut().unwrap().found.push("a card is there again".into());
+        }),
+    ];
+    let control = controls::controls().into_iter().find(|one| one.id == "gdpr-17").unwrap();
+    for (name, wanted, change) in cases {
+        let mut it = erasure();
+        change(&mut it);
+        let facts = erased(run(), it);
+        assert_eq!(facts.verdict, wanted, "{name}: {:?}", facts.assertions);
+        assert_eq!(facts.contradictions(), Vec::<String>::new(), "{name}");
+        let satisfied = control.standing(&facts, None) == controls::Standing::Shown;
+        // That a replica does not know yet, or a key opens nowhere, is told by the verdict alone.
+        assert!(satisfied || wanted != Verdict::Met, "{name}");
+        let better = Facts { verdict: Verdict::Met, ..facts };
+        let only_judged = name.starts_with("keys of nobody") || name.starts_with("a replica");
+        assert!(wanted == Verdict::Met || only_judged || !better.contradictions().is_empty(), "{name}");
+    }
+}

@@ -5,21 +5,36 @@
 
 use super::plain::plain;
 
-use super::facts::{Facts, Mode, Moment, Seconds, StepFact};
+use super::facts::{Facts, Kind, LookFact, Mode, Moment, Seconds, StepFact};
 
 /// Its name.
 pub(super) const FILE: &str = "timeline.csv";
 
-/// One line an event, in the order of the facts: the disruption, the beginning, every step, interruptions, the end.
+/// One line an event, in the order of the facts: the disruption, the beginning, every step or look, interruptions, the end; of
+/// an erasure when it was asked for, held, and is gone for good.
 pub(super) fn csv(facts: &Facts) -> String {
     let exercise = &facts.exercise;
     let mut rows = vec![
         "\"event\",\"name\",\"phase\",\"mode\",\"outcome\",\"started\",\"ended\",\"seconds\",\"exit\",\"attempt\""
             .to_owned(),
-        event("disruption", exercise.disruption, None),
-        event("begun", exercise.begun, None),
     ];
+    if facts.kind == Kind::Drill {
+        rows.push(event("disruption", exercise.disruption, None));
+    }
+    rows.push(event("begun", exercise.begun, None));
     rows.extend(facts.steps.iter().map(step));
+    rows.extend(facts.verification.iter().flat_map(|one| &one.looks).map(look));
+    if let Some(erasure) = &facts.erasure {
+        let proven = erasure.proof.as_ref().map(|proof| proof.at);
+        let moments = [
+            ("requested", Some(erasure.requested)),
+            ("effective", erasure.effective),
+            ("destroyed", erasure.destroyed),
+            ("tried", proven),
+            ("irreversible", erasure.irreversible),
+        ];
+        rows.extend(moments.into_iter().filter_map(|(name, at)| Some(event(name, at?, None))));
+    }
     rows.extend(exercise.interruptions.iter().map(|gap| event("interruption", gap.from, Some(gap.to))));
     rows.push(event("ended", exercise.ended, None));
     rows.push(String::new());
@@ -44,6 +59,13 @@ pub(super) fn first_field(line: &str) -> &str {
 fn event(name: &str, from: Moment, to: Option<Moment>) -> String {
     let to = to.map(|to| to.to_string()).unwrap_or_default();
     format!("\"{name}\",\"\",\"\",\"\",\"\",\"{from}\",\"{to}\",,,")
+}
+
+fn look(look: &LookFact) -> String {
+    let outcome = look.outcome.words();
+    let seconds = number(Seconds::new(look.ended.since(look.begun)));
+    let (name, begun, ended) = (field(&look.words()), look.begun, look.ended);
+    format!("\"look\",{name},\"\",\"run\",\"{outcome}\",\"{begun}\",\"{ended}\",{seconds},,")
 }
 
 fn step(step: &StepFact) -> String {

@@ -1,25 +1,22 @@
-//! What a drill says in evidence of repositories and of itself, and where evidence lies.
+//! Evidence of drills: who signs it, and what lies where they put it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_repo::crypto::sign::SigningKey;
 use lifeboat_repo::ids::Label;
-use lifeboat_repo::repository::witness::{Depth, Freshness as Witnessed};
-use lifeboat_repo::repository::{Repository, Role};
+use lifeboat_repo::repository::Repository;
 use lifeboat_runbooks::drill::measure::Wanted;
 use lifeboat_verify::evidence::check::read_facts;
-use lifeboat_verify::evidence::facts::{
-    EntryFact, Facts, Freshness, PastDrill, RepositoryFact, Role as RoleFact, Tool,
-};
+use lifeboat_verify::evidence::facts::{EntryFact, Facts, Freshness, Kind, PastDrill, Role as RoleFact};
 use lifeboat_verify::evidence::{Attachment, Signer, extract};
 
-use crate::config::Region;
-use crate::context::{Context, repository_place};
+use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::keyfiles;
 use crate::trusted;
-use crate::witnessed::{self, Said};
+
+pub(super) use crate::verbs::evidence::made::{repository, tool};
 
 /// Who signs evidence.
 #[derive(clap::Args)]
@@ -69,35 +66,6 @@ fn key_name(operator: &str) -> String {
     operator.chars().take(40).map(plain).collect()
 }
 
-/// This program.
-pub(super) fn tool() -> Tool {
-    Tool {
-        name: "lifeboat".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        commit: option_env!("LIFEBOAT_COMMIT").map(str::to_owned),
-    }
-}
-
-/// A repository as a drill read it, with the entries that show it.
-pub(super) fn repository(
-    context: &Context,
-    region: &Region,
-    repository: &Repository,
-) -> Result<(RepositoryFact, Vec<Attachment>)> {
-    let role = if region.role == Role::Primary { RoleFact::Repository } else { RoleFact::Replica };
-    let said = witnessed::ask(context, region, repository, Depth::All);
-    let unproven = Freshness::NotProven(said.words());
-    let (mut fact, entries) = extract(repository, role, unproven)
-        .map_err(|error| Failure::from(error).at(repository_place(region)))?;
-    let newest = fact.heads.iter().max_by_key(|head| (head.run, head.entry.clone()));
-    if let (Said::Says(Witnessed::Proven(vouched)), Some(head)) = (&said, newest)
-        && vouched.contains_key(&head.writer)
-    {
-        fact.freshness = Freshness::Witnessed { entry: head.entry.clone(), sha256: head.sha256 };
-    }
-    Ok((fact, entries))
-}
-
 /// The newest checkpoint in the ledgers that count: what whoever broke into a host put behind the end of its ledger does not.
 pub(super) fn checkpoint(repository: &Repository) -> Result<Option<EntryFact>> {
     let unasked = Freshness::NotProven(String::new());
@@ -113,7 +81,8 @@ pub(super) fn all(out: &Path) -> Result<Vec<(PathBuf, Vec<u8>, Facts)>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| Failure::file("list drills", out, &error))?.path();
-        if let Some((text, facts)) = read(&path) {
+        // Verifications and erasures may lie beside them.
+        if let Some((text, facts)) = read(&path).filter(|(_, facts)| facts.kind == Kind::Drill) {
             found.push((path, text, facts));
         }
     }

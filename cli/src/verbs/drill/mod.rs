@@ -22,6 +22,8 @@ mod setup;
 mod underway;
 mod watching;
 
+pub(crate) use setup::sources;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -14,6 +14,7 @@ use crate::render::Outcome;
 
 pub(crate) mod held;
 mod list;
+pub(crate) mod made;
 mod show;
 pub(crate) mod sign;
 mod verify;

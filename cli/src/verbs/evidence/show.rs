@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lifeboat_verify::evidence::check::read_facts;
-use lifeboat_verify::evidence::facts::{Facts, Met, Outcome as Check, Verdict};
+use lifeboat_verify::evidence::facts::{Facts, Kind, Met, Moment, Outcome as Check, Verdict};
 use serde_json::json;
 
 use crate::context::Context;
@@ -28,6 +28,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     head(&mut page, &facts);
     components(&mut page, &facts);
     steps(&mut page, &facts);
+    looks(&mut page, &facts);
+    erasure(&mut page, &facts);
     rest(&mut page, &facts);
     page.gap().raw("Nothing of this was checked: `lifeboat evidence verify` does that.");
     let value = json!({ "path": shown(path), "facts": facts });
@@ -39,7 +41,11 @@ fn head(page: &mut Page, facts: &Facts) {
     let tone = tone(facts.verdict);
     page.toned(tone, &format!("  {}", facts.verdict.words()));
     page.field("evidence", facts.id.as_str());
-    page.field("disruption", &facts.exercise.disruption.minute());
+    let (start, begun) = match facts.kind {
+        Kind::Drill => ("disruption", facts.exercise.disruption),
+        Kind::Verification | Kind::Erasure => ("begun", facts.exercise.begun),
+    };
+    page.field(start, &begun.minute());
     page.field("ended", &facts.exercise.ended.minute());
     page.field("led by", &tame(&facts.exercise.operator));
     if let Some(whole) = &facts.projection {
@@ -102,6 +108,54 @@ fn steps(page: &mut Page, facts: &Facts) {
         ]);
     }
     page.gap().table(&table);
+}
+
+/// What a verification looked at.
+fn looks(page: &mut Page, facts: &Facts) {
+    let Some(verification) = &facts.verification else { return };
+    let mut table = Table::new(&[
+        Column::Left("look"),
+        Column::Left("outcome"),
+        Column::Right("findings"),
+        Column::Left("how much"),
+    ]);
+    for look in &verification.looks {
+        let tone = match look.outcome {
+            Check::Passed => Tone::Good,
+            Check::NotRun(_) => Tone::Warn,
+            Check::Failed => Tone::Bad,
+        };
+        table.row([
+            tame(&look.words()).into(),
+            Cell::toned(tone, look.outcome.words()),
+            look.all_found().to_string().into(),
+            tame(&look.detail).into(),
+        ]);
+    }
+    page.gap().table(&table);
+}
+
+/// What was erased, by numbers.
+fn erasure(page: &mut Page, facts: &Facts) {
+    let Some(erasure) = &facts.erasure else { return };
+    let moment = |at: Option<Moment>| at.map_or_else(|| "not known".to_owned(), Moment::minute);
+    let signed: Vec<&str> = erasure.tombstone.signed.iter().map(|one| one.officer.as_str()).collect();
+    page.gap().field("tombstone", &format!("{}, signed by {}", erasure.tombstone.number, signed.join(", ")));
+    page.field("holds since", &moment(erasure.effective));
+    page.field("destroyed", &moment(erasure.destroyed));
+    for one in &erasure.destroyed_in {
+        let (objects, versions) = (one.objects, one.versions);
+        page.field("", &format!("{}: {objects} objects, {versions} versions", one.place.word()));
+    }
+    page.field("gone for good", &moment(erasure.irreversible));
+    let proven = match &erasure.proof {
+        None => "was not tried".to_owned(),
+        Some(proof) if proof.found.is_empty() => {
+            format!("nothing: {} identities on {} segments", proof.identities, proof.segments)
+        }
+        Some(proof) => format!("{} things", proof.found.len()),
+    };
+    page.field("what opens it", &proven);
 }
 
 fn rest(page: &mut Page, facts: &Facts) {

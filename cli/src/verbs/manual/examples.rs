@@ -230,6 +230,10 @@ const EXAMPLES: Examples = &[
                 "lifeboat verify --level all --identity recovery-eu-fra.txt",
                 "Check everything, restore, and judge the objectives.",
             ),
+            (
+                "lifeboat verify --level restore --evidence drills/2026-q4 --identity recovery-eu-fra.txt",
+                "Leave evidence of it, for `lifeboat evidence sign`.",
+            ),
         ],
     ),
     (

@@ -3,10 +3,11 @@
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::repository::Repository;
 use lifeboat_repo::repository::witness::Depth;
+use lifeboat_verify::evidence::facts::LookFact;
 use lifeboat_verify::{Draw, Finding, Needs, Outcome, Scope, SeedFrom, Severity, Subject, Threads};
 use serde_json::{Value, json};
 
-use super::{Args, Checked, Level};
+use super::{Args, Checked, Level, looks};
 use crate::config::{Config, Region};
 use crate::context::{Context, Reader, repository_place};
 use crate::exit::Exit;
@@ -28,11 +29,11 @@ pub(crate) struct Shown {
 }
 
 /// What a level's report comes down to.
-struct Report {
-    outcome: Outcome,
-    summary: String,
-    findings: Vec<Finding>,
-    value: Value,
+pub(super) struct Report {
+    pub(super) outcome: Outcome,
+    pub(super) summary: String,
+    pub(super) findings: Vec<Finding>,
+    pub(super) value: Value,
 }
 
 pub(super) fn check(
@@ -45,20 +46,27 @@ pub(super) fn check(
     let repository = context.open(region)?;
     let progress = context.progress(&format!("{} of {}", level.word(), region.name));
     let at = |failure: Failure| failure.at(repository_place(region));
-    let reports = match level {
-        Level::Integrity => {
-            vec![integrity(context, config, region, &repository, args, &progress).map_err(at)?]
-        }
-        _ => {
-            let scopes = scopes(args, config, region);
-            let each = scopes.iter().map(|scope| match level {
+    let mut checked = nothing(region, level);
+    let mut take = |component: Option<&Label>, report: Result<Report>, begun| -> Result<()> {
+        let report = report.map_err(at)?;
+        checked.looks.push(looks::of(region, level, component, (begun, context.now()), &report, args));
+        add(&mut checked, report);
+        Ok(())
+    };
+    if level == Level::Integrity {
+        let begun = context.now();
+        take(None, integrity(context, config, region, &repository, args, &progress), begun)?;
+    } else {
+        for scope in &scopes(args, config, region) {
+            let begun = context.now();
+            let report = match level {
                 Level::Inventory => inventory(context, config, &repository, args, scope, &progress),
                 _ => readback(context, &repository, args, scope, &progress),
-            });
-            each.collect::<Result<_>>().map_err(at)?
+            };
+            take(scope.component.as_ref(), report, begun)?;
         }
-    };
-    Ok(checked(region, level, reports))
+    }
+    Ok(checked)
 }
 
 /// The whole region, or each component asked for.
@@ -197,25 +205,36 @@ fn readback(
     Ok(Report { value, summary, outcome: report.outcome, findings: report.findings })
 }
 
-fn checked(region: &Region, level: Level, reports: Vec<Report>) -> Checked {
-    let mut exit = Exit::Ok;
-    let mut summaries = Vec::new();
-    let mut findings = Vec::new();
-    let mut values = Vec::new();
-    for report in reports {
-        exit = exit.worst(exit_of(&report.outcome));
-        summaries.push(report.summary);
-        findings.extend(report.findings.iter().map(shown));
-        values.push(report.value);
+fn nothing(region: &Region, level: Level) -> Checked {
+    Checked {
+        region: region.name.clone(),
+        level,
+        exit: Exit::Ok,
+        summary: String::new(),
+        findings: Vec::new(),
+        objectives: Vec::new(),
+        looks: Vec::new(),
+        value: json!({ "region": region.name, "level": level.word(), "exit": Exit::Ok.code(), "reports": [] }),
     }
-    let value =
-        json!({ "region": region.name, "level": level.word(), "exit": exit.code(), "reports": values });
-    let summary = summaries.join("; ");
-    Checked { region: region.name.clone(), level, exit, summary, findings, objectives: Vec::new(), value }
+}
+
+/// Takes a report among the others of its level.
+fn add(checked: &mut Checked, report: Report) {
+    checked.exit = checked.exit.worst(exit_of(&report.outcome));
+    let between = if checked.summary.is_empty() { "" } else { "; " };
+    checked.summary.push_str(between);
+    checked.summary.push_str(&report.summary);
+    checked.findings.extend(report.findings.iter().map(shown));
+    if let Some(reports) = checked.value.get_mut("reports").and_then(Value::as_array_mut) {
+        reports.push(report.value);
+    }
+    if let Some(exit) = checked.value.get_mut("exit") {
+        *exit = json!(checked.exit.code());
+    }
 }
 
 /// A level that could not run.
-pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Checked {
+pub(super) fn not_run(region: &Region, level: Level, failure: &Failure, look: LookFact) -> Checked {
     let mut summary = failure.coded();
     if let Some(next) = failure.step() {
         summary.push_str(&format!(" → {next}"));
@@ -227,6 +246,7 @@ pub(super) fn not_run(region: &Region, level: Level, failure: &Failure) -> Check
         summary,
         findings: Vec::new(),
         objectives: Vec::new(),
+        looks: vec![look],
         value: json!({ "region": region.name, "level": level.word(), "exit": failure.exit.code(),
                        "error": failure.json() }),
     }

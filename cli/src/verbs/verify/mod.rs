@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use lifeboat_repo::ids::Label;
 use lifeboat_repo::units::Bytes;
+use lifeboat_verify::evidence::facts::LookFact;
 use lifeboat_verify::{Amount, Seed};
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ use crate::render::Outcome;
 use crate::survey::Identities;
 
 pub(crate) mod levels;
+mod looks;
 pub(crate) mod objective;
 mod page;
 mod restored;
@@ -56,6 +58,9 @@ pub(crate) struct Args {
     /// objective: when the disaster strikes: now, 2026-11-23T18:43:39Z, 3h ago [default: now]
     #[arg(long, value_name = "TIME")]
     pub(crate) disaster_at: Option<String>,
+    /// Leave evidence of what was looked at and found there: a directory to make, or an empty one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) identities: Identities,
 }
@@ -126,6 +131,7 @@ impl Args {
             scratch: None,
             at: None,
             disaster_at: None,
+            evidence: None,
             identities,
         }
     }
@@ -205,6 +211,8 @@ pub(crate) struct Checked {
     pub(crate) findings: Vec<levels::Shown>,
     /// Objectives, where they were measured.
     pub(crate) objectives: Vec<objective::Objective>,
+    /// The same for evidence: nothing in it names a tenant or a file.
+    pub(crate) looks: Vec<LookFact>,
     /// For `--json`.
     pub(crate) value: Value,
 }
@@ -214,11 +222,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for name in &args.components {
         config.component(name)?;
     }
+    let regions = context.regions(&config, &args.region)?;
+    let mut making = looks::making(context, args)?;
     let mut all = Vec::new();
-    for region in context.regions(&config, &args.region)? {
+    for region in regions {
         let components = components(&config, region, args);
         if components.is_empty() && !args.components.is_empty() {
             continue;
+        }
+        if let Some(making) = &mut making {
+            making.see(context, region);
         }
         all.extend(region_levels(context, &config, region, &components, args)?);
         if all.last().is_some_and(|checked| checked.exit == Exit::Interrupted) {
@@ -227,7 +240,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     }
     let exit = all.iter().fold(Exit::Ok, |exit, checked| exit.worst(checked.exit));
     let value = json!({ "checks": all.iter().map(|checked| &checked.value).collect::<Vec<_>>() });
-    Ok(Outcome { exit, value, page: page::render(context, &all, exit) })
+    let mut outcome = Outcome { exit, value, page: page::render(context, &all, exit) };
+    if let Some(making) = making {
+        looks::leave(context, making, args, all, &mut outcome);
+    }
+    Ok(outcome)
 }
 
 fn components<'c>(config: &'c Config, region: &'c Region, args: &Args) -> Vec<&'c Component> {
@@ -246,13 +263,17 @@ pub(crate) fn region_levels(
 ) -> Result<Vec<Checked>> {
     let mut all = Vec::new();
     for level in args.level.each() {
+        let begun = context.now();
         let checked = match level {
             Level::Objective => objective::check(context, config, region, components, args),
             Level::Restore => restored::check(context, region, components, args),
             _ => levels::check(context, config, region, args, *level),
         };
-        let checked =
-            checked.unwrap_or_else(|failure| levels::not_run(region, *level, &failure.into_check()));
+        let checked = checked.unwrap_or_else(|failure| {
+            let failure = failure.into_check();
+            let look = looks::failed(region, *level, None, (begun, context.now()), &failure);
+            levels::not_run(region, *level, &failure, look)
+        });
         let interrupted = checked.exit == Exit::Interrupted;
         all.push(checked);
         if interrupted {

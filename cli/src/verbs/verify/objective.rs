@@ -20,7 +20,7 @@ use lifeboat_verify::objective::{
 use lifeboat_verify::{Outcome, Seed};
 use serde_json::{Value, json};
 
-use super::{Args, Checked, Level, Trial};
+use super::{Args, Checked, Level, Trial, looks};
 use crate::codes::Code;
 use crate::config::{Component, Config, Heartbeat, Placed, Region};
 use crate::context::{Context, repository_place};
@@ -74,12 +74,14 @@ pub(super) fn check(
     };
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
-    let mut objectives = Vec::new();
+    let (mut objectives, mut seen) = (Vec::new(), Vec::new());
     for component in components {
+        let begun = context.now();
         let progress = context.progress_of(&component.name, "objective");
         let found = one((context, config), &repository, &recovery, component, args, disaster, &progress)
             .map_err(|failure| failure.at(repository_place(region)).into_check());
         let exit = exit_of(&found);
+        seen.push(looks::of_objective(region, component, (begun, context.now()), &found));
         let kept = match (&found, &config.host) {
             (Ok(found), Some(host)) => remember(context, component, found, &host.state),
             _ => None,
@@ -104,6 +106,7 @@ pub(super) fn check(
         summary,
         findings: Vec::new(),
         objectives,
+        looks: seen,
         value,
     })
 }

@@ -6,7 +6,7 @@ use lifeboat_verify::{Finding, Restoration, RestoredReport, Severity, restored};
 use serde_json::{Value, json};
 
 use super::levels::{exit_of, shown};
-use super::{Args, Checked, Level};
+use super::{Args, Checked, Level, looks};
 use crate::codes::Code;
 use crate::config::{Component, Region};
 use crate::context::{Context, repository_place};
@@ -30,11 +30,15 @@ pub(super) fn check(
     let repository = context.open(region)?;
     let recovery = context.recover(&repository, args.identities.files(context))?;
     let (mut exit, mut summaries, mut findings, mut values) = (Exit::Ok, Vec::new(), Vec::new(), Vec::new());
+    let mut seen = Vec::new();
     for component in components {
+        let begun = context.now();
         match one(context, &recovery, component, choice, args) {
             Ok(report) => {
                 exit = exit.worst(exit_of(&report.outcome));
-                summaries.push(summary(&report));
+                let told = summary(&report);
+                seen.push(looks::of_restored(region, component, (begun, context.now()), &report, &told));
+                summaries.push(told);
                 findings.extend(report.findings.iter().map(shown));
                 values.push(serde_json::to_value(&report).unwrap_or_default());
             }
@@ -42,6 +46,8 @@ pub(super) fn check(
             Err(failure) => {
                 let failure = failure.at(repository_place(region)).into_check();
                 exit = exit.worst(failure.exit);
+                let span = (begun, context.now());
+                seen.push(looks::failed(region, Level::Restore, Some(&component.name), span, &failure));
                 summaries.push(format!("{}: {}", component.name, failure.what));
                 values.push(failed(component, &failure));
                 if failure.exit == Exit::Interrupted {
@@ -62,6 +68,7 @@ pub(super) fn check(
         summary: summaries.join("; "),
         findings,
         objectives: Vec::new(),
+        looks: seen,
         value,
     })
 }

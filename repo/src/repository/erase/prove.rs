@@ -33,6 +33,9 @@ pub struct Proof {
     pub segments: usize,
     /// Objects at erased names that are no graves, key objects in disguise, and segments that opened. None, if it holds.
     pub found: Vec<String>,
+    /// When the last of their cards was destroyed, by the clock of the place: since then a grave stands there. A card has one
+    /// name for ever, where key objects get graves below every seal to come. Nothing where none stands.
+    pub buried: Option<Timestamp>,
     /// Until when bundles may hold the keys; nothing where none is there.
     pub bundled: Option<Timestamp>,
 }
@@ -123,6 +126,8 @@ fn open_keys(
             if keys.contains(&key) {
                 if !may_be_grave(object.length) || !is_grave(store, &object.name)? {
                     proof.found.push(format!("{} is there again", object.name));
+                } else if prefix == "cards/" {
+                    proof.buried = proof.buried.max(Some(object.modified));
                 }
                 continue;
             }

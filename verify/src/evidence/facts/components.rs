@@ -134,6 +134,18 @@ pub enum Outcome {
     NotRun(String),
 }
 
+impl Outcome {
+    /// In words.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::NotRun(_) => "not run",
+        }
+    }
+}
+
 /// How long everything together would take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

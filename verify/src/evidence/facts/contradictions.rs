@@ -1,6 +1,6 @@
 //! What a verdict must not rest on.
 
-use super::{ComponentFact, Facts, Met, Outcome, Seconds, Verdict, What};
+use super::{ComponentFact, ErasureFact, Facts, Kind, Met, Outcome, Seconds, Verdict, What};
 
 /// Verdicts that say that it went well, if slowly.
 const GOOD: [Verdict; 2] = [Verdict::Met, Verdict::TargetMissed];
@@ -54,6 +54,22 @@ impl Facts {
         if let Some(projection) = &self.projection {
             in_time("the whole", projection.verdict, &mut must_not);
         }
+        let looks = self.verification.as_ref().map_or(&[][..], |verification| &verification.looks);
+        if self.kind == Kind::Verification && looks.is_empty() {
+            must_not(&good, "nothing was looked at".into());
+        }
+        for look in looks {
+            match &look.outcome {
+                Outcome::Passed => {}
+                Outcome::Failed => must_not(&not_failed, format!("{} failed", look.words())),
+                Outcome::NotRun(_) => must_not(&good, format!("{} did not run", look.words())),
+            }
+        }
+        match &self.erasure {
+            Some(erasure) => of_erasure(erasure, &mut must_not),
+            None if self.kind == Kind::Erasure => must_not(&good, "it tells of no erasure".into()),
+            None => {}
+        }
         found
     }
 
@@ -92,6 +108,31 @@ impl Facts {
         self.steps
             .iter()
             .any(|other| other.name == step && other.attempt > attempt && other.what == What::Ran)
+    }
+}
+
+/// An erasure is one once it holds, is done, and was tried.
+fn of_erasure(erasure: &ErasureFact, must_not: &mut impl FnMut(&[Verdict], String)) {
+    let (wanted, done) = (erasure.effective.is_none(), erasure.destroyed.is_some());
+    if wanted || !done {
+        must_not(
+            &GOOD,
+            if wanted { "too few officers signed it" } else { "nothing says that keys are destroyed" }.into(),
+        );
+    }
+    match &erasure.proof {
+        None => must_not(&GOOD, "nobody tried whether anything opens it".into()),
+        Some(proof) if !proof.found.is_empty() => {
+            must_not(&NOT_FAILED, "something that is left opens what was erased".into());
+        }
+        Some(_) => {}
+    }
+    match erasure.horizon() {
+        None => must_not(&GOOD, "nobody knows when the last bundle is gone".into()),
+        Some(horizon) if horizon > erasure.promised => {
+            must_not(&WITHIN, "the last bundle is gone later than was promised".into());
+        }
+        Some(_) => {}
     }
 }
 

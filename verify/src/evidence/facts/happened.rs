@@ -212,22 +212,6 @@ pub struct AbsentFact {
     pub absent: bool,
 }
 
-/// An erasure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ErasureFact {
-    /// The tenant's token with each writer.
-    pub tenant_tokens: Vec<TenantToken>,
-    /// Since when every verb refuses it.
-    pub effective: Moment,
-    /// When the last key was destroyed; nothing where that is still to come.
-    pub destroyed: Option<Moment>,
-    /// When the last bundle that holds a key has expired.
-    pub irreversible: Option<Moment>,
-    /// What was promised, from the request on: 30 days.
-    pub promised: Seconds,
-}
-
 /// A check that did not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

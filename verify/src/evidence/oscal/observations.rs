@@ -1,7 +1,7 @@
 //! Everything that was looked at, as sentences with how each stands.
 
 use super::super::controls::{Standing, Topic};
-use super::super::facts::{ComponentFact, Facts, Met, Outcome, Verdict};
+use super::super::facts::{ComponentFact, Facts, LookFact, Met, Outcome, Verdict};
 use super::super::report::promise;
 
 /// One thing that was looked at.
@@ -28,6 +28,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Observed> {
         all.extend(data_loss(component));
         all.extend(checks(component));
     }
+    all.extend(facts.verification.iter().flat_map(|one| &one.looks).enumerate().map(looked));
     all.extend(planted(facts));
     all.extend(erased(facts));
     all.extend(rest(facts));
@@ -118,6 +119,32 @@ fn checks(component: &ComponentFact) -> impl Iterator<Item = Observed> {
     })
 }
 
+fn looked((number, look): (usize, &LookFact)) -> Observed {
+    let (standing, says) = match &look.outcome {
+        Outcome::Passed => (Standing::Shown, "passed".to_owned()),
+        Outcome::Failed => {
+            let first = look
+                .found
+                .first()
+                .map_or_else(String::new, |one| format!(", first {}: {}", one.object, one.what));
+            (Standing::NotShown, format!("failed, with {} findings{first}", look.all_found()))
+        }
+        Outcome::NotRun(why) => (Standing::Insufficient, format!("did not run: {why}")),
+    };
+    Observed {
+        key: format!("look {number}"),
+        topic: if matches!(look.level.as_str(), "inventory" | "integrity") {
+            Topic::Intact
+        } else {
+            Topic::Restorable
+        },
+        component: None,
+        title: look.words(),
+        says: format!("{says}. {}", look.detail),
+        standing,
+    }
+}
+
 fn planted(facts: &Facts) -> impl Iterator<Item = Observed> {
     facts.planted.iter().enumerate().map(|(number, one)| Observed {
         key: format!("planted {number}"),
@@ -152,11 +179,21 @@ fn erased(facts: &Facts) -> impl Iterator<Item = Observed> {
         component: None,
         title: "The erasure".into(),
         says: format!(
-            "Effective {}, keys destroyed {}, irreversible {}; {} promised.",
-            one.effective,
+            "Tombstone {} is effective {}, keys destroyed {}, irreversible {}; {} promised. {}",
+            one.tombstone.number,
+            one.effective.map_or_else(|| "not yet".to_owned(), |at| at.to_string()),
             one.destroyed.map_or_else(|| "not yet".to_owned(), |at| at.to_string()),
             one.irreversible.map_or_else(|| "not yet known".to_owned(), |at| at.to_string()),
             promise(one.promised),
+            one.proof.as_ref().map_or_else(
+                || "Nobody tried whether anything opens it.".to_owned(),
+                |proof| format!(
+                    "{} identities were tried on {} segments: {} open, or lie where nothing may.",
+                    proof.identities,
+                    proof.segments,
+                    proof.found.len()
+                )
+            ),
         ),
         standing: Topic::Erased.standing(facts, None),
     }))

@@ -143,6 +143,7 @@ impl Readiness {
                                 th."number" scope="col" { "restored after" } th."number" scope="col" { "target" }
                                 th."number" scope="col" { "would lose" } th."number" scope="col" { "allowed" }
                                 th scope="col" { "last proven" } th scope="col" { "last rehearsed" }
+                                th scope="col" { "last verified" }
                             }
                         }
                         tbody { @for one in ready { (self.row(one)) } }
@@ -177,6 +178,15 @@ impl Readiness {
                             (held.facts.exercise.ended.day()) " " small { (self.age(held)) ", " (held.facts.verdict.words()) }
                         }
                         None => "never",
+                    }
+                }
+                td data-label="last verified" {
+                    @match one.verified {
+                        Some(held) => {
+                            (held.facts.exercise.ended.day()) " "
+                            small { (self.age(held)) ", " (held.facts.verdict.words()) @if held.problem.is_some() { ", not to be believed" } }
+                        }
+                        None => "no evidence",
                     }
                 }
             }

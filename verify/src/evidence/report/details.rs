@@ -1,11 +1,10 @@
-//! Faults, erasures, conditions, what is open, and where it all comes from.
+//! Faults, conditions, what is open, and where it all comes from.
 
 use maud::{Markup, html};
 
-use super::super::facts::{ErasureFact, Facts, Freshness, Seconds};
+use super::super::facts::{Facts, Freshness, SampleFact};
 use super::super::plain::plain;
-use super::bars::{Scale, part, row};
-use super::{badge, met_tone, moment, promise};
+use super::{badge, met_tone};
 
 /// What was planted, and what caught it.
 pub(super) fn planted(facts: &Facts) -> Markup {
@@ -42,56 +41,6 @@ pub(super) fn planted(facts: &Facts) -> Markup {
                     }
                 }
             }
-        }
-    }
-}
-
-/// What was erased, and when it is gone for good.
-pub(super) fn erasure(facts: &Facts) -> Markup {
-    if facts.absent.is_empty() && facts.erasure.is_none() {
-        return html! {};
-    }
-    html! {
-        section {
-            h2 { "What was erased" }
-            @if let Some(erasure) = &facts.erasure { (horizon(erasure)) }
-            ul.plain {
-                @for one in &facts.absent {
-                    li {
-                        "The tenant behind the token " code { (one.tenant_token) } " is "
-                        @if one.absent { (badge("good", "absent")) } @else { (badge("bad", "there")) }
-                        "; looked for by " (plain(&one.looked_by)) "."
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn horizon(erasure: &ErasureFact) -> Markup {
-    let after = |at: super::super::facts::Moment| Seconds::new(at.since(erasure.effective));
-    let (destroyed, gone) = (erasure.destroyed.map(after), erasure.irreversible.map(after));
-    let times = [destroyed, gone, Some(erasure.promised)].into_iter().flatten().map(Seconds::number);
-    let scale = Scale::over(times, None, Some(erasure.promised));
-    let kept = gone.is_some_and(|gone| gone <= erasure.promised);
-    let words = gone.map_or_else(|| "not yet known".to_owned(), |gone| format!("after {}", gone.show()));
-    let says = format!("Irreversible {words}; {} promised", promise(erasure.promised));
-    let picture = html! {
-        @if let Some(gone) = gone { (part(if kept { "g" } else { "b" }, 0.0, scale.x(gone.number()), 3.0, 18.0)) }
-        @if let Some(destroyed) = destroyed { (part("critical", 0.0, scale.x(destroyed.number()), 8.0, 8.0)) }
-        (scale.lines(24.0))
-    };
-    let value = html! { b { (words) } " " (badge(if kept { "good" } else { "warn" }, if kept { "kept" } else { "open" })) };
-    html! {
-        div.bars {
-            (scale.axis())
-            (row(&html! { "gone for good" small { "dark: until keys were destroyed" } }, &says, &picture, &value))
-        }
-        dl {
-            dt { "Refused by every verb since" } dd { (erasure.effective.minute()) }
-            dt { "Keys destroyed" } dd { (moment(erasure.destroyed)) }
-            dt { "Irreversible from" } dd { (moment(erasure.irreversible)) }
-            dt { "Promised" } dd { (promise(erasure.promised)) }
         }
     }
 }
@@ -134,26 +83,31 @@ pub(super) fn open(facts: &Facts) -> Markup {
                 h3 { "Not checked" }
                 ul.plain { @for one in &facts.not_run { li { (plain(&one.what)) ": " (plain(&one.reason)) } } }
             }
-            @if let Some(sample) = &facts.sample {
-                h3 { "Looked at in part" }
-                p {
-                    "Of " (sample.population) " " (plain(&sample.of)) ", " (sample.drawn) " were drawn ("
-                    (sample.coverage.percent()) ")."
-                    @match sample.bound {
-                        Some(bound) => { " All were well, which leaves room for a failure rate of up to " (bound.percent()) " (95 %)." }
-                        None => " Not all were well.",
-                    }
-                    " The seed " code { (plain(&sample.seed)) } " comes from "
-                    @match &sample.checkpoint { Some(from) => { "the checkpoint " code { (plain(from)) } }, None => "no checkpoint" }
-                    " and "
-                    @match &sample.nonce { Some(nonce) => { "the nonce " code { (plain(nonce)) } }, None => "no auditor's nonce" }
-                    "."
-                }
-            }
+            @let looks = facts.verification.iter().flat_map(|one| &one.looks).filter_map(|look| look.sample.as_ref());
+            @for sample in facts.sample.iter().chain(looks) { (drawn(sample)) }
             ul.plain {
                 @for limit in &facts.limits { li { (plain(limit)) } }
                 li { "A signature shows who says so, not that it is true; " code { "VERIFY.md" } " says more." }
             }
+        }
+    }
+}
+
+fn drawn(sample: &SampleFact) -> Markup {
+    html! {
+        h3 { "Looked at in part" }
+        p {
+            "Of " (sample.population) " " (plain(&sample.of)) ", " (sample.drawn) " were drawn ("
+            (sample.coverage.percent()) ")."
+            @match sample.bound {
+                Some(bound) => { " All were well, which leaves room for a failure rate of up to " (bound.percent()) " (95 %)." }
+                None => " Not all were well.",
+            }
+            " The seed " code { (plain(&sample.seed)) } " comes from "
+            @match &sample.checkpoint { Some(from) => { "the checkpoint " code { (plain(from)) } }, None => "no checkpoint" }
+            " and "
+            @match &sample.nonce { Some(nonce) => { "the nonce " code { (plain(nonce)) } }, None => "no auditor's nonce" }
+            "."
         }
     }
 }

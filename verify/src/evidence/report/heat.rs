@@ -12,11 +12,7 @@ pub(in super::super) type Evidence<'a, 'f> = &'a dyn Fn(&ComponentFact) -> Optio
 /// A table, so that it is read as one by whoever does not see colours.
 pub(in super::super) fn heat_map(components: &[&ComponentFact], evidence: Evidence<'_, '_>) -> Markup {
     html! {
-        ul.key {
-            @for standing in [Standing::Shown, Standing::NotShown, Standing::Insufficient, Standing::NotLooked] {
-                li { span class=(format!("badge {}", standing_tone(standing))) { (sign(standing)) } " " (standing.words()) }
-            }
-        }
+        (key())
         div.wide {
             table."heat" {
                 thead {
@@ -41,6 +37,46 @@ pub(in super::super) fn heat_map(components: &[&ComponentFact], evidence: Eviden
                                         None => (cell(Standing::NotLooked, "never")),
                                     }
                                 }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn key() -> Markup {
+    html! {
+        ul.key {
+            @for standing in [Standing::Shown, Standing::NotShown, Standing::Insufficient, Standing::NotLooked] {
+                li { span class=(format!("badge {}", standing_tone(standing))) { (sign(standing)) } " " (standing.words()) }
+            }
+        }
+    }
+}
+
+/// Where no component has evidence of its own: what all of it shows of the controls that it speaks to.
+pub(super) fn table(facts: &Facts) -> Markup {
+    let all = controls().into_iter().map(|control| (control.standing(facts, None), control));
+    let spoken: Vec<_> = all.filter(|(standing, _)| *standing != Standing::NotLooked).collect();
+    if spoken.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "What it shows of which control" }
+            p.soft { "Ids of the standards, words of ours. Of other controls this says nothing." }
+            (key())
+            div.wide {
+                table.stack {
+                    thead { tr { th scope="col" { "control" } th scope="col" { "standing" } th scope="col" { "what it is about" } } }
+                    tbody {
+                        @for (standing, control) in &spoken {
+                            tr {
+                                th scope="row" { (control.framework) " " (control.label) }
+                                td data-label="standing" { (super::badge(standing_tone(*standing), standing.words())) }
+                                td data-label="about" { (control.says) }
                             }
                         }
                     }
