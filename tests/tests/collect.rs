@@ -671,3 +671,29 @@ fn packs_that_no_index_names_are_looked_into() {
     assert_eq!(unnamed.plan.packs.len(), 2, "{unnamed:?}");
     assert!(unnamed.plan.packs.iter().all(|one| one.reason == Reason::Unnamed));
 }
+
+/// Heartbeats from long before all snapshots go with a sweep, whatever else is due, and those that somebody may ask for stay.
+#[test]
+fn heartbeats_from_before_all_snapshots_go() {
+    let scene = Scene::new();
+    let name = |day: &str| -> ObjectName {
+        format!("heartbeats/w1/{day}/{day}t120000000z-0123456789abcdef").parse().unwrap()
+    };
+    let (old, needed) = (name("20200101"), name("20991127"));
+    for one in [&old, &needed] {
+        assert_eq!(scene.memory.create(one, b"an entry").unwrap(), Created::New);
+    }
+    let repository = scene.world.repository();
+    let keeper =
+        Maintainer::open(&repository, Arc::clone(&scene.keepers[0]), &SystemClock, &SystemEntropy).unwrap();
+    let told = sweep(&keeper, &HOURS, false, &Silent).unwrap();
+    assert_eq!((told.deleted.heartbeats, told.deleted.bytes), (0, Bytes::ZERO), "there is no snapshot yet");
+    scene.world.backup().unwrap();
+    let told = sweep(&keeper, &HOURS, false, &Silent).unwrap();
+    assert_eq!((told.deleted.heartbeats, told.deleted.bytes), (1, Bytes(8)));
+    assert_eq!(scene.memory.list("heartbeats/").unwrap().len(), 2, "nothing is done");
+    assert_eq!(sweep(&keeper, &HOURS, true, &Silent).unwrap().deleted, told.deleted);
+    let left: Vec<ObjectName> =
+        scene.memory.list("heartbeats/").unwrap().into_iter().map(|object| object.name).collect();
+    assert_eq!(left, [needed]);
+}

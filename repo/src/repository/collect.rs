@@ -6,6 +6,7 @@
 //!
 //! Clocks decide when, never whether: a pack goes only after every run that may not have seen its record is over.
 
+mod beats;
 mod condemn;
 mod held;
 mod live;

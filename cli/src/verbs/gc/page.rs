@@ -75,8 +75,15 @@ fn render_swept(page: &mut Page, context: &Context, swept: &Swept, dry_run: bool
         0 => String::new(),
         count => format!(", {}", parts(count)),
     };
+    let beats = match deleted.heartbeats {
+        0 => String::new(),
+        count => format!(
+            ", {}",
+            count_of(count, "heartbeat from before all snapshots", "heartbeats from before all snapshots")
+        ),
+    };
     let what = format!(
-        "{}, {}, {}{states}: {} freed",
+        "{}, {}, {}{states}{beats}: {} freed",
         count_of(deleted.packs, "pack", "packs"),
         count_of(deleted.indexes, "index object", "index objects"),
         count_of(deleted.snapshots, "snapshot", "snapshots"),

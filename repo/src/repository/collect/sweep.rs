@@ -7,7 +7,7 @@ use super::held::{Held, Holdings, read_segment};
 use super::live::Live;
 use super::moving::Mover;
 use super::waiting::{Due, There, Waiting};
-use super::{Knobs, Moved, states};
+use super::{Knobs, Moved, beats, states};
 use crate::format::names;
 use crate::format::records::Task;
 use crate::ids::{ObjectName, PackId, SegmentId};
@@ -47,6 +47,8 @@ pub struct Deleted {
     pub snapshots: u64,
     /// Parts of states of hosts that newer ones took the place of.
     pub states: u64,
+    /// Entries of the log of heartbeats from long before the oldest snapshot.
+    pub heartbeats: u64,
     /// Their length.
     pub bytes: Bytes,
 }
@@ -73,7 +75,8 @@ pub struct Locked {
     pub until: Option<Timestamp>,
 }
 
-/// Sweeps every record that is due, and what newer states of hosts took the place of. Without `act` nothing is changed, and what would go is told.
+/// Sweeps every record that is due, what newer states of hosts took the place of, and heartbeats from long before the oldest
+/// snapshot. Without `act` nothing is changed, and what would go is told.
 ///
 /// # Errors
 /// The store failed, or what is live cannot be told. What was done by then is safe, and the next sweep goes on.
@@ -92,6 +95,7 @@ pub fn sweep(
     swept.left.waiting.clone_from(&due.waiting);
     let mut sweeper = Sweeper { maintainer, repository, due, suspects: HashSet::new(), swept, observer };
     sweeper.drop_states(act)?;
+    sweeper.drop_heartbeats(act)?;
     if sweeper.due.is_empty() {
         return Ok(sweeper.swept);
     }
@@ -270,6 +274,18 @@ impl Sweeper<'_, '_> {
                 continue;
             }
             self.swept.deleted.states += 1;
+        }
+        Ok(())
+    }
+
+    fn drop_heartbeats(&mut self, act: bool) -> Result<(), RepositoryError> {
+        for old in beats::list(self.repository)? {
+            if !act {
+                self.swept.deleted.bytes += old.length;
+            } else if !self.remove(&old.name, old.length)? {
+                continue;
+            }
+            self.swept.deleted.heartbeats += 1;
         }
         Ok(())
     }
