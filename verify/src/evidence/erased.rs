@@ -96,12 +96,12 @@ fn signed(fact: &ErasureFact) -> Judged {
 fn destroyed(erased: &Erased) -> Judged {
     let name = "its keys and cards are destroyed in every place";
     let number = erased.tombstone.keys.len();
-    let keys = if number == 1 { "1 key".to_owned() } else { format!("{number} keys") };
+    let keys = format!("keys: {number}");
     let (met, detail) = match (&erased.destroyed_in, erased.destroyed) {
         (Some(Err(why)), _) => (Met::Missed, why.clone()),
         _ if erased.unopened > 0 => (
             Met::Insufficient,
-            format!("{} keys open nowhere: whose they are cannot be told", erased.unopened),
+            format!("keys that open nowhere, so that nobody can tell whose they are: {}", erased.unopened),
         ),
         _ if erased.untold > 0 => (
             Met::Insufficient,
@@ -110,7 +110,7 @@ fn destroyed(erased: &Erased) -> Judged {
         ),
         (Some(Ok(places)), Some(_)) => {
             let versions: u64 = places.iter().map(|one| one.versions).sum();
-            (Met::Met, format!("{keys}; {versions} versions in {} places", places.len()))
+            (Met::Met, format!("{keys}; versions destroyed: {versions}; places: {}", places.len()))
         }
         (None, Some(at)) => (Met::Met, format!("{keys}; graves since {}", at.minute())),
         (_, None) => (Met::Insufficient, "nothing says that they are".to_owned()),
@@ -122,11 +122,13 @@ fn proven(erased: &Erased) -> Judged {
     let name = "nothing that is left outside bundles opens it";
     let (met, detail) = match &erased.proof {
         Err(why) => (Met::Insufficient, why.clone()),
-        Ok(proof) if !proof.found.is_empty() => (Met::Missed, format!("{} things do", proof.found.len())),
+        Ok(proof) if !proof.found.is_empty() => {
+            (Met::Missed, format!("what does, or lies where nothing may: {}", proof.found.len()))
+        }
         Ok(proof) => (
             Met::Met,
             format!(
-                "{} identities tried on {} segments and {} objects",
+                "identities tried: {}; on segments: {}; objects looked into: {}",
                 proof.identities, proof.segments, proof.objects
             ),
         ),

@@ -105,6 +105,16 @@ impl Kind {
             Self::Erasure => "erasure",
         }
     }
+
+    /// With its article: `a drill`.
+    #[must_use]
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Drill => "a drill",
+            Self::Verification => "a verification",
+            Self::Erasure => "an erasure",
+        }
+    }
 }
 
 /// The program that made the evidence.

@@ -34,7 +34,7 @@ pub(super) fn text(facts: &Facts, principal: &str, key: &VerifyingKey) -> String
         .replace("{{repositories}}\n", &repositories)
         .replace("{{unproven}}", unproven(facts.kind))
         .replace("{{id}}", facts.id.as_str())
-        .replace("{{kind}}", facts.kind.word())
+        .replace("{{kind}}", facts.kind.one())
         .replace("{{principal}}", principal)
         .replace("{{fingerprint}}", &key.fingerprint())
 }

@@ -60,7 +60,7 @@ impl Writer<'_> {
         json!({
             "uuid": self.uuid("assessment-results"),
             "metadata": {
-                "title": line(&format!("Evidence of a {}: {}", facts.kind.word(), facts.title)),
+                "title": line(&format!("Evidence of {}: {}", facts.kind.one(), facts.title)),
                 "last-modified": facts.exercise.ended, "version": line(facts.id.as_str()),
                 "oscal-version": OSCAL_VERSION,
                 "parties": [{ "uuid": self.uuid("operator"), "type": "person", "name": text(&facts.exercise.operator) }],

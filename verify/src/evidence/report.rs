@@ -38,7 +38,7 @@ pub(super) fn page(facts: &Facts) -> String {
         &title,
         &html! {
             header {
-                p.kicker { "Evidence of a " (facts.kind.word()) " · " code { (facts.id) } }
+                p.kicker { "Evidence of " (facts.kind.one()) " · " code { (facts.id) } }
                 h1 { (plain(&facts.title)) }
                 (answer(facts))
             }

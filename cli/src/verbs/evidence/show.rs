@@ -145,15 +145,15 @@ fn erasure(page: &mut Page, facts: &Facts) {
     page.field("destroyed", &moment(erasure.destroyed));
     for one in &erasure.destroyed_in {
         let (objects, versions) = (one.objects, one.versions);
-        page.field("", &format!("{}: {objects} objects, {versions} versions", one.place.word()));
+        page.field("", &format!("{}: objects: {objects}, versions: {versions}", one.place.word()));
     }
     page.field("gone for good", &moment(erasure.irreversible));
     let proven = match &erasure.proof {
         None => "was not tried".to_owned(),
         Some(proof) if proof.found.is_empty() => {
-            format!("nothing: {} identities on {} segments", proof.identities, proof.segments)
+            format!("nothing: identities tried: {}, on segments: {}", proof.identities, proof.segments)
         }
-        Some(proof) => format!("{} things", proof.found.len()),
+        Some(proof) => format!("SOMETHING: see evidence.json ({})", proof.found.len()),
     };
     page.field("what opens it", &proven);
 }

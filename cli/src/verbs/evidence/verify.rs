@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     page.toned(tone, words);
     if let Some(facts) = &checked.facts {
         page.field("evidence", facts.id.as_str());
-        page.field("of a", facts.kind.word());
+        page.field("of", facts.kind.one());
         page.field("verdict", facts.verdict.words());
     }
     if let Some(key) = &checked.signer {

@@ -136,9 +136,9 @@ fn proven(proof: &ProofFact) -> Markup {
     html! {
         h3 { "Whether anything opens it" }
         p {
-            "Tried " (proof.at.minute()) ": " (proof.identities) " identities, those given and whatever they open, on "
-            (proof.segments) " segments of the erased keys, and " (proof.objects) " objects below "
-            code { "seals/" } ", " code { "keys/" } " and " code { "cards/" } " were looked into. "
+            "Tried " (proof.at.minute()) " with every identity there is to be had, those given and whatever they open ("
+            (proof.identities) "), on segments of the erased keys (" (proof.segments) "); what lies below "
+            code { "seals/" } ", " code { "keys/" } " and " code { "cards/" } " was looked into (" (proof.objects) " objects). "
             @if proof.found.is_empty() { (badge("good", "nothing opens it")) } @else { (badge("bad", "something does")) }
         }
         @if !proof.found.is_empty() { ul.plain { @for one in &proof.found { li { (plain(one)) } } } }
