@@ -194,7 +194,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 14] = [
     ("LIFEBOAT_CONFIG", "the configuration, as --config"),
     ("LIFEBOAT_IDENTITY", "recovery identities, as --identity, colons between"),
     ("LIFEBOAT_OFFICER_KEY", "an officer's signing key, as --officer-key"),
-    ("LIFEBOAT_REPLICA", "if set: --replica, for every verb that has it"),
+    ("LIFEBOAT_REPLICA", "if set, but to no: --replica, where a verb has it"),
     ("LIFEBOAT_SIGNING_KEY", "instead of signing_key in [host]"),
     ("LIFEBOAT_CARD_IDENTITY", "instead of card_identity in [host]"),
     ("LIFEBOAT_STATE", "instead of state in [host]"),

@@ -215,8 +215,9 @@ codes! {
     NoRepository = 703: "there is no repository here",
         "The directory is not there. It is not made by itself: an unmounted disk must not look like an empty \
          repository.",
-        "Check the path and that its disk is mounted. If it is lost, restore from its replica with --replica; only where \
-         there never was one, make it with `lifeboat init`.";
+        "Check the path and that its disk is mounted. If it is lost, restore from its replica with --replica (or \
+         LIFEBOAT_REPLICA=yes); only where there never was one, make it with `lifeboat init`, and none in its place before \
+         all is back.";
     IdentityNeeded = 704: "a recovery identity is needed",
         "Only a recovery identity opens tenants' data, and none was given.",
         "Give --identity FILE (or LIFEBOAT_IDENTITY). It lies in the safe.";

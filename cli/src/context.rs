@@ -1,5 +1,6 @@
 //! What every verb starts from: how to speak, the configuration, opened repositories.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +96,11 @@ pub(crate) fn inherited() -> Variables {
     std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"LIFEBOAT_")).collect()
 }
 
+/// Whether a variable that is set says no all the same.
+fn means_no(value: &OsStr) -> bool {
+    ["0", "no", "false", "off"].iter().any(|no| value.eq_ignore_ascii_case(no))
+}
+
 impl Environment {
     /// Reads it.
     pub(crate) fn read() -> Self {
@@ -107,7 +113,7 @@ impl Environment {
                 .filter(|path| !path.as_os_str().is_empty())
                 .collect(),
             officer_key: path("LIFEBOAT_OFFICER_KEY"),
-            replica: value("LIFEBOAT_REPLICA").is_some(),
+            replica: value("LIFEBOAT_REPLICA").is_some_and(|value| !means_no(&value)),
             overrides: Overrides {
                 signing_key: path("LIFEBOAT_SIGNING_KEY"),
                 card_identity: path("LIFEBOAT_CARD_IDENTITY"),
@@ -125,6 +131,9 @@ impl Context {
 
     /// The same, for a verb that only reads: the environment may say so, too.
     pub(crate) fn reading(&self, side: Side) -> Self {
+        if self.environment.replica && !side.replica {
+            tracing::warn!("LIFEBOAT_REPLICA is set: this looks at replicas, not at the repositories");
+        }
         self.at(Side { replica: side.replica || self.environment.replica })
     }
 
@@ -332,5 +341,19 @@ impl Reader<'_> {
             #[cfg(feature = "recover")]
             Self::Recovery(recovery) => recovery.catalog(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::means_no;
+
+    #[test]
+    fn a_variable_may_say_no() {
+        let no = |text: &str| means_no(OsStr::new(text));
+        assert!(["0", "no", "No", "FALSE", "off"].iter().all(|text| no(text)));
+        assert!(["1", "yes", "true", "on", "replica"].iter().all(|text| !no(text)));
     }
 }

@@ -88,6 +88,8 @@ fn a_fault_that_nobody_plants_is_not_caught_and_makes_the_drill_red() {
     found.planted[0].1 = Err("no room".into());
     let facts = rehearsal.facts(found);
     assert_eq!(facts.verdict, Verdict::Insufficient);
+    let judged = facts.assertions.iter().find(|one| one.name == "every planted fault is caught").unwrap();
+    assert_eq!(judged.met, Met::Insufficient, "{judged:?}");
     assert!(
         facts.not_run.iter().any(|one| one.what.contains("corrupted-segment") && one.reason == "no room")
     );

@@ -212,13 +212,18 @@ fn addresses(context: &Context, regions: &[Asked<'_>]) -> String {
             Err(failure) => line("not reached when this was written", &failure.coded()),
         }
     }
-    text.push_str("\n## People and places (by hand)\n\n");
+    text.push_str(
+        "\n## People and places (by hand, now: names and telephone numbers; the books cannot be followed without)\n\n",
+    );
     for what in [
         "incident lead",
         "recovery officers",
-        "safe 1",
-        "safe 2",
+        "owners of the services",
         "network on-call",
+        "safe 1 (recovery identity)",
+        "safe 2 (recovery identity; officer's key)",
+        "host of the maintainer (gc, retain, replicate)",
+        "where it stands when the disruption was",
         "store's provider, support",
     ] {
         text.push_str(&format!("- {what}: ______________________________________________\n"));
@@ -250,9 +255,11 @@ fn start_here(context: &Context, config: &Config, books: &[(String, String)]) ->
          \x20      export PATH=\"$PWD/bin:$PATH\" LIFEBOAT_CONFIG=\"$PWD/lifeboat.toml\"\n\
          \x20      export REGION={region}{which}\n\
          \x20      export LIFEBOAT_IDENTITY=/media/safe/recovery-$REGION.txt\n\
-         \x20      lifeboat snapshots --region \"$REGION\"\n\n\
+         \x20      lifeboat --version\n\n\
+         \x20  In a new terminal the three lines with `export` must be typed again, in `~/kit`.\n\n\
          3. Open the book that fits, and follow it from its first line:\n\n{books}\n\
-         To rehearse it, with everything real but the target, which is emptied in the end:\n\n\
+         To rehearse it, with everything real but the target, which is emptied in the end (where no tenant was ever erased,\n\
+         or nobody keeps an officer's checkpoint, it ends with \"insufficient evidence\" however well it went, and says why):\n\n\
          \x20   lifeboat drill run region-loss --region \"$REGION\" --target /srv/drill --out /srv/drills\n\n\
          If the program does not run, `books/recovery-without-lifeboat.md` needs stock tools alone.\n",
         show_moment(context.now())

@@ -92,8 +92,11 @@ pub(super) fn run(context: &Context, args: &Args, region: &Label) -> Result<Outc
         let part = one(context, &config, args, component, &parts, &mut journal);
         parts.push(part);
     }
-    let elapsed = (!args.dry_run).then(|| context.now().since(journal.begun()));
     let exit = parts.iter().fold(Exit::Ok, |exit, part| exit.worst(part.exit));
+    if !args.dry_run && exit == Exit::Ok {
+        journal.conclude(context.now())?;
+    }
+    let elapsed = (!args.dry_run).then(|| journal.elapsed(context.now()));
     let late = elapsed.is_some_and(|elapsed| elapsed > objective.target);
     let exit = if late { exit.worst(Exit::Missed) } else { exit };
     let freshness = match context.open(region) {

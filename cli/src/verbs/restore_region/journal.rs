@@ -36,6 +36,9 @@ struct Body {
     at: Option<String>,
     /// When it was begun first.
     begun: Timestamp,
+    /// When everything was there first. Whoever looks again tomorrow must not be told that it took a day.
+    #[serde(default)]
+    ended: Option<Timestamp>,
     /// Components that have a snapshot.
     components: BTreeMap<Label, Step>,
 }
@@ -119,16 +122,34 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_full(target)?;
                 let components = BTreeMap::new();
-                let body = Body { region: region.clone(), at: at.map(str::to_owned), begun: now, components };
+                let body = Body {
+                    region: region.clone(),
+                    at: at.map(str::to_owned),
+                    begun: now,
+                    ended: None,
+                    components,
+                };
                 Ok(Self { directory: target.to_owned(), body })
             }
             Err(error) => Err(unread(&error)),
         }
     }
 
-    /// When the restore was begun first.
-    pub(super) fn begun(&self) -> Timestamp {
-        self.body.begun
+    /// How long it takes from the first beginning: until `now`, or until everything was there first.
+    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
+        self.body.ended.unwrap_or(now).since(self.body.begun)
+    }
+
+    /// Notes that everything is there, unless it was before.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn conclude(&mut self, now: Timestamp) -> Result<()> {
+        if self.body.ended.is_none() {
+            self.body.ended = Some(now);
+            self.store()?;
+        }
+        Ok(())
     }
 
     /// What is known of a component.
@@ -160,6 +181,7 @@ impl Journal {
         if let Some(step) = self.body.components.get_mut(component) {
             step.stage = Stage::Begun;
         }
+        self.body.ended = None;
         self.store()
     }
 
