@@ -190,11 +190,11 @@ codes! {
     EvidenceExpired = 550: "evidence has expired",
         "It is whole and signed, and speaks of another book, configuration or version of the program than there is now, or is \
          older than a quarter of a year. It says how things were, not how they are.",
-        "Run the drill again.";
+        "Run the drill again, or what else it is of.";
     EvidenceUnsigned = 551: "evidence is not signed yet",
         "Every file has its hash, is what the facts make, and agrees with the others, and nobody's word is behind it. Whoever may \
          write all of them can write others that agree.",
-        "Read it where the drill ran; whoever led it signs it with `lifeboat evidence sign DIR --officer-key FILE`.";
+        "Read it where it was made; whoever led that signs it with `lifeboat evidence sign DIR --officer-key FILE`.";
 
     Missed = 600: "an objective is missed",
         "A restore takes longer than was promised, or the newest snapshot is older than was promised.",
@@ -266,6 +266,11 @@ codes! {
         "No drill of that name was cut off or has evidence, another process is at it, or its book or configuration is another \
          by now.",
         "`lifeboat drill list` names those there are; begin a new one.";
+
+    EvidencePlace = 732: "evidence may not lie there",
+        "The directory is what is backed up, a repository, a key or this host's state, lies within one or holds one (by \
+         whatever name), or is not empty. Nothing was done.",
+        "Name a directory of its own, empty or not there yet; below `drills` it counts for `lifeboat status`.";
 
     EvidenceSigner = 750: "evidence is signed by nobody you vouch for",
         "The signature holds, but its key is none of those that the configuration pins, --officer names or --allowed-signers \

@@ -326,7 +326,7 @@ fn evidence_lies_nowhere_where_it_could_do_harm() {
         for verb in verbs {
             let refused = world.ends(&[verb, &["--evidence", directory, "--json"]].concat(), 7);
             let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
-            assert_eq!(refused["error"]["code"], "LB-730", "{directory}: {refused}");
+            assert_eq!(refused["error"]["code"], "LB-732", "{directory}: {refused}");
         }
     }
     for (file, code) in [("lifeboat.toml", 7), ("full/file", 1)] {

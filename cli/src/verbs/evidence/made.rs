@@ -192,7 +192,5 @@ fn no_place(error: TargetError) -> Failure {
     if let TargetError::Io { .. } = error {
         return Failure::failed(tame(&error.to_string())).code(Code::File);
     }
-    Failure::new(Exit::Refused, tame(&error.to_string())).code(Code::DrillTarget).at("--evidence").next(
-        "name a directory of its own, empty or not there yet; below `drills` it counts for `lifeboat status`",
-    )
+    Failure::new(Exit::Refused, tame(&error.to_string())).code(Code::EvidencePlace).at("--evidence")
 }
