@@ -94,8 +94,10 @@ pub fn sweep(
     let mut swept = Swept { fenced: due.fenced.clone(), ..Swept::default() };
     swept.left.waiting.clone_from(&due.waiting);
     let mut sweeper = Sweeper { maintainer, repository, due, suspects: HashSet::new(), swept, observer };
-    sweeper.drop_states(act)?;
-    sweeper.drop_heartbeats(act)?;
+    let states = states::list(repository)?.into_iter().map(|old| (old.name, old.length));
+    sweeper.swept.deleted.states = sweeper.drop_all(states.collect(), act)?;
+    let beats = beats::list(repository)?.into_iter().map(|old| (old.name, old.length));
+    sweeper.swept.deleted.heartbeats = sweeper.drop_all(beats.collect(), act)?;
     if sweeper.due.is_empty() {
         return Ok(sweeper.swept);
     }
@@ -265,29 +267,18 @@ impl Sweeper<'_, '_> {
         Ok(())
     }
 
-    /// Deletes what newer states of hosts took the place of, or only tells it.
-    fn drop_states(&mut self, act: bool) -> Result<(), RepositoryError> {
-        for old in states::list(self.repository)? {
+    /// Deletes what nobody needs and no record condemns, or only tells it; how many objects.
+    fn drop_all(&mut self, old: Vec<(ObjectName, Bytes)>, act: bool) -> Result<u64, RepositoryError> {
+        let mut dropped = 0;
+        for (name, length) in old {
             if !act {
-                self.swept.deleted.bytes += old.length;
-            } else if !self.remove(&old.name, old.length)? {
+                self.swept.deleted.bytes += length;
+            } else if !self.remove(&name, length)? {
                 continue;
             }
-            self.swept.deleted.states += 1;
+            dropped += 1;
         }
-        Ok(())
-    }
-
-    fn drop_heartbeats(&mut self, act: bool) -> Result<(), RepositoryError> {
-        for old in beats::list(self.repository)? {
-            if !act {
-                self.swept.deleted.bytes += old.length;
-            } else if !self.remove(&old.name, old.length)? {
-                continue;
-            }
-            self.swept.deleted.heartbeats += 1;
-        }
-        Ok(())
+        Ok(dropped)
     }
 
     /// Looks at a condemned index object again. One that cannot be read stays: nobody can say what only it knows.
