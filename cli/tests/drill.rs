@@ -14,5 +14,6 @@ mod found;
 mod regions;
 #[path = "drill/said.rs"]
 mod said;
+mod stranger;
 #[path = "drill/world.rs"]
 mod world;

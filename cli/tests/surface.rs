@@ -36,6 +36,7 @@ mod retaining;
 mod sharded;
 #[path = "surface/stats.rs"]
 mod stats;
+mod stranger;
 #[path = "surface/terminal.rs"]
 mod terminal;
 #[path = "surface/walked.rs"]

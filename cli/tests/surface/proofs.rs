@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::evidence::{drill, evidence, json};
 use crate::repairing::copied;
+use crate::stranger::stranger;
 use crate::world::{World, said};
 
 const IDENTITY: &str = "--identity=keys/recovery-eu-fra.txt";
@@ -80,21 +81,6 @@ fn signed(world: &World, directory: &str) {
 fn fingerprint(world: &World) -> String {
     let key = fs::read(world.at().join("keys/officer-alice")).unwrap();
     SigningKey::from_openssh(key).unwrap().public().fingerprint()
-}
-
-/// Follows VERIFY.md with ssh-keygen, sha256sum, jq, a shell, and the fingerprint from paper.
-fn stranger(evidence: &Path, fingerprint: &str) -> (bool, String) {
-    let text = fs::read_to_string(evidence.join("VERIFY.md")).unwrap();
-    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let tools = tempfile::tempdir().unwrap();
-    for tool in ["ssh-keygen", "sha256sum", "jq"] {
-        symlink(Path::new("/usr/bin").join(tool), tools.path().join(tool)).unwrap();
-    }
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-euc", &blocks.collect::<String>()]).current_dir(evidence).env_clear();
-    let output = shell.env("PATH", tools.path()).env("FINGERPRINT", fingerprint).output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&told).into_owned())
 }
 
 /// Valid by NIST's schema and by another validator; the standing of every control that it speaks to.
